@@ -1,0 +1,59 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "wire/bytes.h"
+#include "wire/convert.h"
+#include "wire/dialect.h"
+#include "wire/messages.h"
+#include "wire/state.h"
+
+namespace pfsync::wire {
+
+/// Fills one pfsync packet (what follows the IP header) in room that the caller owns. Messages of one
+/// kind in a row share a section; a section is closed before it exceeds what receivers of the dialect
+/// take, and another of the same action follows. Every byte up to `finish()` is written.
+/// Contract: room.size() >= smallest_room. Every append returns false, and changes nothing, when the
+///           message no longer fits: finish, send, start another packet.
+/// Source:   FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_sendout().
+class PacketWriter {
+ public:
+  using Checksum = std::array<std::uint8_t, 16>;
+
+  /// Header, one section with the largest state, EOF.
+  static constexpr std::size_t smallest_room = sizeof(Header) + 2 * sizeof(Subheader) + 360;
+
+  PacketWriter(Dialect dialect, Room room, const Checksum& pfcksum = {}) noexcept;
+
+  [[nodiscard]] bool append_state(Message ins_or_upd, const State& state) noexcept;
+  [[nodiscard]] bool append_update(const Update& update) noexcept;
+  /// For INS_ACK, UPD_REQ and DEL_C.
+  [[nodiscard]] bool append_id(Message message, StateId id) noexcept;
+  [[nodiscard]] bool append_clear(const Clear& clear) noexcept;
+  [[nodiscard]] bool append_bulk_status(const BulkStatus& status) noexcept;
+  [[nodiscard]] bool append_tdb(const Tdb& tdb) noexcept;
+
+  [[nodiscard]] bool empty() const noexcept { return used_ == sizeof(Header); }
+  /// Whether one more message of this kind would fit now.
+  [[nodiscard]] bool fits(Message message) const noexcept;
+
+  /// Completes the header (and EOF where the dialect has one); returns the packet's size in bytes.
+  [[nodiscard]] std::size_t finish() noexcept;
+
+ private:
+  /// Room for one record, in the open section or a new one; empty when it does not fit.
+  [[nodiscard]] Room take(const Action& action) noexcept;
+  [[nodiscard]] bool section_takes(const Action& action) const noexcept;
+
+  const DialectInfo* dialect_;
+  Room room_;
+  Checksum pfcksum_;
+  std::size_t used_ = sizeof(Header);
+  std::size_t section_ = 0;  ///< offset of the open sub-header; 0 = none
+  const Action* section_action_ = nullptr;
+  std::uint16_t section_count_ = 0;
+};
+
+}  // namespace pfsync::wire

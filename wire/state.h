@@ -1,0 +1,179 @@
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+namespace pfsync::wire {
+
+/// The identity of a state: the pair that every message names it by. `id` alone is unique only per
+/// creator. Both are opaque on the wire; here they are read big-endian, so that they print as
+/// `pfctl -ss -vv` and tcpdump print them.
+struct StateId {
+  std::uint64_t id = 0;
+  std::uint32_t creatorid = 0;
+
+  friend constexpr auto operator<=>(const StateId&, const StateId&) noexcept = default;
+};
+
+/// UPD_REQ for this pair asks for everything: the bulk request.
+inline constexpr StateId bulk_request_id{};
+
+/// Address family without a system's number: AF_INET6 is 28 on FreeBSD, 24 on OpenBSD, 10 on Linux.
+enum class Family : std::uint8_t { none = 0, inet = 4, inet6 = 6 };
+
+/// An IPv4 address lies in the first 4 bytes and the other 12 are zero (checked in where it is read,
+/// because kernels compare all 16).
+struct Address {
+  std::array<std::uint8_t, 16> bytes{};
+
+  friend constexpr auto operator<=>(const Address&, const Address&) noexcept = default;
+};
+
+/// An interface name: at most 15 characters, always terminated, zero filled.
+struct InterfaceName {
+  std::array<char, 16> chars{};
+
+  constexpr InterfaceName() noexcept = default;
+  /// Longer names are cut to 15 characters.
+  constexpr explicit InterfaceName(std::string_view name) noexcept {
+    for (std::size_t i = 0; i < chars.size() - 1 && i < name.size() && name[i] != '\0'; ++i) chars[i] = name[i];
+  }
+  [[nodiscard]] constexpr std::string_view view() const noexcept {
+    const std::string_view all{chars.data(), chars.size()};
+    return all.substr(0, all.find('\0'));
+  }
+  friend constexpr auto operator<=>(const InterfaceName&, const InterfaceName&) noexcept = default;
+};
+
+/// One side's addresses and ports. Index 1 is the near side of the interface, index 0 the far side:
+/// for direction out index 1 is the source, for direction in index 0 is.
+/// Source: FreeBSD sys/netpfil/pf/pf.c, struct pf_state_key.
+struct Key {
+  std::array<Address, 2> addr{};
+  std::array<std::uint16_t, 2> port{};  ///< host order; the ICMP id for ICMP
+
+  friend constexpr auto operator<=>(const Key&, const Key&) noexcept = default;
+};
+
+/// Scrub memory of one peer; valid only when `scrub_flag` is 1.
+struct Scrub {
+  std::uint32_t pfss_ts_mod = 0;  ///< timestamp modulator; on FreeBSD 14+ also the SCTP verification tag
+  std::uint16_t pfss_flags = 0;
+  std::uint8_t pfss_ttl = 0;
+  std::uint8_t scrub_flag = 0;
+
+  friend constexpr bool operator==(const Scrub&, const Scrub&) noexcept = default;
+};
+
+/// One endpoint of a connection. `seqlo`, `seqhi`, `seqdiff` are modulo 2^32.
+struct Peer {
+  Scrub scrub{};
+  std::uint32_t seqlo = 0;    ///< highest sequence number sent
+  std::uint32_t seqhi = 0;    ///< highest the other end acknowledged, plus its window
+  std::uint32_t seqdiff = 0;  ///< sequence number modulator
+  std::uint16_t max_win = 0;  ///< largest window before scaling
+  std::uint16_t mss = 0;
+  std::uint8_t state = 0;  ///< TCPS_* for TCP, PFUDPS_*/PFOTHERS_* otherwise
+  std::uint8_t wscale = 0;  ///< low 4 bits: shift; 0x80: the peer offered window scaling
+
+  friend constexpr bool operator==(const Peer&, const Peer&) noexcept = default;
+};
+
+/// Protocol levels of a peer. Source: FreeBSD sys/netinet/tcp_fsm.h and sys/netpfil/pf/pf.h.
+namespace tcps {
+inline constexpr std::uint8_t closed = 0, listen = 1, syn_sent = 2, syn_received = 3, established = 4, close_wait = 5,
+                              fin_wait_1 = 6, closing = 7, last_ack = 8, fin_wait_2 = 9, time_wait = 10,
+                              proxy_src = 11, proxy_dst = 12;
+}
+inline constexpr std::uint8_t peer_state_max = tcps::proxy_dst;  ///< the highest level valid on the wire
+
+/// IP protocol numbers that state logic distinguishes.
+namespace ipproto {
+inline constexpr std::uint8_t icmp = 1, igmp = 2, tcp = 6, udp = 17, gre = 47, esp = 50, icmpv6 = 58, carp = 112,
+                              sctp = 132, pfsync = 240;
+}
+
+/// PFSTATE_* bits. Source: FreeBSD sys/netpfil/pf/pf.h.
+namespace state_flag {
+inline constexpr std::uint16_t allowopts = 0x0001, sloppy = 0x0002, nosync = 0x0008, ack = 0x0010;
+}
+
+enum class Direction : std::uint8_t { inout = 0, in = 1, out = 2 };
+
+inline constexpr std::uint32_t no_rule = 0xffffffff;
+
+/// A pf state as a value: host order, no dialect. It holds what the dialects carry between them; a
+/// message that lacks a field leaves its default here. Durations are relative, as on the wire.
+struct State {
+  StateId id{};
+  InterfaceName ifname{};          ///< the interface the state is bound to, or "all"
+  std::array<Key, 2> key{};        ///< [0] WIRE, [1] STACK; equal unless translated
+  Peer src{};                      ///< the endpoint that opened the connection
+  Peer dst{};
+  Address rt_addr{};
+  std::uint32_t rule = no_rule;
+  std::uint32_t anchor = no_rule;
+  std::uint32_t nat_rule = no_rule;
+  std::uint32_t creation_s = 0;    ///< age in seconds
+  std::uint32_t expire_s = 0;      ///< seconds until expiry, 0 = expired
+  std::array<std::uint64_t, 2> packets{};  ///< [0] from src, [1] replies
+  std::array<std::uint64_t, 2> bytes{};
+  Family af = Family::none;
+  std::uint8_t proto = 0;
+  Direction direction = Direction::inout;
+  std::uint8_t log = 0;
+  std::uint16_t state_flags = 0;
+  std::uint8_t timeout = 0;        ///< PFTM_* index
+  std::uint8_t sync_flags = 0;
+
+  friend constexpr bool operator==(const State&, const State&) noexcept = default;
+};
+
+inline constexpr std::size_t wire_side = 0;
+inline constexpr std::size_t stack_side = 1;
+
+/// What UPD_C carries, and all that a full UPD of a known state changes.
+struct Update {
+  StateId id{};
+  Peer src{};
+  Peer dst{};
+  std::uint8_t timeout = 0;
+
+  friend constexpr bool operator==(const Update&, const Update&) noexcept = default;
+};
+
+/// CLR: "I, this creator, have flushed my states". An empty name means every interface.
+struct Clear {
+  InterfaceName ifname{};
+  std::uint32_t creatorid = 0;
+
+  friend constexpr bool operator==(const Clear&, const Clear&) noexcept = default;
+};
+
+/// BUS: start or end of a bulk update.
+struct BulkStatus {
+  static constexpr std::uint8_t start = 1, end = 2;
+  std::uint32_t creatorid = 0;  ///< host id of the node that sends the bulk
+  std::uint32_t endtime_s = 0;  ///< seconds since that node received the request
+  std::uint8_t status = 0;
+
+  friend constexpr bool operator==(const BulkStatus&, const BulkStatus&) noexcept = default;
+};
+
+/// TDB: replay and byte counters of an IPsec security association.
+struct Tdb {
+  std::uint32_t spi = 0;
+  Family af = Family::none;
+  Address dst{};
+  std::uint64_t rpl = 0;
+  std::uint64_t cur_bytes = 0;
+  std::uint8_t sproto = 0;  ///< 50 ESP, 51 AH, 108 IPCOMP
+  std::uint8_t updates = 0;
+
+  friend constexpr bool operator==(const Tdb&, const Tdb&) noexcept = default;
+};
+
+}  // namespace pfsync::wire
