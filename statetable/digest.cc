@@ -1,0 +1,78 @@
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_reduce.h>
+
+#include <cstring>
+
+#include "statetable/shard.h"
+#include "statetable/table.h"
+#include "wire/be.h"
+
+namespace pfsync::statetable {
+namespace {
+
+/// The bytes that two nodes must agree on, without padding.
+struct DigestedPeer {
+  wire::Be32 seqlo, seqhi, seqdiff;
+  wire::Be16 max_win, mss;
+  std::uint8_t state, wscale;
+};
+struct DigestedKey {
+  std::array<std::array<std::uint8_t, 16>, 2> addr;
+  std::array<wire::Be16, 2> port;
+};
+struct Digested {
+  wire::Be64 id;
+  wire::Be32 creatorid;
+  DigestedPeer src, dst;
+  std::array<DigestedKey, 2> key;
+  std::uint8_t af, proto, direction, timeout;
+};
+static_assert(alignof(Digested) == 1);
+
+DigestedPeer digested(const wire::Peer& peer) noexcept {
+  return {wire::Be32{peer.seqlo}, wire::Be32{peer.seqhi}, wire::Be32{peer.seqdiff}, wire::Be16{peer.max_win},
+          wire::Be16{peer.mss},   peer.state,             peer.wscale};
+}
+
+DigestedKey digested(const wire::Key& key) noexcept {
+  return {{key.addr[0].bytes, key.addr[1].bytes}, {wire::Be16{key.port[0]}, wire::Be16{key.port[1]}}};
+}
+
+Digest digest_of(const Snapshot& entry) noexcept {
+  const Digested bytes{wire::Be64{entry.hot.id.id},
+                       wire::Be32{entry.hot.id.creatorid},
+                       digested(entry.hot.src),
+                       digested(entry.hot.dst),
+                       {digested(entry.cold.key[0]), digested(entry.cold.key[1])},
+                       static_cast<std::uint8_t>(entry.hot.af),
+                       entry.hot.proto,
+                       static_cast<std::uint8_t>(entry.hot.direction),
+                       entry.hot.timeout};
+  const Hash128 hash = content_hash(&bytes, sizeof(bytes));
+  return {hash.low, hash.high, 1};
+}
+
+/// Sums modulo 2^64: unlike exclusive or, a state counted twice does not vanish.
+Digest operator+(const Digest& a, const Digest& b) noexcept {
+  return {a.low + b.low, a.high + b.high, a.states + b.states};
+}
+
+}  // namespace
+
+Digest Table::digest() const {
+  Digest total;
+  for (const auto& shard : shards_) {
+    const tbb::blocked_range<std::size_t> slots{0, shard->touched.load(std::memory_order_acquire), 16384};
+    total = total + tbb::parallel_reduce(
+                        slots, Digest{},
+                        [&shard](const tbb::blocked_range<std::size_t>& range, Digest sum) {
+                          for (std::size_t local = range.begin(); local != range.end(); ++local)
+                            if (const auto entry = shard->read(local)) sum = sum + digest_of(*entry);
+                          return sum;
+                        },
+                        [](const Digest& a, const Digest& b) { return a + b; });
+  }
+  return total;
+}
+
+}  // namespace pfsync::statetable
