@@ -1,0 +1,56 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "statetable/time.h"
+#include "wire/state.h"
+
+namespace pfsync::engine {
+
+/// Where the own bulk request stands.
+enum class BulkPhase : std::uint8_t { none, asked, receiving, done, failed };
+inline constexpr std::string_view bulk_phase_words[] = {"none", "asked", "receiving", "done", "failed"};
+[[nodiscard]] constexpr std::string_view word(BulkPhase phase) noexcept {
+  return bulk_phase_words[static_cast<std::size_t>(phase)];
+}
+
+/// The asking side of a bulk update: request, wait, repeat, give up. No I/O: `wants_request` says that
+/// UPD_REQ (0,0) has to be queued.
+/// Differs:  FreeBSD gives a running bulk 4 seconds plus a number of clock ticks taken from its own state
+///           limit, half an hour with millions; here the silence since the last full state decides.
+/// Source:   FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_bulk_fail(), pfsync_in_bus().
+class BulkRequester {
+ public:
+  using Instant = statetable::Instant;
+  static constexpr unsigned tries_max = 12;
+  static constexpr std::chrono::seconds retry_after{5};
+  static constexpr std::chrono::seconds silence_max{20};
+
+  void ask(Instant now) noexcept;
+  void on_status(const wire::BulkStatus& status, Instant now) noexcept;
+  /// A full state (UPD) arrived.
+  void on_full_state(Instant now) noexcept;
+  void on_timeout(Instant now) noexcept;
+  [[nodiscard]] std::optional<Instant> timeout() const noexcept;
+  /// True once for each request that has to go out.
+  [[nodiscard]] bool take_request() noexcept;
+
+  // Any thread:
+  [[nodiscard]] BulkPhase phase() const noexcept { return phase_.load(std::memory_order_relaxed); }
+  [[nodiscard]] unsigned tries() const noexcept { return tries_.load(std::memory_order_relaxed); }
+  /// Full states received since the request.
+  [[nodiscard]] std::uint64_t states() const noexcept { return states_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<BulkPhase> phase_{BulkPhase::none};
+  std::atomic<unsigned> tries_{0};
+  std::atomic<std::uint64_t> states_{0};
+  Instant asked_at_{};  ///< not renewed by a retry: an END that answers any of the requests counts
+  Instant due_{};
+  bool wants_request_ = false;
+};
+
+}  // namespace pfsync::engine

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include "wire/dialect.h"
+#include "wire/reject.h"
+
+namespace pfsync::engine {
+
+/// A number that one thread raises and any may read.
+class Counter {
+ public:
+  void add(std::uint64_t n = 1) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void set(std::uint64_t value) noexcept { value_.store(value, std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+/// Counters of a session that are neither a refusal nor a message count.
+enum class Tally : std::uint8_t {
+  ipackets,
+  opackets,
+  inserts,
+  updates,
+  removals,
+  expired,
+  insert_exists,
+  table_full,
+  requests_suppressed,
+  requests_dropped,
+  acks_dropped,
+  deletes_dropped,
+  clears_dropped,
+  tdb_ignored,
+  bulk_requests_in,
+  bulk_requests_out,
+};
+
+struct TallyInfo {
+  Tally tally;
+  std::string_view word;
+  std::string_view sentence;
+};
+
+inline constexpr std::array tally_table{
+    TallyInfo{Tally::ipackets, "ipackets", "pfsync packets received"},
+    TallyInfo{Tally::opackets, "opackets", "pfsync packets sent"},
+    TallyInfo{Tally::inserts, "inserts", "states entered into the table"},
+    TallyInfo{Tally::updates, "updates", "states changed by an update"},
+    TallyInfo{Tally::removals, "removals", "states removed by a message or by the local data path"},
+    TallyInfo{Tally::expired, "expired", "states removed because their timeout ran out"},
+    TallyInfo{Tally::insert_exists, "insert_exists", "inserts of a state that is already here (ignored, as pf does)"},
+    TallyInfo{Tally::table_full, "table_full", "states refused because states_max is reached"},
+    TallyInfo{Tally::requests_suppressed, "requests_suppressed", "update requests not repeated within a second"},
+    TallyInfo{Tally::requests_dropped, "requests_dropped", "update requests dropped because the queue was full"},
+    TallyInfo{Tally::acks_dropped, "acks_dropped", "insert acks dropped because the queue was full"},
+    TallyInfo{Tally::deletes_dropped, "deletes_dropped", "deletes not announced because the queue was full"},
+    TallyInfo{Tally::clears_dropped, "clears_dropped", "clears not announced because the queue was full"},
+    TallyInfo{Tally::tdb_ignored, "tdb_ignored", "IPsec counters received (there is no SA here to apply them to)"},
+    TallyInfo{Tally::bulk_requests_in, "bulk_requests_in", "bulk updates that a peer asked for"},
+    TallyInfo{Tally::bulk_requests_out, "bulk_requests_out", "bulk updates asked of a peer"},
+};
+static_assert([] {
+  for (std::size_t i = 0; i < tally_table.size(); ++i)
+    if (static_cast<std::size_t>(tally_table[i].tally) != i) return false;
+  return static_cast<std::size_t>(Tally::bulk_requests_out) + 1 == tally_table.size();
+}(), "tally_table[i] must describe Tally(i), and every Tally");
+
+/// Written by the session's thread, read by any.
+struct Counters {
+  std::array<Counter, tally_table.size()> tallies;
+  std::array<Counter, wire::reject_count> rejects;
+  std::array<Counter, wire::message_count> received;  ///< messages by wire::Message
+  std::array<Counter, wire::message_count> sent;
+
+  [[nodiscard]] Counter& operator[](Tally tally) noexcept { return tallies[static_cast<std::size_t>(tally)]; }
+  [[nodiscard]] Counter& operator[](wire::Reject reject) noexcept { return rejects[static_cast<std::size_t>(reject)]; }
+  [[nodiscard]] const Counter& operator[](Tally tally) const noexcept { return tallies[static_cast<std::size_t>(tally)]; }
+  [[nodiscard]] const Counter& operator[](wire::Reject reject) const noexcept { return rejects[static_cast<std::size_t>(reject)]; }
+  [[nodiscard]] Counter& in(wire::Message message) noexcept { return received[static_cast<std::size_t>(message)]; }
+  [[nodiscard]] Counter& out(wire::Message message) noexcept { return sent[static_cast<std::size_t>(message)]; }
+  [[nodiscard]] const Counter& in(wire::Message message) const noexcept { return received[static_cast<std::size_t>(message)]; }
+  [[nodiscard]] const Counter& out(wire::Message message) const noexcept { return sent[static_cast<std::size_t>(message)]; }
+};
+
+}  // namespace pfsync::engine

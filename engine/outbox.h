@@ -1,0 +1,131 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/bulk_gate.h"
+#include "engine/counters.h"
+#include "statetable/entry.h"
+#include "statetable/time.h"
+#include "wire/packet_writer.h"
+#include "wire/state.h"
+
+namespace pfsync::engine {
+
+/// A bounded first-in first-out queue over memory fixed at construction.
+template <class T>
+class BoundedQueue {
+ public:
+  explicit BoundedQueue(std::size_t capacity) : items_(capacity) {}
+  [[nodiscard]] bool push(const T& item) noexcept {
+    if (count_ == items_.size()) return false;
+    items_[(head_ + count_++) % items_.size()] = item;
+    return true;
+  }
+  /// Contract: not empty.
+  [[nodiscard]] const T& front() const noexcept { return items_[head_]; }
+  void pop() noexcept {
+    head_ = (head_ + 1) % items_.size();
+    --count_;
+  }
+  [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
+  [[nodiscard]] std::size_t size() const noexcept { return count_; }
+
+ private:
+  std::vector<T> items_;
+  std::size_t head_ = 0;
+  std::size_t count_ = 0;
+};
+
+/// Gives the outbox a state's content when the packet is written, not when the change was queued.
+class StateSource {
+ public:
+  [[nodiscard]] virtual wire::State full_state(statetable::Slot slot) const noexcept = 0;
+  [[nodiscard]] virtual wire::Update update(statetable::Slot slot) const noexcept = 0;
+
+ protected:
+  ~StateSource() = default;
+};
+
+/// What there is to announce, and when. A state stands in at most one queue, so that many updates of it
+/// between two packets go out once; the queues of states can therefore never be full. Queues of bare
+/// ids are bounded; what does not fit is counted.
+/// Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_q_ins(), pfsync_q_del(), pfsync_sendout().
+class Outbox {
+ public:
+  using Instant = statetable::Instant;
+  using Duration = statetable::Duration;
+  using Slot = statetable::Slot;
+
+  struct Config {
+    wire::Dialect dialect = wire::Dialect::freebsd_1301;
+    Duration delay = std::chrono::seconds{1};
+    unsigned maxupd = 128;
+  };
+  static constexpr std::size_t ids_max = 65536;
+
+  Outbox(const Config& config, std::size_t slots, Counters& counters);
+
+  // Events, as the table in pfsync-semantics 2.2 orders them.
+  void inserted(Slot slot, Instant now) noexcept;
+  /// `tcp`: only updates of TCP states count towards maxupd.
+  void updated(Slot slot, bool tcp, Instant now) noexcept;
+  void update_requested(Slot slot, Instant now) noexcept;
+  /// Before the slot is erased. `announce`: the peers are to hear of it.
+  void erased(Slot slot, wire::StateId id, bool announce, Instant now) noexcept;
+  void acknowledge(wire::StateId id, Instant now) noexcept;
+  void request(wire::StateId id, Instant now) noexcept;
+  void clear(const wire::Clear& clear, Instant now) noexcept;
+  void push() noexcept { push_ = queued() > 0; }
+
+  /// When something has to leave; Instant::max() when nothing is queued.
+  [[nodiscard]] Instant timeout(Instant now) const noexcept;
+  /// Writes one packet if one is due. `gate` may be null.
+  [[nodiscard]] std::size_t transmit(wire::Room room, Instant now, const StateSource& source, BulkGate* gate) noexcept;
+  [[nodiscard]] std::size_t queued() const noexcept;
+
+ private:
+  enum class Queue : std::uint8_t { none, ins, upd, upd_c };
+  /// A state's place in its queue: a doubly linked list through slots, stored as slot + 1 (0 = end).
+  struct Place {
+    std::uint32_t previous;
+    std::uint32_t next;
+    Queue queue;
+    std::uint8_t updates;
+  };
+  struct List {
+    std::uint32_t first = 0;
+    std::uint32_t last = 0;
+    std::size_t count = 0;
+  };
+
+  void enqueue(Slot slot, Queue queue, Instant now) noexcept;
+  void dequeue(Slot slot) noexcept;
+  void queued_one(Instant now) noexcept;
+  [[nodiscard]] List& list(Queue queue) noexcept { return lists_[static_cast<std::size_t>(queue)]; }
+  [[nodiscard]] const List& list(Queue queue) const noexcept { return lists_[static_cast<std::size_t>(queue)]; }
+  [[nodiscard]] std::size_t bytes_queued() const noexcept;
+  void write_states(wire::PacketWriter& writer, Queue queue, wire::Message message, const StateSource& source) noexcept;
+  void write_ids(wire::PacketWriter& writer, BoundedQueue<wire::StateId>& ids, wire::Message message,
+                 std::size_t count_max) noexcept;
+  [[nodiscard]] std::size_t deletes_allowed(BulkGate* gate) noexcept;
+
+  Config config_;
+  std::unique_ptr<Place[], void (*)(void*)> places_;
+  std::array<List, 4> lists_{};
+  BoundedQueue<wire::StateId> acks_;
+  BoundedQueue<wire::StateId> requests_;
+  BoundedQueue<wire::StateId> deletes_;
+  BoundedQueue<wire::Clear> clears_;
+  std::size_t deletes_gated_ = 0;    ///< deletes at the head that wait for `gate_stamp_`
+  std::uint64_t gate_stamp_ = 0;
+  Instant oldest_{};                 ///< when the outbox became non-empty
+  bool push_ = false;
+  Counters* counters_;
+};
+
+}  // namespace pfsync::engine

@@ -1,0 +1,144 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/bulk_gate.h"
+#include "engine/bulk_requester.h"
+#include "engine/counters.h"
+#include "engine/outbox.h"
+#include "engine/timeouts.h"
+#include "statetable/table.h"
+#include "statetable/time.h"
+#include "wire/bytes.h"
+#include "wire/dialect.h"
+#include "wire/packet_reader.h"
+#include "wire/packet_writer.h"
+#include "wire/state.h"
+
+namespace pfsync::engine {
+
+using statetable::Duration;
+using statetable::Instant;
+using statetable::Seconds;
+using statetable::Slot;
+
+struct SessionConfig {
+  std::uint32_t creatorid = 0;           ///< own host id (pf.conf `set hostid`); not 0
+  wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent
+  unsigned maxupd = 128;                 ///< updates of one state after which it is sent at once
+  Duration delay = std::chrono::seconds{1};  ///< the longest that a change waits for its packet
+  bool request_bulk = true;              ///< ask for everything at start
+  bool passive = false;                  ///< only listen: never ask, answer or announce
+  bool expire = true;                    ///< remove states whose timeout has run out
+  /// How much longer a state lives that another node announced: its owner's DEL_C should come first,
+  /// and a lost one must not keep the state for ever.
+  Duration foreign_grace = std::chrono::seconds{5};
+  Timeouts timeouts{};
+};
+
+/// One pfsync node on one link: the receive semantics of all actions, the queue of changes to
+/// announce, and the requester of bulk updates. Takes bytes and a time, gives bytes and a deadline; no
+/// clock, socket, thread, allocation or exception inside. Thread-bound: the data-path core that owns
+/// the table's shards. Counters and `bulk()` may be read from any thread.
+/// Source: FreeBSD sys/netpfil/pf/if_pfsync.c; OpenBSD sys/net/if_pfsync.c for the merge rule.
+class Session {
+ public:
+  /// Claims every shard of `table`, which must outlive the session and have none claimed yet.
+  /// `gate`: shared with the thread that serves bulk updates; null when nobody does.
+  Session(const SessionConfig& config, statetable::Table& table, BulkGate* gate = nullptr);
+
+  /// Begins the session's life: asks for a bulk update unless passive or told not to.
+  void start(Instant now) noexcept;
+
+  /// Packets as they follow the IP header, in the order of arrival. A burst at a time is the fast way:
+  /// table lines are prefetched across packets.
+  void on_packets(std::span<const wire::Bytes> packets, Instant now) noexcept;
+  void on_packet(wire::Bytes packet, Instant now) noexcept { on_packets({&packet, 1}, now); }
+
+  // --- the local data path: a firewall whose states these are --------------------------------------
+  enum class Local : std::uint8_t { done, exists, unknown, full, invalid };
+  /// A new state, created here; `state.id.creatorid` 0 is replaced by the own. Ids are never reused.
+  Local insert(const wire::State& state, Instant now) noexcept;
+  /// A packet matched the state: new peers and timeout index, taken as they are.
+  Local update(const wire::Update& update, Instant now) noexcept;
+  Local erase(wire::StateId id, Instant now) noexcept;
+  /// Removes all own states on an interface (empty: on all) and tells the peers by one CLR. Returns how many.
+  std::size_t flush(wire::InterfaceName ifname, Instant now) noexcept;
+
+  // --- time and output -----------------------------------------------------------------------------
+  void on_timeout(Instant now) noexcept;
+  /// When on_timeout or transmit should next be called.
+  [[nodiscard]] Instant timeout() const noexcept;
+  /// Writes one pfsync packet (without IP header) if one is due; returns its bytes, 0 when there is
+  /// nothing to say now. Contract: room.size() >= PacketWriter::smallest_room, the same for every call.
+  [[nodiscard]] std::size_t transmit(wire::Room room, Instant now) noexcept;
+
+  /// Asks for a bulk update again, whatever the state of the last.
+  void request_bulk(Instant now) noexcept;
+  /// Sends everything that is queued with the next transmits, without waiting for the delay.
+  void push() noexcept { outbox_.push(); }
+
+  /// A peer asked for everything since the last call. Requests merge; any thread may take them.
+  [[nodiscard]] bool take_bulk_request() noexcept { return bulk_asked_.exchange(false, std::memory_order_acq_rel); }
+
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  /// For the owner of the link in front of the session, same thread.
+  [[nodiscard]] Counters& counters() noexcept { return counters_; }
+  [[nodiscard]] const BulkRequester& bulk() const noexcept { return bulk_; }
+  [[nodiscard]] const SessionConfig& config() const noexcept { return config_; }
+  /// Changes waiting to be announced.
+  [[nodiscard]] std::size_t queued() const noexcept { return outbox_.queued(); }
+
+ private:
+  /// A message on its way from the packet to the table. Borrows the packet's bytes.
+  struct Pending {
+    wire::Message message;
+    wire::Layout layout;
+    wire::Bytes record;
+    wire::StateId id;
+    statetable::Hash hash;
+  };
+  static constexpr std::size_t batch_max = 128;
+
+  void gather(const wire::Section& section, Instant now) noexcept;
+  void apply_batch(Instant now) noexcept;
+  void apply(const Pending& pending, Instant now) noexcept;
+  void on_insert(const Pending& pending, Instant now) noexcept;
+  void on_update(const Pending& pending, Instant now) noexcept;
+  void on_request(const Pending& pending) noexcept;
+  void on_delete(const Pending& pending) noexcept;
+  void on_clear(const wire::Clear& clear) noexcept;
+  void on_tdb(const Pending& pending) noexcept;
+  void ask_for(wire::StateId id, statetable::Hash hash, Instant now) noexcept;
+  /// Enters a state that a message carried; returns whether it is in the table now.
+  bool import(const wire::State& state, statetable::Hash hash, Instant now) noexcept;
+  void remove(statetable::ShardWriter& writer, Slot slot) noexcept;
+  void expire(Instant now) noexcept;
+  [[nodiscard]] Seconds expires_at(std::uint8_t timeout, Seconds now_s) const noexcept;
+
+  [[nodiscard]] statetable::ShardWriter& writer_of(statetable::Hash hash) noexcept {
+    return writers_[table_->shard_of(hash)];
+  }
+  [[nodiscard]] statetable::ShardWriter& writer_of(Slot slot) noexcept { return writers_[slot / slots_per_shard_]; }
+
+  SessionConfig config_;
+  statetable::Table* table_;
+  std::vector<statetable::ShardWriter> writers_;
+  std::size_t slots_per_shard_;
+  Outbox outbox_;
+  BulkRequester bulk_;
+  std::atomic<bool> bulk_asked_{false};
+  BulkGate* gate_;
+  Instant sweep_due_{};
+  std::array<Pending, batch_max> batch_{};
+  std::size_t batch_count_ = 0;
+  Counters counters_;
+};
+
+}  // namespace pfsync::engine
