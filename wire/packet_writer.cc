@@ -1,9 +1,18 @@
 #include "wire/packet_writer.h"
 
+#include <algorithm>
+
 namespace pfsync::wire {
+namespace {
+
+// What fits an IP packet of 65535 bytes with the larger of the two headers. In more room than that
+// header.len, 16 bits wide, would wrap.
+constexpr std::size_t packet_bytes_max = 0xffff - 40;
+
+}  // namespace
 
 PacketWriter::PacketWriter(Dialect dialect, Room room, const Checksum& pfcksum) noexcept
-    : dialect_{&info(dialect)}, room_{room}, pfcksum_{pfcksum} {}
+    : dialect_{&info(dialect)}, room_{room.first(std::min(room.size(), packet_bytes_max))}, pfcksum_{pfcksum} {}
 
 bool PacketWriter::section_takes(const Action& action) const noexcept {
   if (section_action_ != &action) return false;
@@ -38,7 +47,7 @@ Room PacketWriter::take(const Action& action) noexcept {
 
 bool PacketWriter::append_state(Message ins_or_upd, const State& state) noexcept {
   const Action* action = find_action(dialect_->dialect, ins_or_upd);
-  if (action == nullptr) return false;
+  if (action == nullptr || action->record_bytes != dialect_->state_bytes) return false;
   const Room record = take(*action);
   if (record.empty()) return false;
   write_state(action->layout, state, record);
@@ -53,6 +62,7 @@ bool PacketWriter::append_update(const Update& update) noexcept {
 }
 
 bool PacketWriter::append_id(Message message, StateId id) noexcept {
+  if (message != Message::ins_ack && message != Message::upd_req && message != Message::del_c) return false;
   const Room record = take(*find_action(dialect_->dialect, message));
   if (record.empty()) return false;
   write_id(id, record);

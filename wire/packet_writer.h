@@ -15,8 +15,8 @@ namespace pfsync::wire {
 /// Fills one pfsync packet (what follows the IP header) in room that the caller owns. Messages of one
 /// kind in a row share a section; a section is closed before it exceeds what receivers of the dialect
 /// take, and another of the same action follows. Every byte up to `finish()` is written.
-/// Contract: room.size() >= smallest_room. Every append returns false, and changes nothing, when the
-///           message no longer fits: finish, send, start another packet.
+/// Contract: room.size() >= smallest_room; what exceeds one IP packet is not used. Every append returns
+///           false, and changes nothing, when the message no longer fits: finish, send, start another.
 /// Source:   FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_sendout().
 class PacketWriter {
  public:
@@ -29,7 +29,7 @@ class PacketWriter {
 
   [[nodiscard]] bool append_state(Message ins_or_upd, const State& state) noexcept;
   [[nodiscard]] bool append_update(const Update& update) noexcept;
-  /// For INS_ACK, UPD_REQ and DEL_C.
+  /// For INS_ACK, UPD_REQ and DEL_C; false for any other.
   [[nodiscard]] bool append_id(Message message, StateId id) noexcept;
   [[nodiscard]] bool append_clear(const Clear& clear) noexcept;
   [[nodiscard]] bool append_bulk_status(const BulkStatus& status) noexcept;
