@@ -26,7 +26,8 @@ TEST(ReadEthernet, ReadsAnUntaggedFrame) {
 }
 
 TEST(ReadEthernet, StepsOverAVlanTagAndDropsItsPriority) {
-  const auto frame = read_ethernet(from_hex("020000000002" "020000000001" "8100" "e064" "86dd" "aa"));
+  const Frame bytes = from_hex("020000000002" "020000000001" "8100" "e064" "86dd" "aa");
+  const auto frame = read_ethernet(bytes);
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->vlan, 100);
   EXPECT_EQ(frame->ethertype, ethertype::ipv6);
@@ -34,14 +35,16 @@ TEST(ReadEthernet, StepsOverAVlanTagAndDropsItsPriority) {
 }
 
 TEST(ReadEthernet, StepsOverAServiceTagAroundAVlanTag) {
-  const auto frame = read_ethernet(from_hex("020000000002" "020000000001" "88a8" "0007" "8100" "0064" "0800" "aa"));
+  const Frame bytes = from_hex("020000000002" "020000000001" "88a8" "0007" "8100" "0064" "0800" "aa");
+  const auto frame = read_ethernet(bytes);
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->vlan, 100);
   EXPECT_EQ(frame->ethertype, ethertype::ipv4);
 }
 
 TEST(ReadEthernet, LeavesAThirdTagInThePayload) {
-  const auto frame = read_ethernet(from_hex("020000000002" "020000000001" "8100" "0001" "8100" "0002" "8100" "0003" "0800"));
+  const Frame bytes = from_hex("020000000002" "020000000001" "8100" "0001" "8100" "0002" "8100" "0003" "0800");
+  const auto frame = read_ethernet(bytes);
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->vlan, 2);
   EXPECT_EQ(frame->ethertype, ethertype::vlan);
@@ -49,7 +52,8 @@ TEST(ReadEthernet, LeavesAThirdTagInThePayload) {
 }
 
 TEST(ReadEthernet, TakesAPriorityTagAsUntagged) {
-  const auto frame = read_ethernet(from_hex("020000000002" "020000000001" "8100" "e000" "0800"));
+  const Frame bytes = from_hex("020000000002" "020000000001" "8100" "e000" "0800");
+  const auto frame = read_ethernet(bytes);
   ASSERT_TRUE(frame);
   EXPECT_FALSE(frame->vlan);
   EXPECT_EQ(frame->ethertype, ethertype::ipv4);

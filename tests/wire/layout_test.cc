@@ -14,6 +14,13 @@
 namespace pfsync::wire {
 namespace {
 
+TEST(ActionTable, IsFoundByNumberAndByMessage) {
+  for (const Action& row : info(Dialect::freebsd_1301).actions) {
+    EXPECT_EQ(find_action(header_version_freebsd, row.number), &row) << int{row.number};
+    EXPECT_EQ(find_action(Dialect::freebsd_1301, row.message), &row) << int{row.number};
+  }
+}
+
 TEST(ActionTable, KnowsNoActionThatTheDialectDoesNot) {
   for (int number = first_unknown_action_freebsd_1301; number < 256; ++number)
     EXPECT_EQ(find_action(header_version_freebsd, static_cast<std::uint8_t>(number)), nullptr) << number;
