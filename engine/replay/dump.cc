@@ -70,7 +70,8 @@ std::string dump_text(std::chrono::nanoseconds unix_time, wire::Bytes ip_packet)
   while (reader.next(section)) {
     text += "    " + std::string{section.action->printed} + " count " + std::to_string(section.count) + "\n";
     if (section.record_bytes == 0) continue;
-    for (std::size_t i = 0; i < section.count; ++i) text += "\t" + message_line(*section.action, section.record(i)) + "\n";
+    for (std::size_t i = 0; i < section.count; ++i)
+      text.append("\t").append(message_line(*section.action, section.record(i))).append("\n");
   }
   if (reader.reject()) {
     text += reject_line(*reader.reject());
