@@ -74,7 +74,7 @@ class Session {
   // --- time and output -----------------------------------------------------------------------------
   void on_timeout(Instant now) noexcept;
   /// When on_timeout or transmit should next be called.
-  [[nodiscard]] Instant timeout() const noexcept;
+  [[nodiscard]] Instant timeout(Instant now) const noexcept;
   /// Writes one pfsync packet (without IP header) if one is due; returns its bytes, 0 when there is
   /// nothing to say now. Contract: room.size() >= PacketWriter::smallest_room, the same for every call.
   [[nodiscard]] std::size_t transmit(wire::Room room, Instant now) noexcept;
@@ -111,22 +111,21 @@ class Session {
   void apply(const Pending& pending, Instant now) noexcept;
   void on_insert(const Pending& pending, Instant now) noexcept;
   void on_update(const Pending& pending, Instant now) noexcept;
-  void on_request(const Pending& pending) noexcept;
+  void on_request(const Pending& pending, Instant now) noexcept;
   void on_delete(const Pending& pending) noexcept;
   void on_clear(const wire::Clear& clear) noexcept;
   void on_tdb(const Pending& pending) noexcept;
   void ask_for(wire::StateId id, statetable::Hash hash, Instant now) noexcept;
   /// Enters a state that a message carried; returns whether it is in the table now.
   bool import(const wire::State& state, statetable::Hash hash, Instant now) noexcept;
-  void remove(statetable::ShardWriter& writer, Slot slot) noexcept;
   void expire(Instant now) noexcept;
   [[nodiscard]] Seconds expires_at(std::uint8_t timeout, Seconds now_s) const noexcept;
 
   [[nodiscard]] statetable::ShardWriter& writer_of(statetable::Hash hash) noexcept {
     return writers_[table_->shard_of(hash)];
   }
-  [[nodiscard]] statetable::ShardWriter& writer_of(Slot slot) noexcept { return writers_[slot / slots_per_shard_]; }
 
+  Counters counters_;
   SessionConfig config_;
   statetable::Table* table_;
   std::vector<statetable::ShardWriter> writers_;
@@ -136,9 +135,14 @@ class Session {
   std::atomic<bool> bulk_asked_{false};
   BulkGate* gate_;
   Instant sweep_due_{};
+  /// What was asked for lately; a newer pair displaces an older one in its place.
+  struct Asked {
+    wire::StateId id{};
+    Instant at{};
+  };
+  std::array<Asked, 4096> asked_{};
   std::array<Pending, batch_max> batch_{};
   std::size_t batch_count_ = 0;
-  Counters counters_;
 };
 
 }  // namespace pfsync::engine

@@ -1,0 +1,59 @@
+#include "engine/bulk_requester.h"
+
+namespace pfsync::engine {
+
+void BulkRequester::ask(Instant now) noexcept {
+  phase_.store(BulkPhase::asked, std::memory_order_relaxed);
+  tries_.store(1, std::memory_order_relaxed);
+  states_.store(0, std::memory_order_relaxed);
+  asked_at_ = now;
+  due_ = now + retry_after;
+  wants_request_ = true;
+}
+
+void BulkRequester::on_status(const wire::BulkStatus& status, Instant now) noexcept {
+  if (phase() != BulkPhase::asked && phase() != BulkPhase::receiving) return;
+  if (status.status == wire::BulkStatus::start) {
+    phase_.store(BulkPhase::receiving, std::memory_order_relaxed);
+    due_ = now + silence_max;
+  } else if (status.status == wire::BulkStatus::end) {
+    // The END of a bulk that began before our request answers somebody else's. One second of grace:
+    // both ends count whole seconds.
+    const auto began = now - std::chrono::seconds{status.endtime_s};
+    if (began + std::chrono::seconds{1} < asked_at_) return;
+    phase_.store(BulkPhase::done, std::memory_order_relaxed);
+  }
+}
+
+void BulkRequester::on_full_state(Instant now) noexcept {
+  if (phase() != BulkPhase::asked && phase() != BulkPhase::receiving) return;
+  states_.store(states_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (phase() == BulkPhase::receiving) due_ = now + silence_max;
+}
+
+void BulkRequester::on_timeout(Instant now) noexcept {
+  const auto due = timeout();
+  if (!due || *due > now) return;
+  // The first request and tries_max repeats of it. Source: PFSYNC_MAX_BULKTRIES.
+  if (tries() > tries_max) {
+    phase_.store(BulkPhase::failed, std::memory_order_relaxed);
+    return;
+  }
+  tries_.store(tries() + 1, std::memory_order_relaxed);
+  phase_.store(BulkPhase::asked, std::memory_order_relaxed);
+  due_ = now + retry_after;
+  wants_request_ = true;
+}
+
+std::optional<BulkRequester::Instant> BulkRequester::timeout() const noexcept {
+  if (phase() != BulkPhase::asked && phase() != BulkPhase::receiving) return std::nullopt;
+  return due_;
+}
+
+bool BulkRequester::take_request() noexcept {
+  const bool wanted = wants_request_;
+  wants_request_ = false;
+  return wanted;
+}
+
+}  // namespace pfsync::engine

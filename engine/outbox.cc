@@ -1,0 +1,191 @@
+#include "engine/outbox.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "wire/dialect.h"
+#include "wire/messages.h"
+
+namespace pfsync::engine {
+
+using wire::Message;
+
+Outbox::Outbox(const Config& config, std::size_t slots, Counters& counters)
+    : config_{config},
+      // calloc, not new: the zero pages of a large table are not touched before its states arrive.
+      places_{static_cast<Place*>(std::calloc(slots, sizeof(Place))), &std::free},
+      acks_{ids_max},
+      requests_{ids_max},
+      deletes_{ids_max},
+      clears_{16},
+      counters_{&counters} {
+  if (places_ == nullptr) throw std::bad_alloc{};  // at start, before any core runs
+}
+
+// --- queueing ----------------------------------------------------------------------------------------
+
+void Outbox::queued_one(Instant now) noexcept {
+  if (queued() == 1) oldest_ = now;
+}
+
+void Outbox::enqueue(Slot slot, Queue queue, Instant now) noexcept {
+  Place& place = places_[slot];
+  List& list = this->list(queue);
+  place = {list.last, 0, queue, 0};
+  if (list.last != 0)
+    places_[list.last - 1].next = slot + 1;
+  else
+    list.first = slot + 1;
+  list.last = slot + 1;
+  ++list.count;
+  queued_one(now);
+}
+
+void Outbox::dequeue(Slot slot) noexcept {
+  Place& place = places_[slot];
+  if (place.queue == Queue::none) return;
+  List& list = this->list(place.queue);
+  (place.previous != 0 ? places_[place.previous - 1].next : list.first) = place.next;
+  (place.next != 0 ? places_[place.next - 1].previous : list.last) = place.previous;
+  --list.count;
+  place = {};
+}
+
+void Outbox::inserted(Slot slot, Instant now) noexcept {
+  dequeue(slot);
+  enqueue(slot, Queue::ins, now);
+}
+
+void Outbox::updated(Slot slot, bool tcp, Instant now) noexcept {
+  Place& place = places_[slot];
+  if (place.queue == Queue::none) {
+    enqueue(slot, Queue::upd_c, now);
+    return;
+  }
+  // Queued already: the packet will carry the state as it is then.
+  if (!tcp) return;
+  if (place.updates < 255) ++place.updates;
+  if (place.updates >= config_.maxupd) push_ = true;
+}
+
+void Outbox::update_requested(Slot slot, Instant now) noexcept {
+  const Queue queue = places_[slot].queue;
+  if (queue == Queue::none || queue == Queue::upd_c) {
+    dequeue(slot);
+    enqueue(slot, Queue::upd, now);
+  }
+  push_ = true;
+}
+
+void Outbox::erased(Slot slot, wire::StateId id, bool announce, Instant now) noexcept {
+  const bool never_announced = places_[slot].queue == Queue::ins;
+  dequeue(slot);
+  if (!announce || never_announced) return;
+  if (deletes_.push(id))
+    queued_one(now);
+  else
+    (*counters_)[Tally::deletes_dropped].add();
+}
+
+void Outbox::acknowledge(wire::StateId id, Instant now) noexcept {
+  if (!acks_.push(id)) {
+    (*counters_)[Tally::acks_dropped].add();
+    return;
+  }
+  queued_one(now);
+  push_ = true;
+}
+
+void Outbox::request(wire::StateId id, Instant now) noexcept {
+  if (!requests_.push(id)) {
+    (*counters_)[Tally::requests_dropped].add();
+    return;
+  }
+  queued_one(now);
+  push_ = true;
+}
+
+void Outbox::clear(const wire::Clear& clear, Instant now) noexcept {
+  if (!clears_.push(clear)) {
+    (*counters_)[Tally::clears_dropped].add();
+    return;
+  }
+  queued_one(now);
+  push_ = true;
+}
+
+std::size_t Outbox::queued() const noexcept {
+  return list(Queue::ins).count + list(Queue::upd).count + list(Queue::upd_c).count + acks_.size() +
+         requests_.size() + deletes_.size() + clears_.size();
+}
+
+// --- writing -----------------------------------------------------------------------------------------
+
+std::size_t Outbox::bytes_queued() const noexcept {
+  const std::size_t state_bytes = wire::info(config_.dialect).state_bytes;
+  return (list(Queue::ins).count + list(Queue::upd).count) * state_bytes +
+         list(Queue::upd_c).count * sizeof(wire::UpdCRecord) +
+         (acks_.size() + requests_.size() + deletes_.size()) * sizeof(wire::IdRecord) +
+         clears_.size() * sizeof(wire::ClrRecord);
+}
+
+Outbox::Instant Outbox::timeout(Instant now) const noexcept {
+  if (queued() == 0) return Instant::max();
+  return push_ ? now : oldest_ + config_.delay;
+}
+
+std::size_t Outbox::deletes_allowed(BulkGate* gate) noexcept {
+  if (gate == nullptr) return deletes_.size();
+  if (deletes_gated_ == 0 && !deletes_.empty()) {
+    gate_stamp_ = gate->stamp();
+    deletes_gated_ = deletes_.size();
+  }
+  return gate->has_passed(gate_stamp_) ? deletes_gated_ : 0;
+}
+
+std::size_t Outbox::transmit(wire::Room room, Instant now, const StateSource& source, BulkGate* gate) noexcept {
+  if (queued() == 0) return 0;
+  if (now >= oldest_ + config_.delay) push_ = true;  // until all that is queued now has left
+  if (!push_ && bytes_queued() + sizeof(wire::Header) + 2 * sizeof(wire::Subheader) <= room.size()) return 0;
+
+  wire::PacketWriter writer{config_.dialect, room};
+  // In the order of the kernel's sections. Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_qs[].
+  write_states(writer, Queue::ins, Message::ins, source);
+  write_ids(writer, acks_, Message::ins_ack, acks_.size());
+  write_states(writer, Queue::upd, Message::upd, source);
+  write_states(writer, Queue::upd_c, Message::upd_c, source);
+  const std::size_t before = deletes_.size();
+  write_ids(writer, deletes_, Message::del_c, deletes_allowed(gate));
+  deletes_gated_ -= std::min(deletes_gated_, before - deletes_.size());
+  write_ids(writer, requests_, Message::upd_req, requests_.size());
+  for (; !clears_.empty() && writer.append_clear(clears_.front()); clears_.pop())
+    counters_->out(Message::clr).add();
+
+  if (queued() == 0) push_ = false;
+  if (writer.empty()) return 0;  // only deletes that wait behind a bulk frame
+  (*counters_)[Tally::opackets].add();
+  return writer.finish();
+}
+
+void Outbox::write_states(wire::PacketWriter& writer, Queue queue, Message message,
+                          const StateSource& source) noexcept {
+  while (list(queue).first != 0 && writer.fits(message)) {
+    const Slot slot = list(queue).first - 1;
+    const bool written = message == Message::upd_c ? writer.append_update(source.update(slot))
+                                                   : writer.append_state(message, source.full_state(slot));
+    if (!written) return;
+    dequeue(slot);
+    counters_->out(message).add();
+  }
+}
+
+void Outbox::write_ids(wire::PacketWriter& writer, BoundedQueue<wire::StateId>& ids, Message message,
+                       std::size_t count_max) noexcept {
+  for (; count_max > 0 && writer.append_id(message, ids.front()); --count_max) {
+    ids.pop();
+    counters_->out(message).add();
+  }
+}
+
+}  // namespace pfsync::engine
