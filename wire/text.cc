@@ -11,23 +11,39 @@ namespace pfsync::wire {
 namespace {
 
 // Source: FreeBSD sys/netinet/tcp_fsm.h, tcpstates[].
-constexpr std::array<std::string_view, 11> tcp_levels{"CLOSED",     "LISTEN",     "SYN_SENT", "SYN_RCVD", "ESTABLISHED", "CLOSE_WAIT",
-                                                      "FIN_WAIT_1", "CLOSING",    "LAST_ACK", "FIN_WAIT_2", "TIME_WAIT"};
+constexpr std::array<std::string_view, 11> tcp_levels{"CLOSED",      "LISTEN",     "SYN_SENT",   "SYN_RCVD",
+                                                      "ESTABLISHED", "CLOSE_WAIT", "FIN_WAIT_1", "CLOSING",
+                                                      "LAST_ACK",    "FIN_WAIT_2", "TIME_WAIT"};
 // UDP and all other protocols but ICMP. Source: FreeBSD sys/netpfil/pf/pf.h, PFUDPS_NAMES, PFOTHERS_NAMES.
 constexpr std::array<std::string_view, 3> other_levels{"NO_TRAFFIC", "SINGLE", "MULTIPLE"};
 
 // Words of /etc/protocols, by IANA number.
 constexpr std::array<std::pair<std::uint8_t, std::string_view>, 16> protocols{{
-    {1, "icmp"}, {2, "igmp"}, {4, "ipencap"}, {6, "tcp"}, {8, "egp"}, {17, "udp"}, {41, "ipv6"}, {47, "gre"},
-    {50, "esp"}, {51, "ah"}, {58, "ipv6-icmp"}, {89, "ospf"}, {103, "pim"}, {112, "carp"}, {132, "sctp"}, {240, "pfsync"},
+    {1, "icmp"},
+    {2, "igmp"},
+    {4, "ipencap"},
+    {6, "tcp"},
+    {8, "egp"},
+    {17, "udp"},
+    {41, "ipv6"},
+    {47, "gre"},
+    {50, "esp"},
+    {51, "ah"},
+    {58, "ipv6-icmp"},
+    {89, "ospf"},
+    {103, "pim"},
+    {112, "carp"},
+    {132, "sctp"},
+    {240, "pfsync"},
 }};
 
 // Source: pf.conf(5), OPTIONS, set timeout; order of sys/netpfil/pf/pf.h. SCTP since FreeBSD 14.
 constexpr std::array<std::string_view, 25> timeouts{
-    "tcp.first",   "tcp.opening",  "tcp.established", "tcp.closing", "tcp.finwait",    "tcp.closed",   "udp.first",
-    "udp.single",  "udp.multiple", "icmp.first",      "icmp.error",  "other.first",    "other.single", "other.multiple",
-    "frag",        "interval",     "adaptive.start",  "adaptive.end", "src.track",     "tsdiff",       "sctp.first",
-    "sctp.opening", "sctp.established", "sctp.closing", "sctp.closed"};
+    "tcp.first",  "tcp.opening",    "tcp.established",  "tcp.closing",    "tcp.finwait",
+    "tcp.closed", "udp.first",      "udp.single",       "udp.multiple",   "icmp.first",
+    "icmp.error", "other.first",    "other.single",     "other.multiple", "frag",
+    "interval",   "adaptive.start", "adaptive.end",     "src.track",      "tsdiff",
+    "sctp.first", "sctp.opening",   "sctp.established", "sctp.closing",   "sctp.closed"};
 
 constexpr std::uint8_t wscale_mask = 0x0f;
 constexpr std::uint8_t source_node = 0x04, nat_source_node = 0x08;  // sync_flags
@@ -51,7 +67,7 @@ Sides sides(const State& state) {
   return {state.dst, state.src};
 }
 
-/// "10.2.0.254:64898 (10.1.0.100:47572)": the side as the interface's own stack does not see it last.
+/// "10.2.0.254:64898 (10.1.0.100:47572)": one side, behind it in parentheses what translation made it from.
 std::string side_text(const Key& outer, const Key& inner, Family family, std::size_t index) {
   std::string text = host_text(outer.addr[index], family, outer.port[index]);
   if (outer.addr[index] != inner.addr[index] || outer.port[index] != inner.port[index])
@@ -66,10 +82,9 @@ std::string flow_text(const State& state) {
   const Key& outer = state.key[out ? wire_side : stack_side];
   Key inner = state.key[out ? stack_side : wire_side];
   // ICMP has one id for both ends; its translation shows on the near side (out) or the far one (in) only.
-  if (state.proto == ipproto::icmp || state.proto == ipproto::icmpv6)
-    inner.port[out ? 0 : 1] = outer.port[out ? 0 : 1];
-  return printable(state.ifname.view()) + " " + protocol_text(state.proto) + " " + side_text(outer, inner, state.af, 1) +
-         (out ? " -> " : " <- ") + side_text(outer, inner, state.af, 0);
+  if (state.proto == ipproto::icmp || state.proto == ipproto::icmpv6) inner.port[out ? 0 : 1] = outer.port[out ? 0 : 1];
+  return printable(state.ifname.view()) + " " + protocol_text(state.proto) + " " +
+         side_text(outer, inner, state.af, 1) + (out ? " -> " : " <- ") + side_text(outer, inner, state.af, 0);
 }
 
 /// "age 00:00:04, expires in 24:00:00, 43:33 pkts, 22252:21732 bytes, rule 3".
@@ -180,7 +195,8 @@ std::string clear_line(const Clear& clear) {
 }
 
 std::string bulk_status_line(const BulkStatus& status) {
-  std::string text = formatted("creatorid: %08x age: ", status.creatorid) + duration_text(status.endtime_s) + " status: ";
+  std::string text =
+      formatted("creatorid: %08x age: ", status.creatorid) + duration_text(status.endtime_s) + " status: ";
   if (status.status == BulkStatus::start) return text + "start";
   if (status.status == BulkStatus::end) return text + "end";
   return text + formatted("UNKNOWN %u", static_cast<unsigned>(status.status));

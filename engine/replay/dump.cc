@@ -55,14 +55,18 @@ std::string reject_line(wire::Reject reject) {
 std::string dump_text(std::chrono::nanoseconds unix_time, wire::Bytes ip_packet) {
   std::string text = time_text(unix_time) + " ";
   const auto ip = wire::read_ip(ip_packet);
-  if (ip.reject) return text + "unreadable IP packet, " + std::to_string(ip_packet.size()) + " bytes\n" + reject_line(*ip.reject) + "\n";
+  if (ip.reject)
+    return text + "unreadable IP packet, " + std::to_string(ip_packet.size()) + " bytes\n" + reject_line(*ip.reject) +
+           "\n";
   text += wire::to_string(ip.packet.source, ip.packet.family) + " > " +
           wire::to_string(ip.packet.destination, ip.packet.family) + ": ";
 
   wire::PacketReader reader{ip.packet.payload};
   if (reader.reject() == wire::Reject::hdrops)
-    return text + "pfsync, " + std::to_string(ip.packet.payload.size()) + " bytes\n" + reject_line(*reader.reject()) + "\n";
-  text += "PFSYNCv" + std::to_string(reader.header().version) + " len " + std::to_string(reader.header().len.host()) + "\n";
+    return text + "pfsync, " + std::to_string(ip.packet.payload.size()) + " bytes\n" + reject_line(*reader.reject()) +
+           "\n";
+  text +=
+      "PFSYNCv" + std::to_string(reader.header().version) + " len " + std::to_string(reader.header().len.host()) + "\n";
   if (ip.packet.ttl != wire::link_local_ttl)
     text += reject_line(wire::Reject::badttl) + " (" + std::to_string(ip.packet.ttl) + ")\n";
 
@@ -75,7 +79,8 @@ std::string dump_text(std::chrono::nanoseconds unix_time, wire::Bytes ip_packet)
   }
   if (reader.reject()) {
     text += reject_line(*reader.reject());
-    if (reader.reject() == wire::Reject::badact) text += " (act UNKNOWN id " + std::to_string(reader.unknown_action()) + ")";
+    if (reader.reject() == wire::Reject::badact)
+      text += " (act UNKNOWN id " + std::to_string(reader.unknown_action()) + ")";
     text += "\n";
   }
   return text;

@@ -39,7 +39,8 @@ constexpr std::uint8_t ipv6_fragment_header = 44;  // RFC 8200 section 4.5
 
 /// Cooked headers keep VLAN tags as Ethernet does: the tag's type in the header, the tag behind it.
 std::optional<wire::Bytes> behind_tags(std::uint16_t type, wire::Bytes rest) noexcept {
-  for (int tags = 0; tags < tags_max && (type == wire::ethertype::vlan || type == wire::ethertype::service_vlan); ++tags) {
+  for (int tags = 0; tags < tags_max && (type == wire::ethertype::vlan || type == wire::ethertype::service_vlan);
+       ++tags) {
     if (rest.size() < sizeof(wire::VlanTag)) return std::nullopt;
     type = wire::load<wire::VlanTag>(rest, 0).ethertype.host();
     rest = rest.subspan(sizeof(wire::VlanTag));

@@ -38,7 +38,8 @@ TEST(StateText, PrintsATranslatedConnectionGoingOutAsPfctlDoes) {
 TEST(StateText, PrintsTheDestinationFirstForAStateComingIn) {
   State state = nat_out();
   state.direction = Direction::in;
-  state.key[wire_side] = state.key[stack_side] = {{ipv4_address(10, 1, 0, 100), ipv4_address(10, 2, 0, 100)}, {47572, 8000}};
+  state.key[wire_side] =
+      state.key[stack_side] = {{ipv4_address(10, 1, 0, 100), ipv4_address(10, 2, 0, 100)}, {47572, 8000}};
   state.src.state = tcps::fin_wait_2;
   state.dst.state = tcps::close_wait;
   const std::string text = state_text(state);
@@ -61,7 +62,8 @@ TEST(StateText, ShowsAnIcmpIdOnceThoughTranslationChangedIt) {
   state.key[wire_side] = {{ipv4_address(10, 2, 0, 100), ipv4_address(10, 2, 0, 254)}, {14115, 14115}};
   state.key[stack_side] = {{ipv4_address(10, 2, 0, 100), ipv4_address(10, 1, 0, 100)}, {10635, 10635}};
   state.src.state = state.dst.state = 0;
-  EXPECT_TRUE(state_text(state).starts_with("all icmp 10.2.0.254:14115 (10.1.0.100:10635) -> 10.2.0.100:14115       0:0\n   age"));
+  EXPECT_TRUE(state_text(state).starts_with(
+      "all icmp 10.2.0.254:14115 (10.1.0.100:10635) -> 10.2.0.100:14115       0:0\n   age"));
 }
 
 TEST(StateText, PrintsIpv6PortsInBracketsAndLeavesOutPortZero) {
@@ -122,16 +124,24 @@ TEST(Text, ShowsNoControlBytesFromAPeer) {
 TEST(MessageLines, UseThePrintersWords) {
   EXPECT_EQ(id_text({0x100000001, 0xc0ffee01}), "id: 0000000100000001 creatorid: c0ffee01");
   EXPECT_EQ(clear_line({.ifname = {}, .creatorid = 0xc0ffee01}), "creatorid: c0ffee01");
-  EXPECT_EQ(bulk_status_line({.creatorid = 1, .endtime_s = 3725, .status = 1}), "creatorid: 00000001 age: 01:02:05 status: start");
-  EXPECT_EQ(bulk_status_line({.creatorid = 1, .endtime_s = 360000, .status = 2}), "creatorid: 00000001 age: 100:00:00 status: end");
-  EXPECT_EQ(bulk_status_line({.creatorid = 1, .endtime_s = 0, .status = 9}), "creatorid: 00000001 age: 00:00:00 status: UNKNOWN 9");
+  EXPECT_EQ(bulk_status_line({.creatorid = 1, .endtime_s = 3725, .status = 1}),
+            "creatorid: 00000001 age: 01:02:05 status: start");
+  EXPECT_EQ(bulk_status_line({.creatorid = 1, .endtime_s = 360000, .status = 2}),
+            "creatorid: 00000001 age: 100:00:00 status: end");
+  EXPECT_EQ(bulk_status_line({.creatorid = 1, .endtime_s = 0, .status = 9}),
+            "creatorid: 00000001 age: 00:00:00 status: UNKNOWN 9");
   const State state = nat_out();
   EXPECT_EQ(update_line({.id = state.id, .src = state.src, .dst = state.dst, .timeout = 2}),
             "id: 000000006b03a1a3 creatorid: 97bc0c81  ESTABLISHED:ESTABLISHED  "
             "[3101188114 + 86016] wscale 10  [3429298741 + 86016] wscale 10  timeout tcp.established");
   EXPECT_EQ(update_line({.id = {1, 2}, .src = {.state = 1}, .dst = {.state = 2}, .timeout = 8}),
             "id: 0000000000000001 creatorid: 00000002  SINGLE:MULTIPLE  timeout udp.multiple");
-  EXPECT_EQ(tdb_line({.spi = 0x1234, .af = Family::inet, .dst = ipv4_address(192, 0, 2, 1), .rpl = 7, .cur_bytes = 9, .sproto = 50}),
+  EXPECT_EQ(tdb_line({.spi = 0x1234,
+                      .af = Family::inet,
+                      .dst = ipv4_address(192, 0, 2, 1),
+                      .rpl = 7,
+                      .cur_bytes = 9,
+                      .sproto = 50}),
             "spi: 0x00001234 dst: 192.0.2.1 proto: esp rpl: 7 cur_bytes: 9");
 }
 

@@ -39,8 +39,9 @@ TEST_P(EveryLinkType, YieldsTheIpPacket) {
   const std::string packet = ip_packet(link.family);
   const std::string other = ip_packet(link.family, wire::ipproto::udp);
   const TemporaryFile file;
-  ASSERT_NO_FATAL_FAILURE(write_pcap(file.path(), link.link_type,
-                                     {{link.head + packet}, {link.head + other}, {link.head + packet + (link.padded ? "\0\0" : "")}}));
+  ASSERT_NO_FATAL_FAILURE(
+      write_pcap(file.path(), link.link_type,
+                 {{link.head + packet}, {link.head + other}, {link.head + packet + (link.padded ? "\0\0" : "")}}));
   const Capture capture = load(file.path());
   EXPECT_EQ(capture.frames(), 3u);
   ASSERT_EQ(capture.packets().size(), 2u);
@@ -52,18 +53,22 @@ TEST_P(EveryLinkType, YieldsTheIpPacket) {
 
 INSTANTIATE_TEST_SUITE_P(
     Capture, EveryLinkType,
-    testing::Values(
-        LinkCase{"Ethernet", DLT_EN10MB, ethernet_inet, wire::Family::inet, true},
-        LinkCase{"EthernetIpv6", DLT_EN10MB, macs + u16(0x86dd), wire::Family::inet6, true},
-        LinkCase{"Vlan", DLT_EN10MB, macs + u16(0x8100) + u16(42) + u16(0x0800), wire::Family::inet, true},
-        LinkCase{"VlanInServiceVlan", DLT_EN10MB, macs + u16(0x88a8) + u16(1) + u16(0x8100) + u16(42) + u16(0x0800), wire::Family::inet, true},
-        LinkCase{"CookedV1", DLT_LINUX_SLL, sll_head + u16(0x0800), wire::Family::inet, false},
-        LinkCase{"CookedV1Ipv6", DLT_LINUX_SLL, sll_head + u16(0x86dd), wire::Family::inet6, false},
-        LinkCase{"CookedV1Vlan", DLT_LINUX_SLL, sll_head + u16(0x8100) + u16(42) + u16(0x0800), wire::Family::inet, false},
-        LinkCase{"CookedV2", DLT_LINUX_SLL2, sll2(0x0800), wire::Family::inet, false},
-        LinkCase{"CookedV2Ipv6", DLT_LINUX_SLL2, sll2(0x86dd), wire::Family::inet6, false},
-        LinkCase{"RawInet", DLT_RAW, "", wire::Family::inet, false}, LinkCase{"RawInet6", DLT_RAW, "", wire::Family::inet6, false},
-        LinkCase{"Ipv4", DLT_IPV4, "", wire::Family::inet, false}, LinkCase{"Ipv6", DLT_IPV6, "", wire::Family::inet6, false}),
+    testing::Values(LinkCase{"Ethernet", DLT_EN10MB, ethernet_inet, wire::Family::inet, true},
+                    LinkCase{"EthernetIpv6", DLT_EN10MB, macs + u16(0x86dd), wire::Family::inet6, true},
+                    LinkCase{"Vlan", DLT_EN10MB, macs + u16(0x8100) + u16(42) + u16(0x0800), wire::Family::inet, true},
+                    LinkCase{"VlanInServiceVlan", DLT_EN10MB,
+                             macs + u16(0x88a8) + u16(1) + u16(0x8100) + u16(42) + u16(0x0800), wire::Family::inet,
+                             true},
+                    LinkCase{"CookedV1", DLT_LINUX_SLL, sll_head + u16(0x0800), wire::Family::inet, false},
+                    LinkCase{"CookedV1Ipv6", DLT_LINUX_SLL, sll_head + u16(0x86dd), wire::Family::inet6, false},
+                    LinkCase{"CookedV1Vlan", DLT_LINUX_SLL, sll_head + u16(0x8100) + u16(42) + u16(0x0800),
+                             wire::Family::inet, false},
+                    LinkCase{"CookedV2", DLT_LINUX_SLL2, sll2(0x0800), wire::Family::inet, false},
+                    LinkCase{"CookedV2Ipv6", DLT_LINUX_SLL2, sll2(0x86dd), wire::Family::inet6, false},
+                    LinkCase{"RawInet", DLT_RAW, "", wire::Family::inet, false},
+                    LinkCase{"RawInet6", DLT_RAW, "", wire::Family::inet6, false},
+                    LinkCase{"Ipv4", DLT_IPV4, "", wire::Family::inet, false},
+                    LinkCase{"Ipv6", DLT_IPV6, "", wire::Family::inet6, false}),
     [](const auto& tested) { return tested.param.name; });
 
 TEST(Capture, ReadsPcapng) {
@@ -80,11 +85,13 @@ TEST(Capture, ReadsPcapng) {
   };
   const auto enhanced_packet = [&](std::uint64_t us) {
     const auto bytes = static_cast<std::uint32_t>(frame.size());
-    return block(6, u32(0) + u32(static_cast<std::uint32_t>(us >> 32u)) + u32(static_cast<std::uint32_t>(us)) + u32(bytes) + u32(bytes) + frame);
+    return block(6, u32(0) + u32(static_cast<std::uint32_t>(us >> 32u)) + u32(static_cast<std::uint32_t>(us)) +
+                        u32(bytes) + u32(bytes) + frame);
   };
   const std::string section = block(0x0a0d0d0a, u32(0x1a2b3c4d) + u32(1) + std::string(8, '\xff'));
   const std::string ethernet_interface = block(1, u32(1) + u32(0));
-  const TemporaryFile file{section + ethernet_interface + enhanced_packet(1'600'000'000'000'000) + enhanced_packet(1'600'000'001'500'000)};
+  const TemporaryFile file{section + ethernet_interface + enhanced_packet(1'600'000'000'000'000) +
+                           enhanced_packet(1'600'000'001'500'000)};
 
   const Capture capture = load(file.path());
   EXPECT_EQ(capture.frames(), 2u);
@@ -96,7 +103,8 @@ TEST(Capture, ReadsPcapng) {
 TEST(Capture, KeepsNanosecondsAndNeverTurnsTheClockBack) {
   const std::string frame = ethernet_inet + ip_packet(wire::Family::inet);
   const TemporaryFile file;
-  ASSERT_NO_FATAL_FAILURE(write_pcap(file.path(), DLT_EN10MB, {{frame, 100, 5}, {frame, 101, 7}, {frame, 99, 0}, {frame, 101, 8}}));
+  ASSERT_NO_FATAL_FAILURE(
+      write_pcap(file.path(), DLT_EN10MB, {{frame, 100, 5}, {frame, 101, 7}, {frame, 99, 0}, {frame, 101, 8}}));
   const Capture capture = load(file.path());
   ASSERT_EQ(capture.packets().size(), 4u);
   EXPECT_EQ(capture.packets()[1].at.time_since_epoch(), 1s + 2ns);
@@ -115,7 +123,8 @@ TEST(Capture, BoundsTheClockOfAFileWithNonsenseTimes) {
 TEST(Capture, CountsFramesThatTheSnapshotLengthCut) {
   const std::string frame = ethernet_inet + ip_packet(wire::Family::inet);
   std::vector<Frame> frames;
-  for (std::size_t left = 0; left <= frame.size(); ++left) frames.push_back({.bytes = frame, .left_out = frame.size() - left});
+  for (std::size_t left = 0; left <= frame.size(); ++left)
+    frames.push_back({.bytes = frame, .left_out = frame.size() - left});
   const TemporaryFile file;
   ASSERT_NO_FATAL_FAILURE(write_pcap(file.path(), DLT_EN10MB, frames));
   const Capture capture = load(file.path());
@@ -129,10 +138,13 @@ TEST(Capture, CountsFramesThatTheSnapshotLengthCut) {
 
 TEST(LinkLayer, FindsNoPacketInAnyTruncationOfAnyHeader) {
   const std::string tagged = u16(0x8100) + u16(42) + u16(0x8100) + u16(42) + u16(0x0800);
-  for (const auto& [link, head] : {std::pair{LinkLayer::ethernet, macs + tagged}, std::pair{LinkLayer::cooked_v1, sll_head + tagged},
-                                   std::pair{LinkLayer::cooked_v2, sll2(0x8100) + u16(42) + u16(0x0800)}, std::pair{LinkLayer::raw_ip, std::string{}}}) {
+  for (const auto& [link, head] :
+       {std::pair{LinkLayer::ethernet, macs + tagged}, std::pair{LinkLayer::cooked_v1, sll_head + tagged},
+        std::pair{LinkLayer::cooked_v2, sll2(0x8100) + u16(42) + u16(0x0800)},
+        std::pair{LinkLayer::raw_ip, std::string{}}}) {
     for (std::size_t bytes = 0; bytes <= head.size(); ++bytes) {
-      const std::vector<std::uint8_t> cut(head.begin(), head.begin() + static_cast<std::ptrdiff_t>(bytes));  // its own heap block
+      const std::vector<std::uint8_t> cut(head.begin(),
+                                          head.begin() + static_cast<std::ptrdiff_t>(bytes));  // its own heap block
       EXPECT_FALSE(network_packet(link, cut)) << static_cast<int>(link) << " cut to " << bytes;
     }
     const std::string whole = head + ip_packet(wire::Family::inet);
@@ -165,7 +177,8 @@ TEST(Capture, RefusesEveryTruncationOfAFileWithOneSentence) {
 }
 
 TEST(Capture, NamesTheFileAndTheRemedyOfWhatItCannotRead) {
-  EXPECT_NE(refusal("/nonexistent/x.pcap").find("/nonexistent/x.pcap cannot be read as a capture (No such file or directory)"),
+  EXPECT_NE(refusal("/nonexistent/x.pcap")
+                .find("/nonexistent/x.pcap cannot be read as a capture (No such file or directory)"),
             std::string::npos);
   EXPECT_NE(refusal("/").find("it is a directory"), std::string::npos);
   const TemporaryFile no_capture{"These are words and no capture at all, however long.\n"};

@@ -34,7 +34,8 @@ TEST(Dump, SaysWhatTheBsdPrinterSays) {
   ASSERT_EQ(frames.size(), 8u);
   std::size_t frame = 0, compared = 0;
   std::size_t at = 0;
-  for (const std::string& line : lines_of(text_of(capture_path("pfsync-synthetic/synth_freebsd_v5_1301.freebsd10-printer.txt")))) {
+  for (const std::string& line :
+       lines_of(text_of(capture_path("pfsync-synthetic/synth_freebsd_v5_1301.freebsd10-printer.txt")))) {
     if (line.starts_with("#")) {
       frame = static_cast<std::size_t>(line[1] - '0');
       ASSERT_LE(frame, 8u);
@@ -61,13 +62,15 @@ TEST(Dump, PrintsOneLineAMessage) {
   ASSERT_EQ(lines.size(), 5u);
   EXPECT_NE(lines[0].find(" 10.255.0.1 > 224.0.0.240: PFSYNCv5 len 512"), std::string::npos) << lines[0];
   EXPECT_EQ(lines[1], "    insert count 2");
-  EXPECT_EQ(lines[2],
-            "\tem0 tcp 198.51.100.2:50001 (192.168.1.10:40000) -> 203.0.113.9:443   ESTABLISHED:ESTABLISHED  "
-            "[1000 + 65000] wscale 7  [5000 + 65000] wscale 7  "
-            "age 00:02:05, expires in 23:59:50, 10:9 pkts, 1500:900 bytes, rule 7  id: 0000000100000001 creatorid: c0ffee01");
-  EXPECT_EQ(lines[3],
-            "\tigb1 udp 2001:db8:1::53[53] <- 2001:db8::10[33333]   SINGLE:SINGLE  "
-            "age 00:02:05, expires in 00:00:30, 10:9 pkts, 1500:900 bytes, rule 7  id: 0000000100000002 creatorid: c0ffee01");
+  EXPECT_EQ(
+      lines[2],
+      "\tem0 tcp 198.51.100.2:50001 (192.168.1.10:40000) -> 203.0.113.9:443   ESTABLISHED:ESTABLISHED  "
+      "[1000 + 65000] wscale 7  [5000 + 65000] wscale 7  "
+      "age 00:02:05, expires in 23:59:50, 10:9 pkts, 1500:900 bytes, rule 7  id: 0000000100000001 creatorid: c0ffee01");
+  EXPECT_EQ(
+      lines[3],
+      "\tigb1 udp 2001:db8:1::53[53] <- 2001:db8::10[33333]   SINGLE:SINGLE  "
+      "age 00:02:05, expires in 00:00:30, 10:9 pkts, 1500:900 bytes, rule 7  id: 0000000100000002 creatorid: c0ffee01");
   EXPECT_EQ(lines[4], "    eof count 1");
 }
 
@@ -79,10 +82,14 @@ TEST(Dump, BeginsWithTheTimeInUtc) {
 TEST(Dump, NamesWhyItStops) {
   const Capture capture = load(capture_path("pfsync-synthetic/synth_freebsd_v5_1301.pcap"));
   const auto original = capture.bytes(capture.packets()[4]);  // insert ack 2, delete compressed 1, eof
-  const auto dump_of = [](const std::vector<std::uint8_t>& packet) { return dump_text(std::chrono::nanoseconds{0}, packet); };
+  const auto dump_of = [](const std::vector<std::uint8_t>& packet) {
+    return dump_text(std::chrono::nanoseconds{0}, packet);
+  };
   std::vector<std::uint8_t> packet(original.begin(), original.end());
   packet[20 + 20 + 4 + 24] = 203;  // the second section's action
-  EXPECT_TRUE(dump_of(packet).ends_with("    badact: packets with an action this version does not know (act UNKNOWN id 203)\n")) << dump_of(packet);
+  EXPECT_TRUE(
+      dump_of(packet).ends_with("    badact: packets with an action this version does not know (act UNKNOWN id 203)\n"))
+      << dump_of(packet);
   EXPECT_NE(dump_of(packet).find("insert ack count 2"), std::string::npos);
   packet[20] = 9;
   EXPECT_NE(dump_of(packet).find("PFSYNCv9 len 68\n    badver: "), std::string::npos) << dump_of(packet);

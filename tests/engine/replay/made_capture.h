@@ -24,10 +24,11 @@ inline std::string ip_packet(wire::Family family, std::uint8_t protocol = wire::
   wire::PacketWriter writer{wire::Dialect::freebsd_1301, wire::Room{room}.subspan(header)};
   EXPECT_TRUE(writer.append_id(wire::Message::del_c, {7, 8}));
   const std::size_t payload = writer.finish();
-  const wire::IpHeaderFields fields{.family = family,
-                                    .source = family == wire::Family::inet ? wire::ipv4_address(10, 3, 0, 1) : wire::Address{{0xfe, 0x80}},
-                                    .destination = family == wire::Family::inet ? wire::pfsync_group_inet : wire::pfsync_group_inet6,
-                                    .protocol = protocol};
+  const wire::IpHeaderFields fields{
+      .family = family,
+      .source = family == wire::Family::inet ? wire::ipv4_address(10, 3, 0, 1) : wire::Address{{0xfe, 0x80}},
+      .destination = family == wire::Family::inet ? wire::pfsync_group_inet : wire::pfsync_group_inet6,
+      .protocol = protocol};
   EXPECT_EQ(wire::write_ip_header(fields, payload, room), header);
   return text(wire::Bytes{room}.first(header + payload));
 }
