@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Counts the test cases that meson ran in the given build folders; the last line is the verdict."""
+import pathlib
+import sys
+import xml.etree.ElementTree
+
+
+def count(folder):
+    """(passed, failed, skipped, names of the failed) from meson's JUnit report; no report is a failure."""
+    report = pathlib.Path(folder) / "meson-logs" / "testlog.junit.xml"
+    if not report.exists():
+        return 0, 1, 0, [f"{folder}: meson wrote no report"]
+    passed = failed = skipped = 0
+    names = []
+    for suite in xml.etree.ElementTree.parse(report).getroot().iter("testsuite"):
+        cases = list(suite.iter("testcase"))
+        if not cases and int(suite.get("failures", 0)) + int(suite.get("errors", 0)):
+            failed += 1
+            names.append(f"{folder}: {suite.get('name')}")
+        bad_in_suite = 0
+        for case in cases:
+            if case.find("failure") is not None or case.find("error") is not None:
+                failed += 1
+                bad_in_suite += 1
+                names.append(f"{folder}: {suite.get('name')}: {case.get('name')}")
+            elif case.find("skipped") is not None:
+                skipped += 1
+            else:
+                passed += 1
+        # A program that crashed after its last case, or before its report, fails as a whole.
+        if bad_in_suite == 0 and int(suite.get("failures", 0)) + int(suite.get("errors", 0)) > 0 and cases:
+            failed += 1
+            names.append(f"{folder}: {suite.get('name')} (exit status)")
+    return passed, failed, skipped, names
+
+
+def not_ok_in_text_log(folder):
+    """meson's own list of results: a test that died without a report is only there."""
+    import json
+    log = pathlib.Path(folder) / "meson-logs" / "testlog.json"
+    bad = []
+    for line in log.read_text().splitlines() if log.exists() else []:
+        test = json.loads(line)
+        if test["result"] not in ("OK", "EXPECTEDFAIL", "SKIP"):
+            bad.append(f"{folder}: {test['name']}: {test['result']}")
+    return bad
+
+
+def main():
+    passed = failed = skipped = 0
+    for folder in sys.argv[1:]:
+        p, f, s, names = count(folder)
+        bad = not_ok_in_text_log(folder)
+        if bad and f == 0:
+            f, names = len(bad), bad
+        for name in names:
+            print("FAILED", name)
+        print(f"{folder}: {p} passed, {f} failed, {s} skipped")
+        passed, failed, skipped = passed + p, failed + f, skipped + s
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 0 if failed == 0 and passed > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
