@@ -29,15 +29,15 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
   if (!running() || now < next_packet_at_) return 0;
   if (gate_ != nullptr) gate_->frame_begun();
   wire::PacketWriter writer{config_.dialect, room};
-  if (!start_sent_) {
-    // START travels in front of the first states, END behind the last: one link keeps their order.
-    start_sent_ = writer.append_bulk_status({config_.creatorid, 0, BulkStatus::start});
-  }
+  // START travels in front of the first states, END behind the last: one link keeps their order.
+  bool start_is_last = false;
+  if (!start_sent_) start_sent_ = start_is_last = writer.append_bulk_status({config_.creatorid, 0, BulkStatus::start});
   const statetable::Seconds now_s = statetable::to_seconds(now);
   std::uint64_t states = 0;
   for (bool has_more = true; has_more;) {
     if (!carried_) carried_ = reader_.next(cursor_);
     if (!carried_) {
+      if (start_is_last) break;  // receivers look at the first BUS of a section only: END goes by itself
       const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - requested_at_).count();
       if (writer.append_bulk_status({config_.creatorid, static_cast<std::uint32_t>(age), BulkStatus::end})) {
         running_.store(false, std::memory_order_relaxed);
@@ -49,6 +49,7 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
     if (synchronised) {
       has_more = writer.append_state(Message::upd, statetable::to_state(carried_->hot, carried_->cold, now_s));
       if (!has_more) break;
+      start_is_last = false;
       ++states;
     }
     carried_.reset();
