@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/counters.h"
+#include "statetable/time.h"
+#include "wire/address.h"
+#include "wire/bytes.h"
+#include "wire/state.h"
+
+namespace pfsync::engine {
+
+struct LinkConfig {
+  wire::MacAddress mac{};
+  wire::Family family = wire::Family::inet;
+  wire::Address address{};                        ///< own, source of what is sent
+  wire::Address destination = wire::pfsync_group_inet;  ///< a group, or the one peer
+  std::optional<wire::MacAddress> peer_mac{};     ///< needs no resolving; required for an IPv6 peer
+  std::optional<std::uint16_t> vlan{};
+  std::size_t mtu = 1500;                         ///< bytes from the IP header on
+  /// Who may send to us; empty: anybody on a multicast link, only the peer on a unicast one.
+  std::vector<wire::Address> sources{};
+};
+
+/// The one door between frames and the session: checks what comes in, in the kernels' order, wraps
+/// what goes out, and answers ARP, since no kernel stands behind the port. No I/O inside. Thread-bound.
+/// Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_input(); RFC 826 for ARP.
+class Link {
+ public:
+  using Instant = statetable::Instant;
+  static constexpr std::chrono::seconds arp_retry{1};
+  /// Largest room that headers take: Ethernet with a tag, IPv6.
+  static constexpr std::size_t headers_max = 18 + 40;
+
+  /// Refusals are counted in `counters`, which the session owns.
+  Link(const LinkConfig& config, Counters& counters);
+
+  /// The pfsync packet of a frame, borrowed from it; nullopt when it holds none for us.
+  [[nodiscard]] std::optional<wire::Bytes> on_frame(wire::Bytes frame) noexcept;
+
+  /// Whether pfsync packets can be sent now: a peer's Ethernet address may not be known yet.
+  [[nodiscard]] bool can_send() const noexcept { return peer_mac_.has_value(); }
+  /// Where the pfsync packet belongs in a frame's room, MTU and headers considered; empty when the room
+  /// is too small.
+  [[nodiscard]] wire::Room packet_room(wire::Room frame) const noexcept;
+  /// Writes the headers in front of a packet of that many bytes that stands in `packet_room(frame)`.
+  /// Returns the frame's bytes. Contract: can_send().
+  [[nodiscard]] std::size_t finish(wire::Room frame, std::size_t packet_bytes) const noexcept;
+
+  /// An ARP frame if one is due: an answer, or a request for the peer. 0: none.
+  [[nodiscard]] std::size_t transmit_arp(wire::Room frame, Instant now) noexcept;
+
+  /// Frames that were neither pfsync nor ARP for us, and ARP requests answered.
+  [[nodiscard]] std::uint64_t frames_other() const noexcept { return frames_other_.value(); }
+  [[nodiscard]] std::uint64_t arp_replies() const noexcept { return arp_replies_.value(); }
+  [[nodiscard]] std::uint64_t arp_requests() const noexcept { return arp_requests_.value(); }
+
+ private:
+  void on_arp(wire::Bytes payload) noexcept;
+  [[nodiscard]] bool may_send(const wire::Address& source) const noexcept;
+  [[nodiscard]] std::size_t ethernet_bytes() const noexcept { return config_.vlan ? 18 : 14; }
+
+  LinkConfig config_;
+  bool multicast_;
+  std::optional<wire::MacAddress> peer_mac_;
+  struct Answer {
+    wire::MacAddress mac{};
+    wire::Address address{};
+  };
+  std::optional<Answer> answer_due_;  ///< one at a time: a second question within a turn is asked again
+  std::optional<Instant> asked_at_;
+  Counters* counters_;
+  Counter frames_other_, arp_replies_, arp_requests_;
+};
+
+}  // namespace pfsync::engine

@@ -1,0 +1,168 @@
+#include "engine/link.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "wire/arp.h"
+#include "wire/ethernet.h"
+#include "wire/ip.h"
+
+namespace pfsync::engine {
+namespace {
+
+using namespace std::chrono_literals;
+using wire::Family;
+using wire::Reject;
+
+constexpr statetable::Instant t0{1h};
+constexpr wire::Address address_a = wire::ipv4_address(10, 0, 0, 1), address_b = wire::ipv4_address(10, 0, 0, 2);
+constexpr wire::MacAddress mac_a{{2, 0, 0, 0, 0, 1}}, mac_b{{2, 0, 0, 0, 0, 2}};
+
+using Frame = std::vector<std::uint8_t>;
+
+/// A link and the counters it writes to.
+struct End {
+  explicit End(const LinkConfig& config) : link{config, counters} {}
+  Counters counters;
+  Link link;
+  [[nodiscard]] std::uint64_t count(Reject reject) const { return counters[reject].value(); }
+
+  Frame send(std::size_t bytes = 24) {
+    Frame frame(1600, 0);
+    const wire::Room room = link.packet_room(frame);
+    std::fill_n(room.begin(), bytes, std::uint8_t{0x5a});
+    frame.resize(link.finish(frame, bytes));
+    return frame;
+  }
+  Frame arp(statetable::Instant now = t0) {
+    Frame frame(64, 0);
+    frame.resize(link.transmit_arp(frame, now));
+    return frame;
+  }
+};
+
+LinkConfig multicast(wire::MacAddress mac, wire::Address address) { return {.mac = mac, .address = address}; }
+LinkConfig unicast(wire::MacAddress mac, wire::Address address, wire::Address peer) {
+  return {.mac = mac, .address = address, .destination = peer};
+}
+
+TEST(Link, SendsToTheGroupAsTheKernelsDo) {
+  End a{multicast(mac_a, address_a)};
+  const Frame frame = a.send();
+  const auto ethernet = wire::read_ethernet(frame);
+  ASSERT_TRUE(ethernet);
+  EXPECT_EQ(ethernet->destination, (wire::MacAddress{{0x01, 0x00, 0x5e, 0, 0, 0xf0}}));
+  const auto ip = wire::read_ip(ethernet->payload);
+  ASSERT_FALSE(ip.reject);  // the header checksum among others
+  EXPECT_EQ(ip.packet.protocol, 240);
+  EXPECT_EQ(ip.packet.ttl, 255);
+  EXPECT_EQ(ip.packet.tos, 0x10);
+  EXPECT_TRUE(ip.packet.dont_fragment);
+  EXPECT_EQ(ip.packet.destination, wire::pfsync_group_inet);
+  End b{multicast(mac_b, address_b)};
+  const auto packet = b.link.on_frame(frame);
+  ASSERT_TRUE(packet);
+  EXPECT_EQ(packet->size(), 24u);
+}
+
+TEST(Link, CarriesIpv6AndVlans) {
+  LinkConfig config = multicast(mac_a, *[] { return std::optional{wire::parse_address("2001:db8::1")->second}; }());
+  config.family = Family::inet6;
+  config.destination = wire::pfsync_group_inet6;
+  config.vlan = 42;
+  End a{config};
+  config.mac = mac_b;
+  config.address = wire::parse_address("2001:db8::2")->second;
+  End b{config};
+  EXPECT_TRUE(b.link.on_frame(a.send()));
+  config.vlan = 43;
+  End other_vlan{config};
+  EXPECT_FALSE(other_vlan.link.on_frame(a.send()));
+  EXPECT_EQ(other_vlan.link.frames_other(), 1u);
+}
+
+TEST(Link, RoomForThePacketIsTheMtuLessTheIpHeader) {
+  End a{multicast(mac_a, address_a)};
+  Frame frame(9000, 0);
+  EXPECT_EQ(a.link.packet_room(frame).size(), 1480u);
+  EXPECT_EQ(a.link.packet_room(wire::Room{frame}.first(100)).size(), 66u);
+  EXPECT_TRUE(a.link.packet_room(wire::Room{frame}.first(34)).empty());
+}
+
+TEST(Link, EachRefusalHasItsCounter) {
+  End a{multicast(mac_a, address_a)};
+  LinkConfig config = multicast(mac_b, address_b);
+  config.sources = {address_a};
+  End b{config};
+  const Frame good = a.send();
+
+  Frame low_ttl = good;
+  low_ttl[14 + 8] = 254;  // and the checksum one higher, in its high byte
+  low_ttl[14 + 10] = static_cast<std::uint8_t>(low_ttl[14 + 10] + 1);
+  EXPECT_FALSE(b.link.on_frame(low_ttl));
+  EXPECT_EQ(b.count(Reject::badttl), 1u);
+
+  Frame bad_sum = good;
+  bad_sum[14 + 8] = 254;
+  EXPECT_FALSE(b.link.on_frame(bad_sum));
+  EXPECT_EQ(b.count(Reject::badsum), 1u);
+
+  EXPECT_FALSE(a.link.on_frame(good));
+  EXPECT_EQ(a.count(Reject::looped), 1u);
+
+  End stranger{multicast(mac_a, wire::ipv4_address(10, 0, 0, 66))};
+  EXPECT_FALSE(b.link.on_frame(stranger.send()));
+  EXPECT_EQ(b.count(Reject::badif), 1u);
+
+  EXPECT_FALSE(b.link.on_frame(wire::Bytes{good}.first(10)));
+  EXPECT_EQ(b.count(Reject::badip), 1u);
+
+  Frame other_protocol(60, 0);
+  const std::size_t header = wire::write_ethernet_header(mac_b, mac_a, {}, wire::ethertype::ipv4, other_protocol);
+  ASSERT_GT(wire::write_ip_header({Family::inet, address_a, address_b, 1}, 8, wire::Room{other_protocol}.subspan(header)), 0u);
+  EXPECT_FALSE(b.link.on_frame(other_protocol));
+  EXPECT_EQ(b.link.frames_other(), 1u);
+}
+
+TEST(Link, AUnicastLinkResolvesItsPeerAndTakesNobodyElse) {
+  End a{unicast(mac_a, address_a, address_b)}, b{unicast(mac_b, address_b, address_a)};
+  EXPECT_FALSE(a.link.can_send());
+  const Frame request = a.arp();
+  ASSERT_FALSE(request.empty());
+  EXPECT_TRUE(a.arp(t0 + 999ms).empty());
+  EXPECT_FALSE(a.arp(t0 + 1s).empty());  // asked again
+  EXPECT_FALSE(b.link.on_frame(request));
+  EXPECT_TRUE(b.link.can_send());  // learnt from the question
+  const Frame answer = b.arp();
+  ASSERT_FALSE(answer.empty());
+  EXPECT_FALSE(a.link.on_frame(answer));
+  ASSERT_TRUE(a.link.can_send());
+  EXPECT_TRUE(a.arp(t0 + 10s).empty());
+  EXPECT_TRUE(b.link.on_frame(a.send()));
+  EXPECT_EQ(b.link.arp_replies(), 1u);
+
+  End stranger{unicast(mac_a, wire::ipv4_address(10, 0, 0, 66), address_b)};
+  EXPECT_FALSE(stranger.link.on_frame(answer));  // an answer to somebody else teaches b's address all the same
+  EXPECT_FALSE(b.link.on_frame(stranger.send()));
+  EXPECT_EQ(b.count(Reject::badif), 1u);
+}
+
+TEST(Link, AnswersArpOnlyForItsOwnAddress) {
+  End a{multicast(mac_a, address_a)}, asker{unicast(mac_b, address_b, wire::ipv4_address(10, 0, 0, 9))};
+  EXPECT_FALSE(a.link.on_frame(asker.arp()));
+  EXPECT_TRUE(a.arp().empty());
+}
+
+TEST(Link, SurvivesEveryTruncation) {
+  End a{multicast(mac_a, address_a)}, b{multicast(mac_b, address_b)};
+  const Frame good = a.send();
+  for (std::size_t bytes = 0; bytes < good.size(); ++bytes) {
+    const Frame cut(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(bytes));
+    EXPECT_FALSE(b.link.on_frame(cut)) << bytes;
+  }
+  EXPECT_EQ(b.count(Reject::badip), good.size());
+}
+
+}  // namespace
+}  // namespace pfsync::engine
