@@ -1,0 +1,315 @@
+#include "engine/config.h"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <sstream>
+#include <system_error>
+
+#include "engine/config_section.h"
+
+namespace pfsync::engine {
+namespace {
+
+/// Larger packets leave FreeBSD's pfsync with an error instead of on the wire.
+/// Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_sendout(): one m_get2() buffer of at most a page.
+constexpr std::size_t mtu_freebsd_max = 4080;
+constexpr std::int64_t number_max = std::numeric_limits<std::int64_t>::max();
+constexpr std::uintmax_t file_bytes_max = 1u << 20u;
+
+struct Parsed {
+  wire::Family family;
+  wire::Address address;
+};
+
+Parsed address_of(const ConfigSection& section, std::string_view key, const std::string& text) {
+  const auto parsed = wire::parse_address(text);
+  if (!parsed) section.fail(key, "\"" + text + "\" is not an IP address: write it as 10.0.0.1 or fe80::1");
+  return {parsed->first, parsed->second};
+}
+
+std::string word(wire::Family family) { return family == wire::Family::inet ? "IPv4" : "IPv6"; }
+
+Parsed host_of(const ConfigSection& section, std::string_view key, const std::string& text) {
+  const Parsed parsed = address_of(section, key, text);
+  if (wire::is_multicast(parsed.family, parsed.address) || parsed.address == wire::Address{} ||
+      parsed.address == wire::ipv4_address(255, 255, 255, 255))
+    section.fail(key, "\"" + text + "\" is not the address of one host: give a unicast address");
+  return parsed;
+}
+
+Parsed host_of(const ConfigSection& section, std::string_view key, const std::string& text, wire::Family family) {
+  const Parsed parsed = host_of(section, key, text);
+  if (parsed.family != family)
+    section.fail(key, "\"" + text + "\" is not " + word(family) + " as link.address is: use one family on the link");
+  return parsed;
+}
+
+/// "10.0.0.1/24", "10.0.0.1".
+void read_own_address(ConfigSection& section, Config::Link& link) {
+  const auto text = section.text("address");
+  if (!text) section.fail("address", "is missing: give this node's address on the sync network, as \"10.0.0.1/24\"");
+  const std::size_t slash = text->find('/');
+  const Parsed own = host_of(section, "address", text->substr(0, slash));
+  link.family = own.family;
+  link.address = own.address;
+  if (slash == std::string::npos) return;
+  const unsigned bits_max = own.family == wire::Family::inet ? 32 : 128;
+  unsigned bits = 0;
+  const char* end = text->data() + text->size();
+  const auto [stop, error] = std::from_chars(text->data() + slash + 1, end, bits);
+  if (error != std::errc{} || stop != end || bits > bits_max)
+    section.fail("address", "\"" + text->substr(slash) + "\" is not a prefix length: give /0 to /" + std::to_string(bits_max));
+  link.prefix = bits;
+}
+
+bool same_network(const wire::Address& a, const wire::Address& b, unsigned bits) {
+  for (unsigned i = 0; i < bits; ++i)
+    if (((a.bytes[i / 8] ^ b.bytes[i / 8]) >> (7 - i % 8) & 1) != 0) return false;
+  return true;
+}
+
+void read_dialect(ConfigSection& peer) {
+  const auto dialect = peer.text("dialect");
+  if (!dialect || *dialect == "auto" || *dialect == wire::info(wire::Dialect::freebsd_1301).word) return;
+  peer.fail("dialect", "\"" + *dialect + "\" is not supported: this version speaks \"1301\" (FreeBSD up to 13, pfSense "
+                       "up to 2.6); give that or \"auto\"");
+}
+
+void read_peer(ConfigSection& file, Config& config, bool group_given) {
+  auto peers = file.sections("peer");
+  if (peers.empty()) return;
+  if (peers.size() > 1)
+    peers[1].fail("", "is the second peer: this version speaks with one unicast peer (the hub for several comes later); "
+                      "remove it, or remove every [[peer]] to use multicast");
+  ConfigSection& section = peers.front();
+  const auto text = section.text("address");
+  if (!text) section.fail("address", "is missing: give the peer's address, or remove [[peer]] to use multicast");
+  if (group_given)
+    section.fail("address", "link.multicast is given too: remove one, pfsync goes to a group or to one peer");
+  Config::Peer peer;
+  peer.address = host_of(section, "address", *text, config.link.family).address;
+  if (peer.address == config.link.address) section.fail("address", "is link.address: give the other node's address");
+  if (config.link.prefix && !same_network(peer.address, config.link.address, *config.link.prefix))
+    section.fail("address", "\"" + *text + "\" is outside link.address/" + std::to_string(*config.link.prefix) +
+                                ": the peer must be on the link, there are no routes here");
+  read_dialect(section);
+  if (const auto mac = section.text("mac")) {
+    peer.mac = wire::parse_mac(*mac);
+    if (!peer.mac || (peer.mac->bytes[0] & 1u) != 0)
+      section.fail("mac", "\"" + *mac + "\" is not a host's Ethernet address: write it as 02:00:00:00:00:01");
+  } else if (config.link.family == wire::Family::inet6) {
+    section.fail("mac", "is missing: an IPv6 peer's Ethernet address is not looked up in this version; give it");
+  }
+  section.finish();
+  config.peer = peer;
+  config.link.destination = peer.address;
+}
+
+/// Returns whether a group was named.
+bool read_link(ConfigSection& file, Config& config) {
+  auto section = file.section("link");
+  if (!section) file.fail("link", "is missing: add a section [link] with device and address");
+  Config::Link& link = config.link;
+  const auto device = section->text("device");
+  if (!device || device->empty())
+    section->fail("device", "is missing: give the sync network's port, as \"0000:03:00.0\" or \"net_af_packet0,iface=eth1\"");
+  link.device = *device;
+  read_own_address(*section, link);
+  section->number_into(link.mtu, "mtu", 576, 9000);
+  if (link.mtu > mtu_freebsd_max)
+    config.warnings.push_back("link.mtu " + std::to_string(link.mtu) + " is above " + std::to_string(mtu_freebsd_max) +
+                              ": FreeBSD peers with such an mtu stop sending; lower it on all nodes");
+  if (const auto vlan = section->number("vlan", 1, 4094)) link.vlan = static_cast<std::uint16_t>(*vlan);
+  link.destination = link.family == wire::Family::inet ? wire::pfsync_group_inet : wire::pfsync_group_inet6;
+  const auto group = section->text("multicast");
+  if (group) {
+    const Parsed parsed = address_of(*section, "multicast", *group);
+    if (parsed.family != link.family || !wire::is_multicast(parsed.family, parsed.address))
+      section->fail("multicast", "\"" + *group + "\" is not an " + word(link.family) +
+                                     " group: leave it out for the usual one (224.0.0.240, ff12::f0)");
+    link.destination = parsed.address;
+  }
+  for (const std::string& source : section->texts("sources"))
+    link.sources.push_back(host_of(*section, "sources", source, link.family).address);
+  section->finish();
+  return group.has_value();
+}
+
+void read_timeouts(ConfigSection& table, Timeouts& timeouts) {
+  auto section = table.section("timeouts");
+  if (!section) return;
+  for (const TimeoutName& name : timeout_names)
+    section->number_into(timeouts.value[name.index], name.name, 0, std::numeric_limits<std::int32_t>::max());
+  const auto start = timeouts.value[pftm::adaptive_start], end = timeouts.value[pftm::adaptive_end];
+  if (start != 0 && end <= start)
+    section->fail("adaptive_end", std::to_string(end) + " is not above adaptive_start " + std::to_string(start) +
+                                      ": raise it, or set adaptive_start = 0 to turn adaptive timeouts off");
+  section->finish();
+}
+
+void read_table(ConfigSection& file, Config::Table& table) {
+  auto section = file.section("table");
+  if (!section) {
+    // As pf.conf(5): adaptive scaling follows the limit on states.
+    table.timeouts.value[pftm::adaptive_start] = static_cast<std::uint32_t>(table.states_max / 10 * 6);
+    table.timeouts.value[pftm::adaptive_end] = static_cast<std::uint32_t>(table.states_max / 10 * 12);
+    return;
+  }
+  section->number_into(table.states_max, "states_max", 1, 1'000'000'000);
+  table.timeouts.value[pftm::adaptive_start] = static_cast<std::uint32_t>(table.states_max * 6 / 10);
+  table.timeouts.value[pftm::adaptive_end] = static_cast<std::uint32_t>(table.states_max * 12 / 10);
+  if (const auto shards = section->number("shards", 1, 256)) {
+    const auto count = static_cast<unsigned>(*shards);
+    if (!std::has_single_bit(count))
+      section->fail("shards", std::to_string(count) + " is not a power of two: give 1, 2, 4, … 256");
+    table.shard_bits = static_cast<unsigned>(std::countr_zero(count));
+  }
+  read_timeouts(*section, table.timeouts);
+  section->finish();
+}
+
+std::uint32_t creatorid_of(const ConfigSection& section, const std::string& text) {
+  const std::string_view digits = text.starts_with("0x") ? std::string_view{text}.substr(2) : std::string_view{text};
+  std::uint32_t value = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, value, 16);
+  const bool prefixed = digits.size() != text.size();
+  if (error != std::errc{} || stop != end || value == 0 || (!prefixed && digits.size() != 8))
+    section.fail("creatorid", "\"" + text + "\" is not a host id: give 8 hex digits or 0x and up to 8, not all zero");
+  return value;
+}
+
+void read_sync(ConfigSection& file, Config::Sync& sync) {
+  std::random_device random;
+  while (sync.creatorid == 0) sync.creatorid = random();
+  auto section = file.section("sync");
+  if (!section) return;
+  if (const auto text = section->text("creatorid")) sync.creatorid = creatorid_of(*section, *text);
+  section->number_into(sync.maxupd, "maxupd", 0, 255);
+  section->number_into(sync.delay_ms, "delay_ms", 0, 60'000);
+  if (section->flag("defer").value_or(false))
+    section->fail("defer", "is not supported: pfsyncd forwards no packets that could wait; set it to false or remove it");
+  section->number_into(sync.bulk_states_per_s, "bulk_states_per_s", 0, 1'000'000'000);
+  sync.request_bulk = section->flag("request_bulk").value_or(sync.request_bulk);
+  section->finish();
+}
+
+void read_control(ConfigSection& file, Config::Control& control) {
+  auto section = file.section("control");
+  if (!section) return;
+  if (const auto socket = section->text("socket")) {
+    // sun_path has 108 bytes, one of which ends the text (unix(7)).
+    if (socket->empty() || socket->size() > 107 || socket->find('\0') != std::string::npos)
+      section->fail("socket", "is not usable as a socket's path: give 1 to 107 characters");
+    control.socket = *socket;
+  }
+  section->finish();
+}
+
+void read_cores(ConfigSection& file, Config::Cores& cores) {
+  auto section = file.section("cores");
+  if (!section) return;
+  if (const auto core = section->number("control", 0, 1023)) cores.control = static_cast<unsigned>(*core);
+  if (const auto core = section->number("data", 0, 1023)) cores.data = static_cast<unsigned>(*core);
+  if (const auto poll = section->text("poll")) {
+    if (*poll != "adaptive" && *poll != "busy")
+      section->fail("poll", "\"" + *poll + "\" is unknown: give \"adaptive\" or \"busy\"");
+    cores.poll = *poll == "busy" ? Config::Poll::busy : Config::Poll::adaptive;
+  }
+  section->finish();
+}
+
+void read_log(ConfigSection& file, Config::Log& log) {
+  auto section = file.section("log");
+  if (!section) return;
+  if (const auto level = section->text("level")) {
+    constexpr std::array<std::string_view, 4> words{"debug", "info", "warning", "error"};
+    const auto found = std::find(words.begin(), words.end(), *level);
+    if (found == words.end())
+      section->fail("level", "\"" + *level + "\" is unknown: give \"debug\", \"info\", \"warning\" or \"error\"");
+    log.level = static_cast<Config::LogLevel>(found - words.begin());
+  }
+  section->finish();
+}
+
+void read_synthetic(ConfigSection& file, Config& config) {
+  auto section = file.section("synthetic");
+  if (!section) return;
+  SyntheticConfig synthetic;
+  constexpr std::int64_t rate_max = 1'000'000'000;
+  const auto states_max = static_cast<std::int64_t>(config.table.states_max);
+  synthetic.states = std::min(synthetic.states, config.table.states_max);
+  section->number_into(synthetic.states, "states", 1, states_max);
+  section->number_into(synthetic.fill_per_s, "fill_per_s", 1, rate_max);
+  section->number_into(synthetic.new_per_s, "new_per_s", 0, rate_max);
+  section->number_into(synthetic.updates_per_s, "updates_per_s", 0, rate_max);
+  section->number_into(synthetic.tcp_percent, "tcp_percent", 0, 100);
+  section->number_into(synthetic.udp_percent, "udp_percent", 0, 100);
+  section->number_into(synthetic.ipv6_percent, "ipv6_percent", 0, 100);
+  section->number_into(synthetic.nat_percent, "nat_percent", 0, 100);
+  section->number_into(synthetic.seed, "seed", 0, number_max);
+  if (synthetic.tcp_percent + synthetic.udp_percent > 100)
+    section->fail(section->has("udp_percent") ? "udp_percent" : "tcp_percent",
+                  "tcp_percent and udp_percent are together above 100: lower one, the rest is ICMP");
+  section->finish();
+  config.synthetic = synthetic;
+}
+
+void refuse_sections_to_come(ConfigSection& file) {
+  constexpr std::string_view later = "is not in this version: remove the section, it would have no effect";
+  for (const std::string_view name : {"carp", "config_sync", "http", "snapshot"}) file.not_yet(name, later);
+}
+
+Config read(const toml::table& table, const std::string& name) {
+  ConfigSection file{table, name, ""};
+  Config config;
+  refuse_sections_to_come(file);
+  const bool group_given = read_link(file, config);
+  read_peer(file, config, group_given);
+  read_table(file, config.table);
+  read_sync(file, config.sync);
+  read_control(file, config.control);
+  read_cores(file, config.cores);
+  read_log(file, config.log);
+  read_synthetic(file, config);
+  file.finish();
+  return config;
+}
+
+}  // namespace
+
+ConfigResult parse_config(std::string_view text, const std::string& name) {
+  try {
+    return read(toml::parse(text, name), name);
+  } catch (const ConfigError& error) {
+    return error.sentence;
+  } catch (const toml::parse_error& error) {
+    std::ostringstream out;
+    out << name << ":" << error.source().begin.line << ": not valid TOML: " << error.description()
+        << "; correct the line";
+    return out.str();
+  }
+}
+
+ConfigResult load_config(const std::filesystem::path& file) {
+  std::error_code error;
+  if (std::filesystem::is_directory(file, error)) return file.string() + ": is a directory: give a configuration file";
+  std::ifstream in{file, std::ios::binary};
+  if (!in) {
+    const std::string why = std::generic_category().message(errno);
+    return file.string() + ": cannot be read (" + why + "): give the path of a configuration file you may read";
+  }
+  std::string text;
+  text.resize(file_bytes_max + 1);
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  if (text.size() > file_bytes_max) return file.string() + ": is larger than 1 MiB: this is no configuration file";
+  if (in.bad()) return file.string() + ": cannot be read: check the disk and the file's permissions";
+  return parse_config(text, file.string());
+}
+
+}  // namespace pfsync::engine

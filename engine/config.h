@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "engine/synthetic.h"
+#include "engine/timeouts.h"
+#include "wire/address.h"
+#include "wire/dialect.h"
+#include "wire/state.h"
+
+namespace pfsync::engine {
+
+/// What the operator wrote, checked: plain values, every default filled in. Not a section of the file but
+/// a part of the program turns them into its own configuration.
+struct Config {
+  struct Link {
+    std::string device;                    ///< as the port takes it: a PCI address, a vdev, an interface
+    wire::Family family = wire::Family::inet;
+    wire::Address address{};               ///< own
+    std::optional<unsigned> prefix;        ///< as in "10.0.0.1/24"; a unicast peer must lie within it
+    std::size_t mtu = 1500;                ///< bytes from the IP header on
+    std::optional<std::uint16_t> vlan;
+    wire::Address destination{};           ///< the group, or the one peer
+    std::vector<wire::Address> sources;    ///< who may send to us; empty: the link's own rule
+  } link;
+
+  /// The one [[peer]]: unicast. None: multicast.
+  struct Peer {
+    wire::Address address{};
+    std::optional<wire::MacAddress> mac;
+  };
+  std::optional<Peer> peer;
+  wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< "auto" is 1301 too, as long as it is the only one
+
+  struct Table {
+    std::size_t states_max = 1'000'000;
+    unsigned shard_bits = 2;               ///< log2 of `shards`
+    Timeouts timeouts{};
+  } table;
+
+  struct Sync {
+    std::uint32_t creatorid = 0;           ///< never 0 once read: random unless given
+    unsigned maxupd = 128;
+    unsigned delay_ms = 1000;
+    std::uint64_t bulk_states_per_s = 50'000;  ///< 0 = as fast as the link takes them
+    bool request_bulk = true;
+  } sync;
+
+  struct Control {
+    std::string socket = "/run/pfsyncd.sock";
+  } control;
+
+  enum class Poll : std::uint8_t { adaptive, busy };
+  struct Cores {
+    std::optional<unsigned> control;       ///< none: wherever the system puts the thread
+    std::optional<unsigned> data;
+    Poll poll = Poll::adaptive;
+  } cores;
+
+  enum class LogLevel : std::uint8_t { debug, info, warning, error };
+  struct Log {
+    LogLevel level = LogLevel::info;
+  } log;
+
+  std::optional<SyntheticConfig> synthetic;  ///< present: this node plays a firewall
+
+  std::vector<std::string> warnings;         ///< sentences; nothing that stops the start
+};
+
+/// A configuration, or one sentence "FILE:LINE: KEY: what is wrong, what to do".
+using ConfigResult = std::variant<Config, std::string>;
+
+[[nodiscard]] ConfigResult load_config(const std::filesystem::path& file);
+/// `name` stands for the file in sentences.
+[[nodiscard]] ConfigResult parse_config(std::string_view text, const std::string& name);
+
+}  // namespace pfsync::engine

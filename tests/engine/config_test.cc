@@ -1,0 +1,252 @@
+#include "engine/config.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <ostream>
+
+namespace pfsync::engine {
+namespace {
+
+const std::string link_section = "[link]\ndevice = \"net_null0\"\naddress = \"10.0.0.1/24\"\n";  // lines 1 to 3
+
+Config good(const std::string& text) {
+  const ConfigResult result = parse_config(text, "t.toml");
+  if (const auto* why = std::get_if<std::string>(&result)) {
+    ADD_FAILURE() << *why;
+    return {};
+  }
+  return std::get<Config>(result);
+}
+
+std::string refusal(const std::string& text) {
+  const ConfigResult result = parse_config(text, "t.toml");
+  const auto* why = std::get_if<std::string>(&result);
+  return why != nullptr ? *why : "(accepted)";
+}
+
+TEST(Config, TheShortestHasEveryDefault) {
+  const Config config = good(link_section);
+  EXPECT_EQ(config.link.device, "net_null0");
+  EXPECT_EQ(config.link.family, wire::Family::inet);
+  EXPECT_EQ(config.link.address, wire::ipv4_address(10, 0, 0, 1));
+  EXPECT_EQ(config.link.prefix, 24u);
+  EXPECT_EQ(config.link.mtu, 1500u);
+  EXPECT_FALSE(config.link.vlan);
+  EXPECT_EQ(config.link.destination, wire::pfsync_group_inet);
+  EXPECT_FALSE(config.peer);
+  EXPECT_EQ(config.table.states_max, 1'000'000u);
+  EXPECT_EQ(config.table.timeouts.value[pftm::adaptive_start], 600'000u);
+  EXPECT_EQ(config.table.timeouts.value[pftm::adaptive_end], 1'200'000u);
+  EXPECT_NE(config.sync.creatorid, 0u);
+  EXPECT_EQ(config.control.socket, "/run/pfsyncd.sock");
+  EXPECT_FALSE(config.synthetic);
+  EXPECT_TRUE(config.warnings.empty());
+}
+
+TEST(Config, EveryKeyIsTaken) {
+  const Config config = good(R"([link]
+device = "0000:03:00.0"
+address = "10.0.0.1/24"
+mtu = 9000
+vlan = 42
+sources = ["10.0.0.2", "10.0.0.3"]
+[[peer]]
+address = "10.0.0.2"
+dialect = "1301"
+mac = "02:00:00:00:00:02"
+[table]
+states_max = 5000
+shards = 16
+[table.timeouts]
+tcp_established = 3600
+adaptive_start = 0
+[sync]
+creatorid = "0xab"
+maxupd = 1
+delay_ms = 20
+defer = false
+bulk_states_per_s = 7
+request_bulk = false
+[control]
+socket = "/tmp/s"
+[cores]
+control = 0
+data = 1
+poll = "busy"
+[log]
+level = "debug"
+[synthetic]
+states = 4000
+fill_per_s = 5
+new_per_s = 6
+updates_per_s = 8
+tcp_percent = 10
+udp_percent = 20
+ipv6_percent = 30
+nat_percent = 40
+seed = 50
+)");
+  EXPECT_EQ(config.link.mtu, 9000u);
+  EXPECT_EQ(config.link.vlan, 42);
+  EXPECT_EQ(config.link.sources.size(), 2u);
+  ASSERT_TRUE(config.peer);
+  EXPECT_EQ(config.link.destination, wire::ipv4_address(10, 0, 0, 2));
+  EXPECT_EQ(config.peer->mac, wire::parse_mac("02:00:00:00:00:02"));
+  EXPECT_EQ(config.table.states_max, 5000u);
+  EXPECT_EQ(config.table.shard_bits, 4u);
+  EXPECT_EQ(config.table.timeouts.value[pftm::tcp_established], 3600u);
+  EXPECT_EQ(config.table.timeouts.value[pftm::adaptive_start], 0u);
+  EXPECT_EQ(config.table.timeouts.value[pftm::adaptive_end], 6000u);
+  EXPECT_EQ(config.sync.creatorid, 0xabu);
+  EXPECT_EQ(config.sync.maxupd, 1u);
+  EXPECT_EQ(config.sync.delay_ms, 20u);
+  EXPECT_EQ(config.sync.bulk_states_per_s, 7u);
+  EXPECT_FALSE(config.sync.request_bulk);
+  EXPECT_EQ(config.control.socket, "/tmp/s");
+  EXPECT_EQ(config.cores.control, 0u);
+  EXPECT_EQ(config.cores.data, 1u);
+  EXPECT_EQ(config.cores.poll, Config::Poll::busy);
+  EXPECT_EQ(config.log.level, Config::LogLevel::debug);
+  ASSERT_TRUE(config.synthetic);
+  EXPECT_EQ(config.synthetic->states, 4000u);
+  EXPECT_EQ(config.synthetic->fill_per_s, 5u);
+  EXPECT_EQ(config.synthetic->new_per_s, 6u);
+  EXPECT_EQ(config.synthetic->updates_per_s, 8u);
+  EXPECT_EQ(config.synthetic->tcp_percent, 10u);
+  EXPECT_EQ(config.synthetic->udp_percent, 20u);
+  EXPECT_EQ(config.synthetic->ipv6_percent, 30u);
+  EXPECT_EQ(config.synthetic->nat_percent, 40u);
+  EXPECT_EQ(config.synthetic->seed, 50u);
+  ASSERT_EQ(config.warnings.size(), 1u);
+  EXPECT_NE(config.warnings[0].find("4080"), std::string::npos);
+}
+
+TEST(Config, Ipv6GoesToItsOwnGroup) {
+  const Config config = good("[link]\ndevice = \"d\"\naddress = \"fe80::1\"\n");
+  EXPECT_EQ(config.link.family, wire::Family::inet6);
+  EXPECT_EQ(config.link.destination, wire::pfsync_group_inet6);
+  EXPECT_FALSE(config.link.prefix);
+}
+
+TEST(Config, AnotherGroupCanBeNamed) {
+  EXPECT_EQ(good(link_section + "multicast = \"224.0.0.241\"\n").link.destination, wire::ipv4_address(224, 0, 0, 241));
+}
+
+TEST(Config, RandomHostIdsDiffer) {
+  // One equal pair in 2^32 runs.
+  EXPECT_NE(good(link_section).sync.creatorid, good(link_section).sync.creatorid);
+}
+
+TEST(Config, EightBareHexDigitsAreAHostId) {
+  EXPECT_EQ(good(link_section + "[sync]\ncreatorid = \"0000beef\"\n").sync.creatorid, 0xbeefu);
+}
+
+struct Refusal {
+  std::string name;
+  std::string text;
+  std::string begins;    ///< file, line and key
+  std::string contains;  ///< what to do
+};
+std::ostream& operator<<(std::ostream& out, const Refusal& row) { return out << row.name; }
+
+class ConfigRefusal : public testing::TestWithParam<Refusal> {};
+
+TEST_P(ConfigRefusal, NamesFileLineAndKey) {
+  const std::string sentence = refusal(GetParam().text);
+  EXPECT_TRUE(sentence.starts_with(GetParam().begins)) << sentence;
+  EXPECT_NE(sentence.find(GetParam().contains), std::string::npos) << sentence;
+  EXPECT_EQ(sentence.find('\n'), std::string::npos) << sentence;
+}
+
+const std::string six = "[link]\ndevice = \"d\"\naddress = \"fd00::1/64\"\n";
+
+INSTANTIATE_TEST_SUITE_P(
+    Everything, ConfigRefusal,
+    testing::Values(
+        Refusal{"syntax", "[link\n", "t.toml:1: not valid TOML: ", "correct"},
+        Refusal{"no_link", "[log]\n", "t.toml:1: link: ", "add a section"},
+        Refusal{"link_no_section", "link = 3\n", "t.toml:1: link: ", "[link]"},
+        Refusal{"unknown_section", link_section + "[tabel]\n", "t.toml:4: tabel: unknown key", "table"},
+        Refusal{"unknown_key", link_section + "mut = 1\n", "t.toml:4: link.mut: unknown key", "mtu"},
+        Refusal{"unknown_timeout", link_section + "[table.timeouts]\ntcp = 1\n", "t.toml:5: table.timeouts.tcp: unknown key", "tcp_first"},
+        Refusal{"no_device", "[link]\naddress = \"10.0.0.1\"\n", "t.toml:1: link.device: is missing", "give"},
+        Refusal{"no_address", "[link]\ndevice = \"d\"\n", "t.toml:1: link.address: is missing", "give"},
+        Refusal{"device_type", "[link]\ndevice = 3\n", "t.toml:2: link.device: is an integer", "string"},
+        Refusal{"bad_address", "[link]\ndevice = \"d\"\naddress = \"10.0.0\"\n", "t.toml:3: link.address: ", "10.0.0.1"},
+        Refusal{"bad_prefix", "[link]\ndevice = \"d\"\naddress = \"10.0.0.1/33\"\n", "t.toml:3: link.address: ", "/32"},
+        Refusal{"no_prefix", "[link]\ndevice = \"d\"\naddress = \"10.0.0.1/\"\n", "t.toml:3: link.address: ", "prefix"},
+        Refusal{"group_as_host", "[link]\ndevice = \"d\"\naddress = \"224.0.0.240\"\n", "t.toml:3: link.address: ", "unicast"},
+        Refusal{"mtu_low", link_section + "mtu = 575\n", "t.toml:4: link.mtu: 575 is out of range", "576 to 9000"},
+        Refusal{"mtu_high", link_section + "mtu = 9001\n", "t.toml:4: link.mtu: ", "576 to 9000"},
+        Refusal{"mtu_type", link_section + "mtu = \"1500\"\n", "t.toml:4: link.mtu: is a string", "integer"},
+        Refusal{"mtu_fraction", link_section + "mtu = 1500.5\n", "t.toml:4: link.mtu: is a number with", "integer"},
+        Refusal{"vlan", link_section + "vlan = 4095\n", "t.toml:4: link.vlan: ", "4094"},
+        Refusal{"host_as_group", link_section + "multicast = \"10.0.0.9\"\n", "t.toml:4: link.multicast: ", "group"},
+        Refusal{"group_family", link_section + "multicast = \"ff12::f0\"\n", "t.toml:4: link.multicast: ", "IPv4"},
+        Refusal{"sources_type", link_section + "sources = \"10.0.0.2\"\n", "t.toml:4: link.sources: ", "array"},
+        Refusal{"sources_element", link_section + "sources = [1]\n", "t.toml:4: link.sources: ", "strings"},
+        Refusal{"sources_family", link_section + "sources = [\"fd00::2\"]\n", "t.toml:4: link.sources: ", "family"},
+        Refusal{"peer_section", link_section + "[peer]\n", "t.toml:4: peer: must be a list", "[[peer]]"},
+        Refusal{"peer_no_address", link_section + "[[peer]]\n", "t.toml:4: peer.address: is missing", "multicast"},
+        Refusal{"two_peers", link_section + "[[peer]]\naddress = \"10.0.0.2\"\n[[peer]]\naddress = \"10.0.0.3\"\n",
+                "t.toml:6: peer: is the second peer", "hub"},
+        Refusal{"peer_and_group", link_section + "multicast = \"224.0.0.240\"\n[[peer]]\naddress = \"10.0.0.2\"\n",
+                "t.toml:6: peer.address: ", "remove one"},
+        Refusal{"peer_is_own", link_section + "[[peer]]\naddress = \"10.0.0.1\"\n", "t.toml:5: peer.address: ", "other node"},
+        Refusal{"peer_elsewhere", link_section + "[[peer]]\naddress = \"10.0.1.2\"\n", "t.toml:5: peer.address: ", "routes"},
+        Refusal{"peer_family", link_section + "[[peer]]\naddress = \"fd00::2\"\n", "t.toml:5: peer.address: ", "family"},
+        Refusal{"peer_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"2:0:0:0:0:2\"\n", "t.toml:6: peer.mac: ", "02:"},
+        Refusal{"peer_group_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"01:00:5e:00:00:02\"\n", "t.toml:6: peer.mac: ", "host"},
+        Refusal{"peer6_without_mac", six + "[[peer]]\naddress = \"fd00::2\"\n", "t.toml:4: peer.mac: is missing", "IPv6"},
+        Refusal{"dialect", link_section + "[[peer]]\naddress = \"10.0.0.2\"\ndialect = \"1400\"\n", "t.toml:6: peer.dialect: ", "\"1301\""},
+        Refusal{"states_max", link_section + "[table]\nstates_max = 0\n", "t.toml:5: table.states_max: ", "from 1"},
+        Refusal{"shards", link_section + "[table]\nshards = 3\n", "t.toml:5: table.shards: ", "power of two"},
+        Refusal{"timeout", link_section + "[table.timeouts]\nudp_single = -1\n", "t.toml:5: table.timeouts.udp_single: ", "from 0"},
+        Refusal{"adaptive", link_section + "[table.timeouts]\nadaptive_start = 9\nadaptive_end = 9\n",
+                "t.toml:6: table.timeouts.adaptive_end: ", "adaptive_start"},
+        Refusal{"creatorid_zero", link_section + "[sync]\ncreatorid = \"00000000\"\n", "t.toml:5: sync.creatorid: ", "hex"},
+        Refusal{"creatorid_long", link_section + "[sync]\ncreatorid = \"0x123456789\"\n", "t.toml:5: sync.creatorid: ", "hex"},
+        Refusal{"creatorid_short", link_section + "[sync]\ncreatorid = \"beef\"\n", "t.toml:5: sync.creatorid: ", "hex"},
+        Refusal{"creatorid_empty", link_section + "[sync]\ncreatorid = \"0x\"\n", "t.toml:5: sync.creatorid: ", "hex"},
+        Refusal{"maxupd", link_section + "[sync]\nmaxupd = 256\n", "t.toml:5: sync.maxupd: ", "255"},
+        Refusal{"delay", link_section + "[sync]\ndelay_ms = 60001\n", "t.toml:5: sync.delay_ms: ", "60000"},
+        Refusal{"defer", link_section + "[sync]\ndefer = true\n", "t.toml:5: sync.defer: is not supported", "false"},
+        Refusal{"defer_type", link_section + "[sync]\ndefer = 1\n", "t.toml:5: sync.defer: is an integer", "true or false"},
+        Refusal{"socket_empty", link_section + "[control]\nsocket = \"\"\n", "t.toml:5: control.socket: ", "107"},
+        Refusal{"core", link_section + "[cores]\ndata = -1\n", "t.toml:5: cores.data: ", "from 0"},
+        Refusal{"poll", link_section + "[cores]\npoll = \"lazy\"\n", "t.toml:5: cores.poll: ", "adaptive"},
+        Refusal{"log", link_section + "[log]\nlevel = \"loud\"\n", "t.toml:5: log.level: ", "info"},
+        Refusal{"synthetic_states", link_section + "[table]\nstates_max = 9\n[synthetic]\nstates = 10\n",
+                "t.toml:7: synthetic.states: ", "to 9"},
+        Refusal{"synthetic_percent", link_section + "[synthetic]\ntcp_percent = 80\nudp_percent = 21\n",
+                "t.toml:6: synthetic.udp_percent: ", "100"},
+        Refusal{"carp", link_section + "[[carp]]\nvhid = 1\n", "t.toml:4: carp: is not in this version", "remove"},
+        Refusal{"config_sync", link_section + "[config_sync]\n", "t.toml:4: config_sync: ", "remove"},
+        Refusal{"http", link_section + "[http]\n", "t.toml:4: http: ", "remove"},
+        Refusal{"snapshot", link_section + "[snapshot]\n", "t.toml:4: snapshot: ", "remove"}),
+    [](const testing::TestParamInfo<Refusal>& row) { return row.param.name; });
+
+TEST(ConfigFile, AMissingFileAndAFolderAreNamed) {
+  const auto folder = std::filesystem::temp_directory_path();
+  for (const auto& path : {folder / "pfsyncd-there-is-no-such-file.toml", folder}) {
+    const ConfigResult result = load_config(path);
+    const auto* why = std::get_if<std::string>(&result);
+    ASSERT_NE(why, nullptr);
+    EXPECT_TRUE(why->starts_with(path.string() + ": ")) << *why;
+  }
+}
+
+TEST(ConfigFile, IsReadFromDisk) {
+  const std::string name = "pfsyncd-config-test-" + std::to_string(getpid()) + ".toml";
+  const auto path = std::filesystem::temp_directory_path() / name;
+  std::ofstream{path} << link_section;
+  const ConfigResult result = load_config(path);
+  std::filesystem::remove(path);
+  EXPECT_TRUE(std::holds_alternative<Config>(result));
+}
+
+}  // namespace
+}  // namespace pfsync::engine
