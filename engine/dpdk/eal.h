@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace pfsync::engine::dpdk {
+
+struct EalConfig {
+  std::string program = "pfsyncd";
+  std::size_t memory_mib = 64;       ///< for packet buffers, when there are no hugepages
+  std::vector<std::string> allow{};  ///< PCI addresses; empty: no PCI bus at all
+};
+
+/// DPDK's environment, once a process: without hugepages unless the system has some, in memory only (two
+/// processes do not meet), threads floating over all CPUs. Ends with the object.
+class Eal {
+ public:
+  /// Throws std::runtime_error with one sentence.
+  explicit Eal(const EalConfig& config);
+  ~Eal();
+  Eal(const Eal&) = delete;
+  Eal& operator=(const Eal&) = delete;
+};
+
+}  // namespace pfsync::engine::dpdk
