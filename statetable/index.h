@@ -38,12 +38,14 @@ class Index {
   template <class F>
   [[nodiscard]] Slot find(Hash hash, F&& is_match) const noexcept {
     const std::uint16_t tag = hash.tag();
-    for (std::uint64_t b = hash.bucket(mask_);; b = (b + 1) & mask_) {
+    std::size_t probed = 0;  // erases can leave every bucket with an overflow, so that alone ends no probe
+    for (std::uint64_t b = hash.bucket(mask_); probed < buckets_.size(); b = (b + 1) & mask_, ++probed) {
       const Bucket& bucket = buckets_[b];
       for (std::size_t i = 0; i < Bucket::places; ++i)
         if (bucket.tag[i] == tag && is_match(bucket.slot[i])) return bucket.slot[i];
-      if (bucket.overflow == 0) return no_slot;
+      if (bucket.overflow == 0) break;
     }
+    return no_slot;
   }
 
   /// Reader: as `find`, over words that a writer may be changing.
