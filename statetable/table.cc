@@ -30,9 +30,10 @@ std::size_t Table::memory_bytes(const TableConfig& config) noexcept {
 
 std::variant<std::unique_ptr<Table>, std::string> Table::create(const TableConfig& config) {
   if (config.shard_bits > 8) return "a table has at most 256 shards";
-  const std::size_t entries = entries_per_shard(config);
-  if (config.states_max == 0 || (entries << config.shard_bits) >= no_slot)
+  // Before any arithmetic, which a larger number overflows; the slack of the shards fits in the other half.
+  if (config.states_max == 0 || config.states_max > no_slot / 2)
     return "states_max must be between 1 and " + std::to_string(no_slot / 2);
+  const std::size_t entries = entries_per_shard(config);
   std::unique_ptr<Table> table{new Table{config}};
   for (std::size_t i = 0; i < (std::size_t{1} << config.shard_bits); ++i) {
     auto shard = std::make_unique<Shard>();
