@@ -104,6 +104,7 @@ void read_peer(ConfigSection& file, Config& config, bool group_given) {
   } else if (config.link.family == wire::Family::inet6) {
     section.fail("mac", "is missing: an IPv6 peer's Ethernet address is not looked up in this version; give it");
   }
+  section.not_yet("interface_map", "is not in this version: remove it, it would have no effect");
   section.finish();
   config.peer = peer;
   config.link.destination = peer.address;
@@ -264,6 +265,13 @@ void refuse_sections_to_come(ConfigSection& file) {
   for (const std::string_view name : {"carp", "config_sync", "http", "snapshot"}) file.not_yet(name, later);
 }
 
+/// Keys and values are quoted in sentences; what TOML can escape must not break a line of the log.
+std::string one_line(std::string sentence) {
+  for (char& c : sentence)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return sentence;
+}
+
 Config read(const toml::table& table, const std::string& name) {
   ConfigSection file{table, name, ""};
   Config config;
@@ -286,7 +294,7 @@ ConfigResult parse_config(std::string_view text, const std::string& name) {
   try {
     return read(toml::parse(text, name), name);
   } catch (const ConfigError& error) {
-    return error.sentence;
+    return one_line(error.sentence);
   } catch (const toml::parse_error& error) {
     std::ostringstream out;
     out << name << ":" << error.source().begin.line << ": not valid TOML: " << error.description()
