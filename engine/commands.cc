@@ -1,0 +1,104 @@
+#include "engine/commands.h"
+
+#include <nlohmann/json.hpp>
+
+namespace pfsync::engine {
+namespace {
+
+/// What is wrong with a request, on its way to the answer.
+struct Refusal {
+  std::string sentence;
+};
+
+Json error_json(const std::string& sentence) { return {{"ok", false}, {"error", sentence}}; }
+
+Json answer(Json body) {
+  Json json;
+  json["ok"] = true;
+  json.update(body);
+  return json;
+}
+
+std::string text_of(const Json& request, const char* key) {
+  const auto found = request.find(key);
+  if (found == request.end() || !found->is_string()) throw Refusal{std::string{"\""} + key + "\" must be a string"};
+  return found->get<std::string>();
+}
+
+bool flag_of(const Json& request, const char* key, std::optional<bool> absent) {
+  const auto found = request.find(key);
+  if (found == request.end() && absent) return *absent;
+  if (found == request.end() || !found->is_boolean())
+    throw Refusal{std::string{"\""} + key + "\" must be true or false"};
+  return found->get<bool>();
+}
+
+std::size_t number_of(const Json& request, const char* key, std::size_t absent, std::size_t low, std::size_t high) {
+  const auto found = request.find(key);
+  if (found == request.end()) return absent;
+  if (!found->is_number_unsigned() || found->get<std::uint64_t>() < low || found->get<std::uint64_t>() > high)
+    throw Refusal{std::string{"\""} + key + "\" must be an integer from " + std::to_string(low) + " to " +
+                  std::to_string(high)};
+  return found->get<std::size_t>();
+}
+
+StatesPage page_of(const Json& request, const statetable::Table& table) {
+  StatesPage page;
+  page.limit = number_of(request, "limit", StatesPage::limit_max, 1, StatesPage::limit_max);
+  const auto cursor = request.find("cursor");
+  if (cursor == request.end() || cursor->is_null()) return page;
+  if (!cursor->is_object()) throw Refusal{"\"cursor\" must be the one of the page before"};
+  page.cursor.shard = number_of(*cursor, "shard", 0, 0, table.shard_count());
+  page.cursor.slot = number_of(*cursor, "slot", 0, 0, table.slot_count());
+  return page;
+}
+
+Json show(const Json& request, const DaemonView& daemon) {
+  const std::string what = text_of(request, "what");
+  if (what == "status") return answer(status_json(daemon, flag_of(request, "digest", false)));
+  if (what == "states") return answer(states_json(daemon, page_of(request, daemon.table)));
+  if (what == "counters") return answer(counters_json(daemon, flag_of(request, "sentences", false)));
+  throw Refusal{"there is nothing of that name to show: give \"status\", \"states\" or \"counters\""};
+}
+
+template <class F, class... Arguments>
+Json run(const F& command, Arguments... arguments) {
+  if (!command) throw Refusal{"this node cannot do that: its configuration has no such part"};
+  const Outcome outcome = command(arguments...);
+  if (!outcome.done) return error_json(outcome.sentence);
+  return {{"ok", true}, {"sentence", outcome.sentence}, {"states", outcome.states}};
+}
+
+Json dispatch(const Json& request, const DaemonView& daemon, const Commands& commands) {
+  if (!request.is_object()) throw Refusal{"a request must be a JSON object"};
+  const std::string command = text_of(request, "command");
+  if (command == "show") return show(request, daemon);
+  if (command == "resync") return run(commands.resync);
+  if (command == "push") return run(commands.push);
+  if (command == "synthetic") return run(commands.synthetic, flag_of(request, "run", std::nullopt));
+  if (command == "flush") {
+    const std::string name = request.contains("interface") ? text_of(request, "interface") : "";
+    // A name that is cut, by its length or a NUL in it, would flush another interface, or all.
+    const wire::InterfaceName interface{name};
+    if (interface.view() != name) throw Refusal{"\"interface\" must have at most 15 characters, none of them NUL"};
+    return run(commands.flush, interface);
+  }
+  if (command == "kill") {
+    const auto id = parse_state_id(text_of(request, "id"));
+    if (!id) throw Refusal{"\"id\" must be a state's id and creator as 16 and 8 hex digits, with / between"};
+    return run(commands.kill, *id);
+  }
+  throw Refusal{"there is no such command: give show, resync, push, flush, kill or synthetic"};
+}
+
+}  // namespace
+
+Json handle_request(const Json& request, const DaemonView& daemon, const Commands& commands) {
+  try {
+    return dispatch(request, daemon, commands);
+  } catch (const Refusal& refusal) {
+    return error_json(refusal.sentence);
+  }
+}
+
+}  // namespace pfsync::engine

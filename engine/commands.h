@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "engine/report.h"
+#include "wire/state.h"
+
+namespace pfsync::engine {
+
+/// How a command went; `sentence` says it to the operator.
+struct Outcome {
+  bool done = true;
+  std::string sentence;
+  std::uint64_t states = 0;  ///< how many the command touched
+};
+
+/// What an operator may make the daemon do. Each is called on the control thread and waits until the
+/// data path has done it (or gives up with done = false). An empty function: not possible on this node.
+struct Commands {
+  std::function<Outcome()> resync;                    ///< ask for a bulk update again
+  std::function<Outcome(wire::InterfaceName)> flush;  ///< own states; empty name: all
+  std::function<Outcome(wire::StateId)> kill;
+  std::function<Outcome(bool run)> synthetic;  ///< stop or resume the load
+  std::function<Outcome()> push;               ///< announce what is queued at once
+};
+
+/// Answers one request of the control socket. Any JSON is a possible request; every answer is an object
+/// with `ok`, and `error` (one sentence) when that is false.
+///   {"command": "show", "what": "status", "digest": false}
+///   {"command": "show", "what": "states", "limit": 1000, "cursor": {"shard": 0, "slot": 0}}
+///   {"command": "show", "what": "counters", "sentences": false}
+///   {"command": "resync"}, {"command": "push"}, {"command": "flush", "interface": ""},
+///   {"command": "kill", "id": "16 hex/8 hex"}, {"command": "synthetic", "run": true}
+[[nodiscard]] Json handle_request(const Json& request, const DaemonView& daemon, const Commands& commands);
+
+}  // namespace pfsync::engine

@@ -1,0 +1,220 @@
+#include "engine/report.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "wire/address.h"
+#include "wire/text.h"
+
+namespace pfsync::engine {
+namespace {
+
+Json link_json(const DaemonView& daemon) {
+  const Config::Link& link = daemon.config.link;
+  Json json;
+  json["device"] = wire::printable(link.device);
+  json["address"] = wire::to_string(link.address, link.family);
+  json["mtu"] = link.mtu;
+  json["vlan"] = link.vlan ? Json(*link.vlan) : Json(nullptr);
+  json[daemon.config.peer ? "peer" : "multicast"] = wire::to_string(link.destination, link.family);
+  json["up"] = daemon.link_up();
+  return json;
+}
+
+Json bulk_json(const BulkRequester& bulk) {
+  return {{"phase", word(bulk.phase())},
+          {"tries", bulk.tries()},
+          {"tries_max", 1 + BulkRequester::tries_max},
+          {"states_received", bulk.states()}};
+}
+
+Json serving_json(const BulkSender& sender) {
+  return {{"running", sender.running()},
+          {"states_sent", sender.states_sent()},
+          {"states_total", sender.states_total()},
+          {"bulks_served", sender.bulks_served()}};
+}
+
+Json synthetic_json(const SyntheticFirewall* synthetic) {
+  if (synthetic == nullptr) return nullptr;
+  return {{"running", synthetic->running()},
+          {"opened", synthetic->opened()},
+          {"updated", synthetic->updated()},
+          {"closed", synthetic->closed()},
+          {"waited", synthetic->waited()}};
+}
+
+double seconds_between(Instant from, Instant to) { return std::chrono::duration<double>(to - from).count(); }
+
+/// Numbers that only grow: a client that asks twice has the rates.
+Json totals_json(const Counters& counters) {
+  Json json = Json::object();
+  for (const Tally tally :
+       {Tally::ipackets, Tally::opackets, Tally::inserts, Tally::updates, Tally::removals, Tally::expired})
+    json[std::string{tally_table[static_cast<std::size_t>(tally)].word}] = counters[tally].value();
+  std::uint64_t refused = 0;
+  for (const auto& row : wire::reject_table) refused += counters[row.reject].value();
+  json["refused"] = refused;
+  return json;
+}
+
+template <std::size_t N>
+Json messages_json(const std::array<Counter, N>& counters) {
+  Json json = Json::object();
+  for (std::size_t i = 0; i < N; ++i) json[std::string{wire::message_words[i]}] = counters[i].value();
+  return json;
+}
+
+Json key_json(const wire::Key& key, wire::Family family) {
+  Json hosts = Json::array();
+  for (std::size_t i = 0; i < 2; ++i) hosts.push_back(wire::host_text(key.addr[i], family, key.port[i]));
+  return hosts;
+}
+
+Json peer_json(const wire::Peer& peer) {
+  return {{"state", peer.state},     {"seqlo", peer.seqlo}, {"seqhi", peer.seqhi},  {"seqdiff", peer.seqdiff},
+          {"max_win", peer.max_win}, {"mss", peer.mss},     {"wscale", peer.wscale}};
+}
+
+std::string_view direction_word(wire::Direction direction) {
+  if (direction == wire::Direction::in) return "in";
+  return direction == wire::Direction::out ? "out" : "inout";
+}
+
+bool hex_into(std::string_view text, std::size_t digits_max, std::uint64_t& value) {
+  if (text.empty() || text.size() > digits_max) return false;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  return error == std::errc{} && stop == text.data() + text.size();
+}
+
+}  // namespace
+
+Health health_of(const DaemonView& daemon) {
+  const BulkRequester& bulk = daemon.session.bulk();
+  const BulkPhase phase = bulk.phase();
+  const std::uint64_t refused = daemon.session.counters()[Tally::table_full].value();
+  // In the order of causes: without a link no bulk update can end well.
+  if (!daemon.link_up())
+    return {false, "the link is down: check the cable or the device " + wire::printable(daemon.config.link.device)};
+  if (phase == BulkPhase::failed)
+    return {false,
+            fmt::format("no peer answered {} requests for a bulk update: check that one is on the link and speaks "
+                        "pfsync, then run pfsyncctl resync",
+                        bulk.tries())};
+  if (refused > 0)
+    return {false, fmt::format("{} states were refused because the table is full: raise table.states_max", refused)};
+  if (phase == BulkPhase::asked) return {true, "waiting for a peer to answer the bulk request"};
+  if (phase == BulkPhase::receiving) return {true, "a bulk update is being received"};
+  return {true, phase == BulkPhase::done ? "in sync since the bulk update"
+                                         : "following the live traffic; no bulk update was asked for"};
+}
+
+Json status_json(const DaemonView& daemon, bool with_digest) {
+  const Health health = health_of(daemon);
+  Json json;
+  json["name"] = "pfsyncd";
+  json["version"] = daemon.version;
+  json["healthy"] = health.ok;
+  json["reason"] = health.reason;
+  json["uptime_s"] = seconds_between(daemon.started, daemon.now());
+  json["creatorid"] = creatorid_text(daemon.session.config().creatorid);
+  json["dialect"] = wire::info(daemon.session.config().dialect).word;
+  json["link"] = link_json(daemon);
+  json["states"] = daemon.table.size();
+  json["states_max"] = daemon.table.config().states_max;
+  json["queued"] = daemon.queued();
+  json["bulk"] = bulk_json(daemon.session.bulk());
+  json["serving"] = serving_json(daemon.sender);
+  json["synthetic"] = synthetic_json(daemon.synthetic);
+  json["totals"] = totals_json(daemon.session.counters());
+  if (with_digest) {
+    const statetable::Digest digest = daemon.table.digest();
+    json["digest"] = digest_text(digest);
+    json["digest_states"] = digest.states;
+  }
+  return json;
+}
+
+Json counters_json(const DaemonView& daemon, bool with_sentences) {
+  const Counters& counters = daemon.session.counters();
+  Json words = Json::object(), sentences = Json::object();
+  const auto add = [&](const auto& row, std::uint64_t value) {
+    words[std::string{row.word}] = value;
+    sentences[std::string{row.word}] = row.sentence;
+  };
+  for (const auto& row : tally_table) add(row, counters[row.tally].value());
+  for (const auto& row : wire::reject_table) add(row, counters[row.reject].value());
+  Json outside = Json::object();
+  for (const NamedCount& count : daemon.counts()) {
+    outside[count.word] = count.value;
+    sentences[count.word] = count.sentence;
+  }
+  Json json;
+  json["counters"] = std::move(words);
+  json["received"] = messages_json(counters.received);
+  json["sent"] = messages_json(counters.sent);
+  json["outside"] = std::move(outside);
+  if (with_sentences) json["sentences"] = std::move(sentences);
+  return json;
+}
+
+Json state_json(const wire::State& state) {
+  Json json;
+  json["id"] = state_id_text(state.id);
+  json["interface"] = wire::printable(state.ifname.view());
+  json["protocol"] = wire::protocol_text(state.proto);
+  json["direction"] = direction_word(state.direction);
+  json["wire"] = key_json(state.key[wire::wire_side], state.af);
+  json["stack"] = key_json(state.key[wire::stack_side], state.af);
+  json["levels"] = wire::levels_text(state.proto, state.src.state, state.dst.state);
+  json["src"] = peer_json(state.src);
+  json["dst"] = peer_json(state.dst);
+  json["timeout"] = wire::timeout_text(state.timeout);
+  json["age_s"] = state.creation_s;
+  json["expires_s"] = state.expire_s;
+  json["packets"] = state.packets;
+  json["bytes"] = state.bytes;
+  json["rule"] = state.rule == wire::no_rule ? Json(nullptr) : Json(state.rule);
+  json["line"] = wire::state_line(state);
+  json["text"] = wire::state_text(state);
+  return json;
+}
+
+Json states_json(const DaemonView& daemon, const StatesPage& page) {
+  const statetable::TableReader reader = daemon.table.reader();
+  const Seconds now_s = statetable::to_seconds(daemon.now());
+  auto cursor = page.cursor;
+  Json states = Json::array();
+  Json next = nullptr;
+  while (const auto entry = reader.next(cursor)) {
+    states.push_back(state_json(statetable::to_state(entry->hot, entry->cold, now_s)));
+    if (states.size() < page.limit) continue;
+    next = {{"shard", cursor.shard}, {"slot", cursor.slot}};
+    break;
+  }
+  Json json;
+  json["states"] = std::move(states);
+  json["cursor"] = std::move(next);
+  return json;
+}
+
+std::string creatorid_text(std::uint32_t creatorid) { return fmt::format("{:08x}", creatorid); }
+
+std::string state_id_text(wire::StateId id) { return fmt::format("{:016x}/{:08x}", id.id, id.creatorid); }
+
+std::optional<wire::StateId> parse_state_id(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  std::uint64_t id = 0, creatorid = 0;
+  if (slash == std::string_view::npos || !hex_into(text.substr(0, slash), 16, id) ||
+      !hex_into(text.substr(slash + 1), 8, creatorid))
+    return std::nullopt;
+  return wire::StateId{id, static_cast<std::uint32_t>(creatorid)};
+}
+
+std::string digest_text(const statetable::Digest& digest) {
+  return fmt::format("{:016x}{:016x}", digest.high, digest.low);
+}
+
+}  // namespace pfsync::engine

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/bulk_sender.h"
+#include "engine/config.h"
+#include "engine/session.h"
+#include "engine/synthetic.h"
+#include "statetable/table.h"
+
+namespace pfsync::engine {
+
+/// Keys come out in the order they were put in.
+using Json = nlohmann::ordered_json;
+
+/// A counter outside the session: of the port, the link, the control socket.
+struct NamedCount {
+  std::string word;
+  std::string sentence;
+  std::uint64_t value = 0;
+};
+
+/// What of a running daemon the control side may look at. Everything here may be read from the control
+/// thread while the data path works; the references outlive the view.
+struct DaemonView {
+  std::string version;
+  const Config& config;
+  const statetable::Table& table;
+  const Session& session;  ///< only counters() and bulk() are read
+  const BulkSender& sender;
+  const SyntheticFirewall* synthetic = nullptr;  ///< null: this node plays no firewall
+  Instant started{};
+  std::function<Instant()> now;           ///< the data path's clock
+  std::function<std::uint64_t()> queued;  ///< changes waiting to be announced
+  std::function<bool()> link_up;
+  std::function<std::vector<NamedCount>()> counts;  ///< what is counted outside the session
+};
+
+/// Whether an operator has to act; `reason` is one sentence, also when all is well.
+struct Health {
+  bool ok = true;
+  std::string reason;
+};
+[[nodiscard]] Health health_of(const DaemonView& daemon);
+
+/// The digest costs a walk through the whole table, so it is given only when asked for.
+[[nodiscard]] Json status_json(const DaemonView& daemon, bool with_digest);
+/// `counters`, `received`, `sent` and `outside` as word → number; with sentences, `sentences` as word → text.
+[[nodiscard]] Json counters_json(const DaemonView& daemon, bool with_sentences);
+/// One object: addresses and levels as pfctl prints them, plus `text`.
+[[nodiscard]] Json state_json(const wire::State& state);
+
+/// A page of the table.
+struct StatesPage {
+  static constexpr std::size_t limit_max = 1000;
+  statetable::TableReader::Cursor cursor{};  ///< where to begin; {} = at the start
+  std::size_t limit = limit_max;
+};
+/// `states`, and `cursor` for the next page, null at the end. States that come or go between two pages
+/// are seen once or not at all.
+[[nodiscard]] Json states_json(const DaemonView& daemon, const StatesPage& page);
+
+/// "97bc0c81": a host id as pfctl prints it.
+[[nodiscard]] std::string creatorid_text(std::uint32_t creatorid);
+/// "000000006b03a1a3/97bc0c81", and back; nullopt unless it is 1 to 16 and 1 to 8 hex digits.
+[[nodiscard]] std::string state_id_text(wire::StateId id);
+[[nodiscard]] std::optional<wire::StateId> parse_state_id(std::string_view text);
+/// 32 hex digits.
+[[nodiscard]] std::string digest_text(const statetable::Digest& digest);
+
+}  // namespace pfsync::engine

@@ -1,0 +1,136 @@
+#include "engine/commands.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/engine/node.h"
+
+namespace pfsync::engine {
+namespace {
+
+using test::Node;
+
+/// A node and its operator, without the socket between them.
+class CommandsTest : public ::testing::Test {
+ protected:
+  Json ask(const Json& request) { return handle_request(request, node.view(), node.commands()); }
+  std::string refusal(const Json& request) {
+    const Json answer = ask(request);
+    EXPECT_EQ(answer["ok"], false) << request;
+    return answer["ok"] == false ? answer["error"].get<std::string>() : "";
+  }
+  Node node;
+};
+
+TEST_F(CommandsTest, ShowGivesWhatIsAskedFor) {
+  EXPECT_EQ(ask({{"command", "show"}, {"what", "status"}})["states"], 0);
+  EXPECT_TRUE(ask({{"command", "show"}, {"what", "status"}, {"digest", true}}).contains("digest"));
+  EXPECT_TRUE(ask({{"command", "show"}, {"what", "states"}})["states"].is_array());
+  EXPECT_TRUE(ask({{"command", "show"}, {"what", "counters"}, {"sentences", true}})["sentences"].is_object());
+}
+
+TEST_F(CommandsTest, ACursorOutsideTheTableEndsTheWalk) {
+  ASSERT_EQ(node.open(1), Session::Local::done);
+  const auto from = [&](std::uint64_t shard, std::uint64_t slot) {
+    return ask({{"command", "show"}, {"what", "states"}, {"cursor", {{"shard", shard}, {"slot", slot}}}});
+  };
+  EXPECT_EQ(from(0, 0)["states"].size(), 1u);
+  const Json past = from(node.table->shard_count(), node.table->slot_count());
+  EXPECT_EQ(past["ok"], true);
+  EXPECT_EQ(past["states"].size(), 0u);
+  EXPECT_TRUE(past["cursor"].is_null());
+  EXPECT_EQ(from(node.table->shard_count() + 1, 0)["ok"], false);
+  EXPECT_EQ(from(0, node.table->slot_count() + 1)["ok"], false);
+}
+
+TEST_F(CommandsTest, KillRemovesTheStateThatItNames) {
+  ASSERT_EQ(node.open(1), Session::Local::done);
+  ASSERT_EQ(node.open(2), Session::Local::done);
+  const Json answer = ask({{"command", "kill"}, {"id", "1/97bc0c81"}});
+  EXPECT_EQ(answer["ok"], true);
+  EXPECT_EQ(answer["states"], 1);
+  EXPECT_FALSE(node.table->reader().find({1, test::node_creatorid}));
+  EXPECT_TRUE(node.table->reader().find({2, test::node_creatorid}));
+  EXPECT_EQ(refusal({{"command", "kill"}, {"id", "1/97bc0c81"}}), "no state has that id");
+}
+
+TEST_F(CommandsTest, FlushTakesOneInterfaceOrAll) {
+  ASSERT_EQ(node.open(1, "em0"), Session::Local::done);
+  ASSERT_EQ(node.open(2, "em1"), Session::Local::done);
+  ASSERT_EQ(node.open(3, "em1"), Session::Local::done);
+  EXPECT_EQ(ask({{"command", "flush"}, {"interface", "em1"}})["states"], 2);
+  EXPECT_EQ(node.table->size(), 1u);
+  EXPECT_EQ(ask({{"command", "flush"}})["states"], 1);
+  EXPECT_EQ(node.table->size(), 0u);
+}
+
+TEST_F(CommandsTest, FlushRefusesANameThatWouldBeReadAsAnother) {
+  ASSERT_EQ(node.open(1, "em0"), Session::Local::done);
+  EXPECT_NE(refusal({{"command", "flush"}, {"interface", std::string{"\0em1", 4}}}), "");
+  EXPECT_NE(refusal({{"command", "flush"}, {"interface", "a-name-of-sixteen"}}), "");
+  EXPECT_EQ(node.table->size(), 1u);
+}
+
+TEST_F(CommandsTest, ResyncAsksForABulkUpdateAgain) {
+  node.give_up_bulk();
+  ASSERT_EQ(node.session.bulk().phase(), BulkPhase::failed);
+  EXPECT_EQ(ask({{"command", "resync"}})["ok"], true);
+  EXPECT_EQ(node.session.bulk().phase(), BulkPhase::asked);
+}
+
+TEST_F(CommandsTest, PushSendsWhatIsQueuedWithoutWaiting) {
+  std::array<std::uint8_t, 1480> room{};
+  while (node.session.transmit(room, node.now) > 0) {}
+  ASSERT_EQ(node.open(1), Session::Local::done);
+  ASSERT_EQ(node.session.transmit(room, node.now), 0u);
+  EXPECT_EQ(ask({{"command", "push"}})["ok"], true);
+  EXPECT_GT(node.session.transmit(room, node.now), 0u);
+}
+
+TEST_F(CommandsTest, SyntheticStopsAndStartsTheLoad) {
+  EXPECT_EQ(refusal({{"command", "synthetic"}, {"run", false}}), "this node plays no firewall");
+  node.synthetic.emplace(SyntheticConfig{.states = 10});
+  EXPECT_EQ(ask({{"command", "synthetic"}, {"run", false}})["ok"], true);
+  EXPECT_EQ(ask({{"command", "show"}, {"what", "status"}})["synthetic"]["running"], false);
+  EXPECT_EQ(ask({{"command", "synthetic"}, {"run", true}})["ok"], true);
+  EXPECT_TRUE(node.synthetic->running());
+}
+
+TEST_F(CommandsTest, ACommandThatTheNodeLacksIsRefused) {
+  for (const Json& request : {Json{{"command", "resync"}}, Json{{"command", "push"}}, Json{{"command", "flush"}},
+                              Json{{"command", "kill"}, {"id", "1/1"}}, Json{{"command", "synthetic"}, {"run", true}}}) {
+    const Json answer = handle_request(request, node.view(), Commands{});
+    EXPECT_EQ(answer["ok"], false) << request;
+    EXPECT_EQ(answer["error"], "this node cannot do that: its configuration has no such part");
+  }
+}
+
+TEST_F(CommandsTest, AnyJsonGetsAnAnswer) {
+  const Json requests[] = {nullptr,
+                           7,
+                           "show",
+                           Json::array({1, 2}),
+                           Json::object(),
+                           {{"command", 7}},
+                           {{"command", "fly"}},
+                           {{"command", "show"}},
+                           {{"command", "show"}, {"what", {{"a", 1}}}},
+                           {{"command", "show"}, {"what", "weather"}},
+                           {{"command", "show"}, {"what", "status"}, {"digest", "yes"}},
+                           {{"command", "show"}, {"what", "states"}, {"limit", 0}},
+                           {{"command", "show"}, {"what", "states"}, {"limit", 1001}},
+                           {{"command", "show"}, {"what", "states"}, {"limit", -1}},
+                           {{"command", "show"}, {"what", "states"}, {"limit", 1.5}},
+                           {{"command", "show"}, {"what", "states"}, {"cursor", 3}},
+                           {{"command", "show"}, {"what", "states"}, {"cursor", {{"slot", "0"}}}},
+                           {{"command", "kill"}},
+                           {{"command", "kill"}, {"id", "zz/1"}},
+                           {{"command", "flush"}, {"interface", nullptr}},
+                           {{"command", "synthetic"}},
+                           {{"command", "synthetic"}, {"run", 1}}};
+  for (const Json& request : requests) EXPECT_NE(refusal(request), "") << request;
+}
+
+}  // namespace
+}  // namespace pfsync::engine

@@ -1,0 +1,168 @@
+#include "engine/report.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "tests/engine/node.h"
+
+namespace pfsync::engine {
+namespace {
+
+using test::Node;
+
+std::set<std::string> words(const Json& object) {
+  std::set<std::string> keys;
+  for (const auto& [key, value] : object.items()) keys.insert(key);
+  return keys;
+}
+
+TEST(Health, IsGoodWhileABulkUpdateIsAwaitedAndAfterItsEnd) {
+  Node node;
+  EXPECT_TRUE(health_of(node.view()).ok);
+  EXPECT_EQ(health_of(node.view()).reason, "waiting for a peer to answer the bulk request");
+  node.receive({.creatorid = 2, .endtime_s = 0, .status = wire::BulkStatus::start});
+  EXPECT_EQ(health_of(node.view()).reason, "a bulk update is being received");
+  node.receive({.creatorid = 2, .endtime_s = 0, .status = wire::BulkStatus::end});
+  EXPECT_TRUE(health_of(node.view()).ok);
+  EXPECT_EQ(health_of(node.view()).reason, "in sync since the bulk update");
+}
+
+TEST(Health, IsBadWhenNobodyAnsweredTheBulkRequests) {
+  Node node;
+  node.give_up_bulk();
+  const Health health = health_of(node.view());
+  EXPECT_FALSE(health.ok);
+  EXPECT_EQ(health.reason,
+            "no peer answered 13 requests for a bulk update: check that one is on the link and speaks pfsync, then run "
+            "pfsyncctl resync");
+  EXPECT_EQ(status_json(node.view(), false)["bulk"]["tries_max"], 13);
+}
+
+TEST(Health, IsBadWhenStatesWereRefused) {
+  Node node{4};
+  std::uint64_t id = 1;
+  while (node.open(id) == Session::Local::done) ++id;
+  const Health health = health_of(node.view());
+  EXPECT_FALSE(health.ok);
+  EXPECT_NE(health.reason.find("raise table.states_max"), std::string::npos) << health.reason;
+}
+
+TEST(Health, NamesTheLinkBeforeWhatFollowsFromIt) {
+  Node node;
+  node.give_up_bulk();
+  node.link_up = false;
+  EXPECT_FALSE(health_of(node.view()).ok);
+  EXPECT_EQ(health_of(node.view()).reason, "the link is down: check the cable or the device net_memif0,role=server");
+}
+
+TEST(Status, TellsTheNodeItsLinkAndItsTable) {
+  Node node;
+  ASSERT_EQ(node.open(1), Session::Local::done);
+  ASSERT_EQ(node.open(2), Session::Local::done);
+  const Json status = status_json(node.view(), false);
+  EXPECT_EQ(status["healthy"], true);
+  EXPECT_EQ(status["creatorid"], "97bc0c81");
+  EXPECT_EQ(status["dialect"], "1301");
+  EXPECT_EQ(status["uptime_s"], 90061.0);
+  EXPECT_EQ(status["link"]["address"], "10.0.0.1");
+  EXPECT_EQ(status["link"]["multicast"], "224.0.0.240");
+  EXPECT_EQ(status["states"], 2);
+  EXPECT_EQ(status["states_max"], 1000);
+  EXPECT_EQ(status["queued"], node.session.queued());
+  EXPECT_EQ(status["totals"]["inserts"], 2);
+  EXPECT_TRUE(status["synthetic"].is_null());
+  EXPECT_FALSE(status.contains("digest"));
+}
+
+TEST(Status, GivesTheDigestOfTheTableWhenAsked) {
+  Node node;
+  ASSERT_EQ(node.open(1), Session::Local::done);
+  const Json status = status_json(node.view(), true);
+  EXPECT_EQ(status["digest"], digest_text(node.table->digest()));
+  EXPECT_EQ(status["digest_states"], 1);
+}
+
+TEST(Counters, HaveEveryWordOnceAndASentenceForEach) {
+  Node node;
+  node.outside = {{"imissed", "frames that the device dropped", 7}};
+  const Json json = counters_json(node.view(), true);
+  EXPECT_EQ(json["counters"].size(), tally_table.size() + wire::reject_count);
+  EXPECT_EQ(json["received"].size(), wire::message_count);
+  EXPECT_EQ(json["sent"].size(), wire::message_count);
+  EXPECT_EQ(json["outside"]["imissed"], 7);
+  std::set<std::string> counted = words(json["counters"]);
+  counted.merge(words(json["outside"]));
+  EXPECT_EQ(words(json["sentences"]), counted);
+  EXPECT_FALSE(counters_json(node.view(), false).contains("sentences"));
+}
+
+TEST(Counters, AreTheSessionsOwn) {
+  Node node;
+  ASSERT_EQ(node.open(1), Session::Local::done);
+  const std::array<std::uint8_t, 3> stump{5, 0, 0};
+  node.session.on_packet(stump, node.now);
+  const Json counters = counters_json(node.view(), false)["counters"];
+  EXPECT_EQ(counters["inserts"], 1);
+  EXPECT_EQ(counters["hdrops"], 1);
+}
+
+TEST(States, PagesShowEachStateOnce) {
+  Node node;
+  for (std::uint64_t id = 1; id <= 25; ++id) ASSERT_EQ(node.open(id), Session::Local::done);
+  std::multiset<std::string> seen;
+  StatesPage page{.limit = 10};
+  int pages = 0;
+  for (bool more = true; more; ++pages) {
+    const Json json = states_json(node.view(), page);
+    EXPECT_LE(json["states"].size(), 10u);
+    for (const Json& state : json["states"]) seen.insert(state["id"].get<std::string>());
+    more = !json["cursor"].is_null();
+    if (more) page.cursor = {json["cursor"]["shard"], json["cursor"]["slot"]};
+  }
+  EXPECT_GE(pages, 3);
+  EXPECT_EQ(seen.size(), 25u);
+  for (std::uint64_t id = 1; id <= 25; ++id)
+    EXPECT_EQ(seen.count(state_id_text({id, test::node_creatorid})), 1u) << id;
+}
+
+TEST(States, ReadAsPfctlPrintsThem) {
+  Node node;
+  ASSERT_EQ(node.open(7), Session::Local::done);
+  node.now += std::chrono::seconds{5};
+  const Json state = states_json(node.view(), {})["states"][0];
+  EXPECT_EQ(state["id"], "0000000000000007/97bc0c81");
+  EXPECT_EQ(state["interface"], "em0");
+  EXPECT_EQ(state["protocol"], "tcp");
+  EXPECT_EQ(state["direction"], "out");
+  EXPECT_EQ(state["wire"], Json::array({"10.2.0.100:80", "10.1.0.7:1031"}));
+  EXPECT_EQ(state["levels"], "ESTABLISHED:ESTABLISHED");
+  EXPECT_EQ(state["age_s"], 5);
+  EXPECT_EQ(state["text"].get<std::string>().rfind(state["line"].get<std::string>().substr(0, 20), 0), 0u);
+}
+
+TEST(States, AnInterfaceNameCannotReachATerminalUnfiltered) {
+  Node node;
+  ASSERT_EQ(node.open(1, "\x1b[2J\xff"), Session::Local::done);
+  const Json state = states_json(node.view(), {})["states"][0];
+  EXPECT_EQ(state["interface"], "?[2J?");
+  EXPECT_EQ(state["line"].get<std::string>().find('\x1b'), std::string::npos);
+  EXPECT_NO_THROW((void)state.dump());  // throws on what is not UTF-8
+}
+
+TEST(StateIds, ReadBackWhatTheyPrint) {
+  const wire::StateId id{0x000000006b03a1a3, 0x97bc0c81};
+  EXPECT_EQ(state_id_text(id), "000000006b03a1a3/97bc0c81");
+  EXPECT_EQ(parse_state_id(state_id_text(id)), id);
+  EXPECT_EQ(parse_state_id("6B03A1A3/97bc0c81"), id);
+}
+
+TEST(StateIds, RefuseEverythingElse) {
+  for (const char* text : {"", "/", "1", "1/", "/1", "0x1/1", "-1/1", "+1/1", " 1/1", "1/1 ", "1/1/1", "g/1",
+                           "11112222333344445/1", "1/123456789"})
+    EXPECT_FALSE(parse_state_id(text)) << text;
+}
+
+}  // namespace
+}  // namespace pfsync::engine
