@@ -14,7 +14,6 @@ BulkSender::BulkSender(const BulkSenderConfig& config, const statetable::Table& 
 
 void BulkSender::start(Instant now) noexcept {
   cursor_ = {};
-  carried_.reset();
   requested_at_ = now;
   next_packet_at_ = now;
   start_sent_ = false;
@@ -34,9 +33,11 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
   if (!start_sent_) start_sent_ = start_is_last = writer.append_bulk_status({config_.creatorid, 0, BulkStatus::start});
   const statetable::Seconds now_s = statetable::to_seconds(now);
   std::uint64_t states = 0;
-  for (bool has_more = true; has_more;) {
-    if (!carried_) carried_ = reader_.next(cursor_);
-    if (!carried_) {
+  // A state is read only when there is room for it: one read for this frame and sent with the next
+  // could be deleted between the two, and the gate would not know.
+  while (writer.fits(Message::upd)) {
+    const auto snapshot = reader_.next(cursor_);
+    if (!snapshot) {
       if (start_is_last) break;  // receivers look at the first BUS of a section only: END goes by itself
       const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - requested_at_).count();
       if (writer.append_bulk_status({config_.creatorid, static_cast<std::uint32_t>(age), BulkStatus::end})) {
@@ -45,14 +46,10 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
       }
       break;  // without room for it, END is all of the next packet
     }
-    const bool synchronised = (carried_->hot.state_flags & wire::state_flag::nosync) == 0;
-    if (synchronised) {
-      has_more = writer.append_state(Message::upd, statetable::to_state(carried_->hot, carried_->cold, now_s));
-      if (!has_more) break;
-      start_is_last = false;
-      ++states;
-    }
-    carried_.reset();
+    if ((snapshot->hot.state_flags & wire::state_flag::nosync) != 0) continue;
+    if (!writer.append_state(Message::upd, statetable::to_state(snapshot->hot, snapshot->cold, now_s))) break;
+    start_is_last = false;
+    ++states;
   }
   states_sent_.store(states_sent() + states, std::memory_order_relaxed);
   if (config_.states_per_s > 0) {

@@ -49,7 +49,6 @@ class BulkSender {
   statetable::TableReader reader_;
   BulkGate* gate_;
   statetable::TableReader::Cursor cursor_{};
-  std::optional<statetable::Snapshot> carried_;  ///< read, but the packet was full
   Instant requested_at_{};
   Instant next_packet_at_{};
   bool start_sent_ = false;
