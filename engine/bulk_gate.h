@@ -23,6 +23,7 @@ class BulkGate {
 
   /// Data path: after erasing, what must be handed over before the erase may be announced.
   [[nodiscard]] std::uint64_t stamp() noexcept { return started_.fetch_add(0, std::memory_order_acq_rel); }
+  [[nodiscard]] std::uint64_t handed_over() const noexcept { return handed_over_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool has_passed(std::uint64_t stamp) const noexcept {
     return handed_over_.load(std::memory_order_acquire) >= stamp;
   }

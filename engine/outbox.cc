@@ -11,15 +11,16 @@ namespace pfsync::engine {
 
 using wire::Message;
 
-Outbox::Outbox(const Config& config, std::size_t slots, Counters& counters)
+Outbox::Outbox(const Config& config, std::size_t slots, Counters& counters, BulkGate* gate)
     : config_{config},
       // calloc, not new: the zero pages of a large table are not touched before its states arrive.
       places_{static_cast<Place*>(std::calloc(slots, sizeof(Place))), &std::free},
-      acks_{ids_max},
-      requests_{ids_max},
-      deletes_{ids_max},
+      acks_{config.ids_max},
+      requests_{config.ids_max},
+      deletes_{config.ids_max},
       clears_{16},
-      counters_{&counters} {
+      counters_{&counters},
+      gate_{gate} {
   if (places_ == nullptr) throw std::bad_alloc{};  // at start, before any core runs
 }
 
@@ -53,6 +54,7 @@ void Outbox::dequeue(Slot slot) noexcept {
 }
 
 void Outbox::inserted(Slot slot, Instant now) noexcept {
+  if (list(Queue::ins).count == 0 && gate_ != nullptr) frames_before_ins_ = gate_->handed_over();
   dequeue(slot);
   enqueue(slot, Queue::ins, now);
 }
@@ -78,10 +80,15 @@ void Outbox::update_requested(Slot slot, Instant now) noexcept {
   push_ = true;
 }
 
+/// Its INS is still queued, and no bulk frame can have carried it meanwhile.
+bool Outbox::is_untold(Slot slot) const noexcept {
+  return places_[slot].queue == Queue::ins && (gate_ == nullptr || gate_->stamp() == frames_before_ins_);
+}
+
 void Outbox::erased(Slot slot, wire::StateId id, bool announce, Instant now) noexcept {
-  const bool never_announced = places_[slot].queue == Queue::ins;
+  announce = announce && !is_untold(slot);
   dequeue(slot);
-  if (!announce || never_announced) return;
+  if (!announce) return;
   if (deletes_.push(id))
     queued_one(now);
   else
@@ -135,16 +142,16 @@ Outbox::Instant Outbox::timeout(Instant now) const noexcept {
   return push_ ? now : oldest_ + config_.delay;
 }
 
-std::size_t Outbox::deletes_allowed(BulkGate* gate) noexcept {
-  if (gate == nullptr) return deletes_.size();
+std::size_t Outbox::deletes_allowed() noexcept {
+  if (gate_ == nullptr) return deletes_.size();
   if (deletes_gated_ == 0 && !deletes_.empty()) {
-    gate_stamp_ = gate->stamp();
+    gate_stamp_ = gate_->stamp();
     deletes_gated_ = deletes_.size();
   }
-  return gate->has_passed(gate_stamp_) ? deletes_gated_ : 0;
+  return gate_->has_passed(gate_stamp_) ? deletes_gated_ : 0;
 }
 
-std::size_t Outbox::transmit(wire::Room room, Instant now, const StateSource& source, BulkGate* gate) noexcept {
+std::size_t Outbox::transmit(wire::Room room, Instant now, const StateSource& source) noexcept {
   if (queued() == 0) return 0;
   if (now >= oldest_ + config_.delay) push_ = true;  // until all that is queued now has left
   if (!push_ && bytes_queued() + sizeof(wire::Header) + 2 * sizeof(wire::Subheader) <= room.size()) return 0;
@@ -156,7 +163,7 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, const StateSource& so
   write_states(writer, Queue::upd, Message::upd, source);
   write_states(writer, Queue::upd_c, Message::upd_c, source);
   const std::size_t before = deletes_.size();
-  write_ids(writer, deletes_, Message::del_c, deletes_allowed(gate));
+  write_ids(writer, deletes_, Message::del_c, deletes_allowed());
   deletes_gated_ -= std::min(deletes_gated_, before - deletes_.size());
   write_ids(writer, requests_, Message::upd_req, requests_.size());
   for (; !clears_.empty() && writer.append_clear(clears_.front()); clears_.pop())

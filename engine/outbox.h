@@ -65,17 +65,19 @@ class Outbox {
     wire::Dialect dialect = wire::Dialect::freebsd_1301;
     Duration delay = std::chrono::seconds{1};
     unsigned maxupd = 128;
+    std::size_t ids_max = 65536;  ///< in each queue of bare ids
   };
-  static constexpr std::size_t ids_max = 65536;
 
-  Outbox(const Config& config, std::size_t slots, Counters& counters);
+  /// `gate` may be null.
+  Outbox(const Config& config, std::size_t slots, Counters& counters, BulkGate* gate);
 
   // Events, as the table in pfsync-semantics 2.2 orders them.
   void inserted(Slot slot, Instant now) noexcept;
   /// `tcp`: only updates of TCP states count towards maxupd.
   void updated(Slot slot, bool tcp, Instant now) noexcept;
   void update_requested(Slot slot, Instant now) noexcept;
-  /// Before the slot is erased. `announce`: the peers are to hear of it.
+  /// After the state was erased from the table, so that no bulk frame begun later holds it.
+  /// `announce`: the peers are to hear of it, if they ever heard of the state.
   void erased(Slot slot, wire::StateId id, bool announce, Instant now) noexcept;
   void acknowledge(wire::StateId id, Instant now) noexcept;
   void request(wire::StateId id, Instant now) noexcept;
@@ -84,8 +86,8 @@ class Outbox {
 
   /// When something has to leave; Instant::max() when nothing is queued.
   [[nodiscard]] Instant timeout(Instant now) const noexcept;
-  /// Writes one packet if one is due. `gate` may be null.
-  [[nodiscard]] std::size_t transmit(wire::Room room, Instant now, const StateSource& source, BulkGate* gate) noexcept;
+  /// Writes one packet if one is due.
+  [[nodiscard]] std::size_t transmit(wire::Room room, Instant now, const StateSource& source) noexcept;
   [[nodiscard]] std::size_t queued() const noexcept;
 
  private:
@@ -112,7 +114,8 @@ class Outbox {
   void write_states(wire::PacketWriter& writer, Queue queue, wire::Message message, const StateSource& source) noexcept;
   void write_ids(wire::PacketWriter& writer, BoundedQueue<wire::StateId>& ids, wire::Message message,
                  std::size_t count_max) noexcept;
-  [[nodiscard]] std::size_t deletes_allowed(BulkGate* gate) noexcept;
+  [[nodiscard]] std::size_t deletes_allowed() noexcept;
+  [[nodiscard]] bool is_untold(Slot slot) const noexcept;
 
   Config config_;
   std::unique_ptr<Place[], void (*)(void*)> places_;
@@ -123,9 +126,11 @@ class Outbox {
   BoundedQueue<wire::Clear> clears_;
   std::size_t deletes_gated_ = 0;    ///< deletes at the head that wait for `gate_stamp_`
   std::uint64_t gate_stamp_ = 0;
+  std::uint64_t frames_before_ins_ = 0;  ///< bulk frames handed over before the first state of the ins queue
   Instant oldest_{};                 ///< when the outbox became non-empty
   bool push_ = false;
   Counters* counters_;
+  BulkGate* gate_;
 };
 
 }  // namespace pfsync::engine

@@ -77,15 +77,15 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
       table_{&table},
       writers_{claim_all(table)},
       slots_per_shard_{table.slot_count() / table.shard_count()},
-      outbox_{{config.dialect, config.delay, config.maxupd}, table.slot_count(), counters_},
-      gate_{gate} {}
+      outbox_{{config.dialect, config.delay, config.maxupd, config.ids_queued_max}, table.slot_count(), counters_, gate} {}
 
 void Session::start(Instant now) noexcept {
   sweep_due_ = now + sweep_every;
-  if (config_.request_bulk && !config_.passive) request_bulk(now);
+  if (config_.request_bulk) request_bulk(now);
 }
 
 void Session::request_bulk(Instant now) noexcept {
+  if (config_.passive) return;
   bulk_.ask(now);
   on_timeout(now);
 }
@@ -219,7 +219,7 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   writer.update(slot, hot);
   if (merged.any_stale()) {
     counters_[Reject::stale].add();
-    if (!config_.passive) {  // tell the sender what we know better
+    if (is_announced(hot)) {  // tell the sender what we know better
       outbox_.updated(slot, false, now);
       outbox_.push();
     }
@@ -227,7 +227,8 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
 }
 
 void Session::ask_for(wire::StateId id, Hash hash, Instant now) noexcept {
-  if (config_.passive) {
+  // creatorid 0 is nobody's: no node can answer, and the pair (0, 0) would ask for a bulk update.
+  if (config_.passive || id.creatorid == 0) {
     counters_[Reject::badstate].add();
     return;
   }
@@ -252,7 +253,7 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
   const Slot slot = writer.find(pending.id, pending.hash);
   if (slot == no_slot)
     counters_[Reject::badstate].add();
-  else if ((writer.hot(slot).state_flags & wire::state_flag::nosync) == 0)
+  else if (is_announced(writer.hot(slot)))
     outbox_.update_requested(slot, now);
 }
 
@@ -263,8 +264,8 @@ void Session::on_delete(const Pending& pending) noexcept {
     counters_[Reject::badstate].add();
     return;
   }
-  outbox_.erased(slot, pending.id, false, Instant{});
   writer.erase(slot);
+  outbox_.erased(slot, pending.id, false, Instant{});
   counters_[Tally::removals].add();
 }
 
@@ -272,8 +273,8 @@ void Session::on_clear(const wire::Clear& clear) noexcept {
   for (ShardWriter& writer : writers_)
     writer.for_each_of(clear.creatorid, [&](Slot slot) {
       if (!clear.ifname.view().empty() && writer.cold(slot).ifname != clear.ifname) return;
-      outbox_.erased(slot, {}, false, Instant{});
       writer.erase(slot);
+      outbox_.erased(slot, {}, false, Instant{});
       counters_[Tally::removals].add();
     });
 }
@@ -294,6 +295,8 @@ Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
   const Seconds now_s = statetable::to_seconds(now);
   HotState hot = hot_part(state, now_s);
   if (hot.id.creatorid == 0) hot.id.creatorid = config_.creatorid;
+  // pf never synchronises its own protocol. From here on the flag alone decides, on every way out.
+  if (hot.proto == wire::ipproto::pfsync) hot.state_flags |= wire::state_flag::nosync;
   hot.expire_at_s = expires_at(hot.timeout, now_s);
   const Hash hash = table_->hash(hot.id);
   const auto result = writer_of(hash).insert(hot, statetable::cold_part(state), hash);
@@ -303,10 +306,7 @@ Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
     return Local::full;
   }
   counters_[Tally::inserts].add();
-  // pf never synchronises its own protocol, nor states of a no-sync rule.
-  const bool synchronised =
-      state.proto != wire::ipproto::pfsync && (state.state_flags & wire::state_flag::nosync) == 0;
-  if (synchronised && !config_.passive) outbox_.inserted(result.slot, now);
+  if (is_announced(hot)) outbox_.inserted(result.slot, now);
   return Local::done;
 }
 
@@ -327,7 +327,7 @@ Session::Local Session::update(const wire::Update& update, Instant now) noexcept
   hot.heard_s = statetable::never_heard;  // the connection is ours now: we announce its end
   writer.update(slot, hot);
   counters_[Tally::updates].add();
-  if ((hot.state_flags & wire::state_flag::nosync) == 0 && hot.proto != wire::ipproto::pfsync && !config_.passive) {
+  if (is_announced(hot)) {
     outbox_.updated(slot, hot.proto == wire::ipproto::tcp, now);
     if (alive_elsewhere) outbox_.push();
   }
@@ -339,11 +339,9 @@ Session::Local Session::erase(wire::StateId id, Instant now) noexcept {
   ShardWriter& writer = writer_of(hash);
   const Slot slot = writer.find(id, hash);
   if (slot == no_slot) return Local::unknown;
-  const HotState hot = writer.hot(slot);
-  const bool synchronised =
-      (hot.state_flags & wire::state_flag::nosync) == 0 && hot.proto != wire::ipproto::pfsync && !config_.passive;
-  outbox_.erased(slot, id, synchronised, now);
+  const bool announce = is_announced(writer.hot(slot));
   writer.erase(slot);
+  outbox_.erased(slot, id, announce, now);
   counters_[Tally::removals].add();
   return Local::done;
 }
@@ -371,10 +369,8 @@ void Session::expire(Instant now) noexcept {
       HotState hot = writer.hot(slot);
       const bool ours = hot.heard_s == statetable::never_heard;
       if (!ours && std::int64_t{now_s} - hot.expire_at_s < grace_s) return;
-      const bool announce = ours && !config_.passive && (hot.state_flags & wire::state_flag::nosync) == 0 &&
-                            hot.proto != wire::ipproto::pfsync;
-      outbox_.erased(slot, hot.id, announce, now);
       writer.erase(slot);
+      outbox_.erased(slot, hot.id, ours && is_announced(hot), now);
       counters_[Tally::expired].add();
     });
   }
@@ -400,7 +396,7 @@ Instant Session::timeout(Instant now) const noexcept {
 
 std::size_t Session::transmit(wire::Room room, Instant now) noexcept {
   if (outbox_.queued() == 0) return 0;
-  return outbox_.transmit(room, now, Source{writers_, slots_per_shard_, statetable::to_seconds(now)}, gate_);
+  return outbox_.transmit(room, now, Source{writers_, slots_per_shard_, statetable::to_seconds(now)});
 }
 
 }  // namespace pfsync::engine

@@ -31,6 +31,7 @@ using statetable::Slot;
 struct SessionConfig {
   std::uint32_t creatorid = 0;           ///< own host id (pf.conf `set hostid`); not 0
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent
+  std::size_t ids_queued_max = 65536;    ///< deletes, acks and requests that wait for a packet, each; more are counted
   unsigned maxupd = 128;                 ///< updates of one state after which it is sent at once
   Duration delay = std::chrono::seconds{1};  ///< the longest that a change waits for its packet
   bool request_bulk = true;              ///< ask for everything at start
@@ -79,7 +80,7 @@ class Session {
   /// nothing to say now. Contract: room.size() >= PacketWriter::smallest_room, the same for every call.
   [[nodiscard]] std::size_t transmit(wire::Room room, Instant now) noexcept;
 
-  /// Asks for a bulk update again, whatever the state of the last.
+  /// Asks for a bulk update again, whatever the state of the last; a passive session never asks.
   void request_bulk(Instant now) noexcept;
   /// Sends everything that is queued with the next transmits, without waiting for the delay.
   void push() noexcept { outbox_.push(); }
@@ -119,6 +120,10 @@ class Session {
   /// Enters a state that a message carried; returns whether it is in the table now.
   bool import(const wire::State& state, statetable::Hash hash, Instant now) noexcept;
   void expire(Instant now) noexcept;
+  /// Whether changes of the state go out: states of a no-sync rule and pfsync's own never do.
+  [[nodiscard]] bool is_announced(const statetable::HotState& hot) const noexcept {
+    return !config_.passive && (hot.state_flags & wire::state_flag::nosync) == 0;
+  }
   [[nodiscard]] Seconds expires_at(std::uint8_t timeout, Seconds now_s) const noexcept;
 
   [[nodiscard]] statetable::ShardWriter& writer_of(statetable::Hash hash) noexcept {
@@ -133,7 +138,6 @@ class Session {
   Outbox outbox_;
   BulkRequester bulk_;
   std::atomic<bool> bulk_asked_{false};
-  BulkGate* gate_;
   Instant sweep_due_{};
   /// What was asked for lately; a newer pair displaces an older one in its place.
   struct Asked {
