@@ -1,0 +1,407 @@
+// A script of events on one session with a small table: packets from the wire, a local firewall, time,
+// transmission, bulk updates. After each event the table and the counters must be what session_model.h
+// makes of the same events, and every packet sent must be well formed, true and wanted.
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <memory>
+
+#include "engine/bulk_sender.h"
+#include "tests/fuzz/session_model.h"
+
+namespace pfsync::fuzz {
+namespace {
+
+using namespace std::chrono_literals;
+using wire::Bytes;
+using Packet = std::vector<std::uint8_t>;
+
+constexpr std::uint32_t own_creatorid = 0x11111111;
+constexpr std::size_t events_max = 200;
+
+/// The input, taken byte by byte; zeros behind its end.
+class Script {
+ public:
+  Script(const std::uint8_t* data, std::size_t size) : left_{data, size} {}
+  [[nodiscard]] bool ended() const { return left_.empty(); }
+  std::uint8_t byte() {
+    if (left_.empty()) return 0;
+    const std::uint8_t byte = left_.front();
+    left_ = left_.subspan(1);
+    return byte;
+  }
+  template <class T, std::size_t n>
+  T one_of(const std::array<T, n>& values) {
+    return values[byte() % n];
+  }
+
+  StateId id() {
+    constexpr std::array creators{0x22222222u, own_creatorid, 0x33333333u, 0u};
+    const std::uint8_t choice = byte();
+    return {choice % 16u, creators[choice / 16u % creators.size()]};
+  }
+  wire::Peer peer() {
+    constexpr std::array sequences{0u, 1u, 0x40000000u, 0x7fffffffu, 0x80000000u, 0x80000001u, 0xc0000000u, 0xffffffffu};
+    const std::uint8_t choice = byte();
+    return {.seqlo = sequences[choice / 16u % 8], .seqhi = choice, .state = static_cast<std::uint8_t>(choice % 16u)};
+  }
+  wire::Update update() {
+    const StateId named = id();
+    const wire::Peer src = peer(), dst = peer();
+    return {named, src, dst, static_cast<std::uint8_t>(byte() % 27)};
+  }
+  wire::State state() {
+    constexpr std::array<std::uint32_t, 8> seconds{0, 1, 5, 30, 120, 86400, 0x7fffffff, 0xffffffff};
+    constexpr std::array<std::uint8_t, 4> protocols{wire::ipproto::tcp, wire::ipproto::udp, wire::ipproto::pfsync, 1};
+    const wire::Update hot = update();
+    wire::State state;
+    state.id = hot.id;
+    state.src = hot.src;
+    state.dst = hot.dst;
+    state.timeout = hot.timeout;
+    const std::uint8_t choice = byte();
+    state.proto = protocols[choice % 4];
+    state.ifname = wire::InterfaceName{choice & 4 ? "em0" : "all"};
+    state.state_flags = static_cast<std::uint16_t>((choice & 8 ? wire::state_flag::ack : 0) |
+                                                   (choice & 16 ? wire::state_flag::nosync : 0));
+    state.af = choice & 32 ? wire::Family::inet6 : wire::Family::inet;
+    state.direction = wire::Direction{static_cast<std::uint8_t>(choice / 64u)};
+    const std::uint8_t times = byte();
+    state.expire_s = seconds[times % 8];
+    state.creation_s = seconds[times / 8u % 8];
+    state.key[0].port = {choice, times};
+    return state;
+  }
+
+ private:
+  std::span<const std::uint8_t> left_;
+};
+
+/// What the first bytes of the script choose.
+struct Setting {
+  explicit Setting(Script& script) {
+    const std::uint8_t choice = script.byte();
+    table = {.states_max = choice & 1 ? 6u : 24u, .shard_bits = choice & 2 ? 2u : 0u, .hash_seed = 1};
+    session.creatorid = own_creatorid;
+    session.passive = (choice & 12) == 12;
+    session.request_bulk = choice & 16;
+    session.expire = (choice & 0x60) != 0x60;
+    session.maxupd = choice & 0x80 ? 2 : 128;
+    const std::uint8_t more = script.byte();
+    session.ids_queued_max = more & 1 ? 4 : 64;
+    if (more & 2) session.timeouts.value[16] = 4, session.timeouts.value[17] = 12;  // adaptive.start and .end
+    room = std::array<std::size_t, 4>{wire::PacketWriter::smallest_room, 700, 1480, 9000}[more / 4u % 4];
+    states_per_s = more & 16 ? 1000 : 0;
+  }
+  statetable::TableConfig table;
+  SessionConfig session;
+  std::size_t room = 0;
+  std::uint64_t states_per_s = 0;
+};
+
+class Run {
+ public:
+  explicit Run(Script& script)
+      : script_{script},
+        setting_{script},
+        table_{std::get<std::unique_ptr<statetable::Table>>(statetable::Table::create(setting_.table))},
+        session_{setting_.session, *table_, &gate_},
+        bulk_{{own_creatorid, setting_.session.dialect, setting_.states_per_s}, *table_, &gate_},
+        model_{setting_.session, *table_},
+        room_(setting_.room) {
+    model_.start(now_);
+    session_.start(now_);
+    if (setting_.session.request_bulk) asked_for_bulk();
+  }
+
+  void play() {
+    for (std::size_t events = 0; events < events_max && !script_.ended(); ++events) {
+      event();
+      model_.compare(*table_);
+      model_.compare(session_.counters());
+    }
+    drain();
+  }
+
+ private:
+  void event() {
+    switch (script_.byte() % 14) {
+      case 0:
+      case 1:
+      case 2: return deliver(1);
+      case 3: return deliver(1 + script_.byte() % 4u);
+      case 4: {
+        const wire::State state = script_.state();
+        return check(session_.insert(state, now_) == model_.insert(state, now_), "an insert says what became of it");
+      }
+      case 5: {
+        const wire::Update update = script_.update();
+        return check(session_.update(update, now_) == model_.update(update, now_), "an update says what became of it");
+      }
+      case 6: {
+        const StateId id = script_.id();
+        return check(session_.erase(id, now_) == model_.erase(id), "an erase says what became of it");
+      }
+      case 7: {
+        const wire::InterfaceName ifname{script_.one_of(std::array{"", "em0", "all", "em1"})};
+        const std::size_t removed = session_.flush(ifname, now_);
+        return check(removed == model_.clear({ifname, own_creatorid}), "a flush says how many it removed");
+      }
+      case 8: return pass_time();
+      case 9: return transmit();
+      case 10:
+        session_.request_bulk(now_);
+        return asked_for_bulk();
+      case 11: return serve_bulk();
+      case 12: return hand_over();
+      default: return session_.push();
+    }
+  }
+
+  void asked_for_bulk() {
+    if (!setting_.session.passive) model_.on_timeout(now_);  // the session looks at all its timers then
+  }
+
+  // --- receiving -------------------------------------------------------------------------------------
+
+  Packet packet() {
+    std::array<std::uint8_t, 2000> room;
+    wire::PacketWriter writer{wire::dialect_table[script_.byte() % wire::dialect_table.size()].dialect, room};
+    const std::uint8_t shape = script_.byte();
+    for (unsigned messages = 1 + shape % 8u; messages > 0; --messages) append_message(writer);
+    // Enough of the shortest message for a burst to exceed the session's batch.
+    for (unsigned ids = shape & 0x20 ? script_.byte() % 64u : 0; ids > 0; --ids)
+      if (!writer.append_id(Message::upd_req, {ids % 16u, own_creatorid})) break;
+    Packet packet{room.begin(), room.begin() + static_cast<std::ptrdiff_t>(writer.finish())};
+    if (shape & 0x40) packet[script_.byte() % packet.size()] ^= script_.byte();
+    if (shape & 0x80) packet.resize(packet.size() - script_.byte() % packet.size());
+    return Packet{packet.begin(), packet.end()};  // no byte to spare
+  }
+
+  void append_message(wire::PacketWriter& writer) {
+    bool fits = true;
+    switch (const std::uint8_t kind = script_.byte(); kind % 11) {
+      case 0:
+      case 1: fits = writer.append_state(Message::ins, script_.state()); break;
+      case 2: fits = writer.append_state(Message::upd, script_.state()); break;
+      case 3:
+      case 4:
+      case 5: fits = writer.append_update(script_.update()); break;
+      case 6: fits = writer.append_id(Message::del_c, script_.id()); break;
+      case 7: fits = writer.append_id(Message::upd_req, kind < 128 ? script_.id() : wire::bulk_request_id); break;
+      case 8: fits = writer.append_clear({wire::InterfaceName{kind < 128 ? "" : "em0"}, script_.id().creatorid}); break;
+      case 9: fits = writer.append_bulk_status({0x22222222, script_.byte(), static_cast<std::uint8_t>(kind / 64)}); break;
+      default:
+        fits = kind < 128 ? writer.append_id(Message::ins_ack, script_.id())
+                          : writer.append_tdb({.spi = kind * 2u, .af = wire::Family::inet, .sproto = 50});
+    }
+    static_cast<void>(fits);  // a full packet takes no more, and goes as it is
+  }
+
+  void deliver(std::size_t count) {
+    std::vector<Packet> packets;
+    for (std::size_t i = 0; i < count; ++i) packets.push_back(packet());
+    const std::vector<Bytes> views{packets.begin(), packets.end()};
+    session_.on_packets(views, now_);
+    for (const Packet& each : packets) model_.on_packet(each, now_);
+  }
+
+  // --- time ------------------------------------------------------------------------------------------
+
+  void pass_time() {
+    const std::uint8_t choice = script_.byte();
+    constexpr std::array<engine::Duration, 4> units{10ms, 1s, 1min, 24h};
+    now_ += units[choice / 64u] * (choice % 64);
+    session_.on_timeout(now_);
+    model_.on_timeout(now_);
+    const Instant due = session_.timeout(now_);
+    check(due == Instant::max() || due > now_ || session_.queued() > 0, "a session with nothing to do sleeps");
+  }
+
+  // --- sending ---------------------------------------------------------------------------------------
+
+  void transmit() {
+    const std::size_t before = session_.queued();
+    const std::size_t bytes = session_.transmit(room_, now_);
+    if (bytes == 0) {
+      // Bulk frames on their way hold deletes back; nothing else that is due may stay.
+      check(!in_flight_.empty() || session_.timeout(now_) > now_, "what is due leaves");
+      return;
+    }
+    check(!setting_.session.passive, "a passive node is silent");
+    check(session_.queued() < before, "a packet empties the queues by what it carries");
+    for_each_message(bytes, [this](const wire::Action& action, Bytes record) { sent(action, record); });
+  }
+
+  template <class F>
+  void for_each_message(std::size_t bytes, F&& f) {
+    check(bytes <= room_.size(), "a packet fits its room");
+    wire::PacketReader reader{Bytes{room_}.first(bytes)};
+    wire::Section section;
+    bool has_eof = false;
+    while (reader.next(section)) {
+      has_eof = section.action->message == Message::eof;
+      check(section.count > 0, "no empty section is sent");
+      check(section.records.size() <= 2048, "a FreeBSD receiver takes every section");
+      for (std::size_t i = 0; i < section.count && !has_eof; ++i) f(*section.action, section.record(i));
+    }
+    check(!reader.reject(), "what we send is well formed");
+    check(reader.header().len.host() == bytes, "the header tells the packet's length");
+    check(has_eof == wire::info(setting_.session.dialect).has_eof, "EOF ends a packet");
+  }
+
+  void sent(const wire::Action& action, Bytes record) {
+    StateId id{};
+    if (action.message != Message::clr && action.message != Message::bus)
+      id = wire::read_id(action.message, action.layout, record);
+    switch (action.message) {
+      case Message::ins: return sent_state(action, record, id);
+      case Message::upd:
+        check(model_.updates_asked.contains(id), "a full update is an answer");
+        return sent_state(action, record, id);
+      case Message::upd_c: return sent_state(action, record, id);
+      case Message::del_c: {
+        unsigned &owed = model_.deletes_owed[id], &spare = model_.deletes_spare[id];
+        check(owed > 0 || (spare > 0 && bulk_started_), "only what was told and removed here is announced as deleted");
+        --(owed > 0 ? owed : spare);
+        for (const auto& frame : in_flight_)
+          check(!frame.contains(id) || frame.at(id) > 0, "no delete overtakes a bulk frame with its state");
+        return;
+      }
+      case Message::ins_ack: return check(++acks_sent_ <= model_.acks, "only inserts that ask are acknowledged");
+      case Message::upd_req:
+        ++requests_sent_;
+        if (id == wire::bulk_request_id) ++bulk_requests_sent_;
+        return check(bulk_requests_sent_ <= session_.counters()[Tally::bulk_requests_out].value(),
+                     "everything is asked for only by those who decided to");
+      case Message::clr: return check(wire::read_clear(record).creatorid == own_creatorid, "only own states are cleared");
+      default: check(false, "no other message is sent unasked");
+    }
+  }
+
+  void sent_state(const wire::Action& action, Bytes record, StateId id) {
+    SessionModel::Held& held = checked_content(action, record, id);
+    held.dirty = false;
+    held.announced = true;
+    if (action.message != Message::upd_c) model_.updates_asked.erase(id);
+  }
+
+  SessionModel::Held& checked_content(const wire::Action& action, Bytes record, StateId id) {
+    const auto found = model_.held.find(id);
+    check(found != model_.held.end(), "only states that are held are told of");
+    SessionModel::Held& held = found->second;
+    check(held.synchronised, "a no-sync state is not told of");
+    Packet expected(record.size());
+    if (action.message == Message::upd_c)
+      wire::write_update({id, held.hot.src, held.hot.dst, held.hot.timeout}, expected);
+    else
+      wire::write_state(action.layout, statetable::to_state(held.hot, held.cold, statetable::to_seconds(now_)), expected);
+    check(std::equal(expected.begin(), expected.end(), record.begin()), "a message tells the state as it is now");
+    return held;
+  }
+
+  // --- bulk updates ----------------------------------------------------------------------------------
+
+  void serve_bulk() {
+    if (session_.take_bulk_request()) {
+      bulk_.start(now_);
+      bulk_started_ = bulk_ended_ = false;
+      bulk_owed_.clear();
+      for (const auto& [id, state] : model_.held)
+        if (state.synchronised) bulk_owed_[id] = model_.removals_of[id];
+    }
+    send_bulk();
+  }
+
+  void send_bulk() {
+    const bool was_running = bulk_.running();
+    const std::size_t bytes = bulk_.transmit(room_, now_);
+    if (bytes == 0) return check(!was_running || bulk_.timeout() > now_, "a bulk update goes on until it ends");
+    std::map<StateId, unsigned> frame;
+    for_each_message(bytes, [&](const wire::Action& action, Bytes record) {
+      check(!bulk_ended_, "END is the last of a bulk update");
+      if (action.message == Message::bus) {
+        const wire::BulkStatus status = wire::read_bulk_status(record);
+        check(status.creatorid == own_creatorid, "a bulk update names who sends it");
+        check(status.status == (bulk_started_ ? wire::BulkStatus::end : wire::BulkStatus::start), "START, then END");
+        bulk_ended_ = bulk_started_;
+        bulk_started_ = true;
+        return;
+      }
+      check(bulk_started_ && action.message == Message::upd, "a bulk update is START and full states");
+      const StateId id = wire::read_id(action.message, action.layout, record);
+      checked_content(action, record, id).announced = true;
+      frame[id] = model_.removals_of[id];
+      bulk_owed_.erase(id);
+    });
+    in_flight_.push_back(std::move(frame));
+    check(bulk_ended_ == !bulk_.running(), "a bulk update runs until END");
+    if (!bulk_ended_) return;
+    for (const auto& [id, removals] : bulk_owed_)
+      check(model_.removals_of[id] > removals, "a bulk update holds every state that was there all the time");
+  }
+
+  void hand_over() {
+    if (in_flight_.empty()) return;
+    in_flight_.pop_front();
+    gate_.frame_handed_over();
+  }
+
+  // --- the end ---------------------------------------------------------------------------------------
+
+  /// Everything under way leaves; then nothing that happened here is untold.
+  void drain() {
+    while (bulk_.running()) {
+      now_ = std::max(now_, bulk_.timeout());
+      send_bulk();
+    }
+    while (!in_flight_.empty()) hand_over();
+    session_.push();
+    for (std::size_t before = 0; (before = session_.queued()) > 0;) {
+      transmit();
+      check(session_.queued() < before, "what was pushed leaves");
+    }
+    const engine::Counters& counters = session_.counters();
+    for (const auto& [id, state] : model_.held)
+      check(!state.dirty || setting_.session.passive, "every change made here is announced");
+    std::uint64_t owed = 0;
+    for (const auto& [id, count] : model_.deletes_owed) owed += count;
+    check(owed <= counters[Tally::deletes_dropped].value(), "every removal is announced, or counted");
+    check(model_.updates_asked.empty(), "every request for a state is answered");
+    check(acks_sent_ + counters[Tally::acks_dropped].value() == model_.acks, "every ack is sent, or counted");
+    check(requests_sent_ + counters[Tally::requests_dropped].value() + counters[Tally::requests_suppressed].value() ==
+              model_.asked + counters[Tally::bulk_requests_out].value(),
+          "every request is sent, or counted");
+    model_.compare(*table_);
+    model_.compare(counters);
+  }
+
+  Script& script_;
+  Setting setting_;
+  Instant now_ = Instant{} + 1000s;
+  std::unique_ptr<statetable::Table> table_;
+  engine::BulkGate gate_;
+  Session session_;
+  engine::BulkSender bulk_;
+  SessionModel model_;
+  Packet room_;
+  std::deque<std::map<StateId, unsigned>> in_flight_;  ///< bulk frames not handed over; removals of each id by then
+  std::map<StateId, unsigned> bulk_owed_;
+  bool bulk_started_ = false, bulk_ended_ = false;
+  std::uint64_t acks_sent_ = 0, requests_sent_ = 0, bulk_requests_sent_ = 0;
+};
+
+}  // namespace
+}  // namespace pfsync::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  // Every run maps a table anew: clearing 2 MiB for a few states would be most of its time.
+  static const int small_pages = prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  static_cast<void>(small_pages);
+  pfsync::fuzz::Script script{data, size};
+  const auto run = std::make_unique<pfsync::fuzz::Run>(script);  // a session is large for a stack
+  run->play();
+  return 0;
+}
