@@ -9,7 +9,8 @@
 /// Records ↔ values: the only code that knows both the layouts and the neutral values.
 /// Contract for every read_*: the record has at least the size that its action's row states, which
 /// PacketReader has checked. No value is judged here: a family that the dialect does not know reads as
-/// Family::none, and levels, timeouts and directions are passed on as they are.
+/// Family::none, and levels, timeouts and directions are passed on as they are. What a dialect has no word
+/// for when written is told by wire/fields.h.
 namespace pfsync::wire {
 
 [[nodiscard]] State read_state(Layout layout, Bytes record) noexcept;
@@ -23,7 +24,7 @@ namespace pfsync::wire {
 
 /// Each write_* fills `record` completely, padding included, and needs exactly its action's size.
 void write_state(Layout layout, const State& state, Room record) noexcept;
-void write_update(const Update& update, Room record) noexcept;
+void write_update(Dialect dialect, const Update& update, Room record) noexcept;
 void write_id(StateId id, Room record) noexcept;
 void write_clear(const Clear& clear, Room record) noexcept;
 void write_bulk_status(const BulkStatus& status, Room record) noexcept;

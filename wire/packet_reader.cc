@@ -21,31 +21,50 @@ PacketReader::PacketReader(Bytes payload) noexcept : payload_{payload} {
 }
 
 bool PacketReader::next(Section& section) noexcept {
-  if (offset_ + sizeof(Subheader) > end_) return stop(reject_);  // fewer than 4 bytes left: the end
+  while (offset_ + sizeof(Subheader) <= end_) {
+    const auto subheader = load<Subheader>(payload_, offset_);
+    offset_ += sizeof(Subheader);
 
-  const auto subheader = load<Subheader>(payload_, offset_);
-  offset_ += sizeof(Subheader);
-
-  const Action* action = find_action(header_.version, subheader.action);
-  if (action == nullptr) {
-    unknown_action_ = subheader.action;
-    return stop(Reject::badact);
-  }
-  const std::uint16_t count = subheader.count.host();
-  if (action->message == Message::eof) {
-    section = Section{action, count, 0, {}};
-    // What lies behind EOF is not read. The FreeBSD kernel of the 14.0 era sends 20 bytes of garbage
-    // there; its peers count one badlen a packet and have applied everything by then.
-    const bool at_end = offset_ == payload_.size();
-    end_ = 0;
-    if (!at_end) reject_ = Reject::badlen;
+    const Action* action = find_action(header_.version, subheader.action);
+    const std::uint16_t count = subheader.count.host();
+    std::size_t record_bytes = action == nullptr ? 0 : action->record_bytes;
+    if (header_.version == header_version_openbsd) {
+      // The sub-header tells the size: a newer sender's records may be longer than ours, and what we do not
+      // know, or is too short to be it, can be stepped over.
+      const std::size_t told_bytes = std::size_t{subheader.len_words} * 4;
+      const bool usable = action != nullptr && told_bytes >= record_bytes;
+      const bool never_sent = action != nullptr || subheader.action >= openbsd::first_unknown_action;
+      if (!usable && never_sent && (count == 0 || told_bytes == 0)) return stop_at(subheader.action);
+      if (std::size_t{count} * told_bytes > end_ - offset_) return stop(Reject::badlen);
+      if (!usable) {
+        offset_ += count * told_bytes;
+        ++skipped_;
+        continue;
+      }
+      record_bytes = told_bytes;
+    } else if (action == nullptr) {
+      return stop_at(subheader.action);
+    } else if (action->message == Message::eof) {
+      section = Section{action, count, 0, {}};
+      // What lies behind EOF is not read. The FreeBSD kernel of the 14.0 era sends 20 bytes of garbage
+      // there; its peers count one badlen a packet and have applied everything by then.
+      const bool at_end = offset_ == payload_.size();
+      end_ = 0;
+      if (!at_end) reject_ = Reject::badlen;
+      return true;
+    }
+    const std::size_t bytes = count * record_bytes;
+    if (bytes > end_ - offset_) return stop(Reject::badlen);
+    section = Section{action, count, static_cast<std::uint16_t>(record_bytes), payload_.subspan(offset_, bytes)};
+    offset_ += bytes;
     return true;
   }
-  const std::size_t bytes = std::size_t{count} * action->record_bytes;
-  if (bytes > end_ - offset_) return stop(Reject::badlen);
-  section = Section{action, count, action->record_bytes, payload_.subspan(offset_, bytes)};
-  offset_ += bytes;
-  return true;
+  return stop(reject_);  // fewer than 4 bytes left: the end
+}
+
+bool PacketReader::stop_at(std::uint8_t unknown_action) noexcept {
+  unknown_action_ = unknown_action;
+  return stop(Reject::badact);
 }
 
 bool PacketReader::stop(std::optional<Reject> why) noexcept {

@@ -32,7 +32,9 @@ struct Section {
 /// Differs:  a header.len below 20 is badlen (the kernel drops the packet without counting it); sections
 ///           end at header.len, not at the end of the packet; a section above 2048 bytes is accepted
 ///           (that limit is the kernel's mbuf helper, not the protocol).
-/// Source:   FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_input().
+/// Skips:    header version 6 tells the size of its records, so a section of an action that we do not know,
+///           or with records too short for it, is stepped over, as OpenBSD does, and counted in `skipped()`.
+/// Source:   FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_input(); OpenBSD sys/net/if_pfsync.c, pfsync_input().
 class PacketReader {
  public:
   /// `payload` is everything that follows the IP header.
@@ -46,13 +48,17 @@ class PacketReader {
   [[nodiscard]] const Header& header() const noexcept { return header_; }
   /// The action number that a badact was about.
   [[nodiscard]] std::uint8_t unknown_action() const noexcept { return unknown_action_; }
+  /// Sections stepped over so far.
+  [[nodiscard]] std::size_t skipped() const noexcept { return skipped_; }
 
  private:
   bool stop(std::optional<Reject> why) noexcept;
+  bool stop_at(std::uint8_t unknown_action) noexcept;
 
   Bytes payload_;
   Header header_{};
   std::size_t offset_ = sizeof(Header);
+  std::size_t skipped_ = 0;
   std::size_t end_ = 0;  ///< no section reaches past this; 0 once the walk is over
   std::optional<Reject> reject_;
   std::uint8_t unknown_action_ = 0;

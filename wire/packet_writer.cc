@@ -47,7 +47,7 @@ Room PacketWriter::take(const Action& action) noexcept {
 
 bool PacketWriter::append_state(Message ins_or_upd, const State& state) noexcept {
   const Action* action = find_action(dialect_->dialect, ins_or_upd);
-  if (action == nullptr || action->record_bytes != dialect_->state_bytes) return false;
+  if (action == nullptr || action->layout != dialect_->state_layout) return false;
   const Room record = take(*action);
   if (record.empty()) return false;
   write_state(action->layout, state, record);
@@ -57,7 +57,7 @@ bool PacketWriter::append_state(Message ins_or_upd, const State& state) noexcept
 bool PacketWriter::append_update(const Update& update) noexcept {
   const Room record = take(*find_action(dialect_->dialect, Message::upd_c));
   if (record.empty()) return false;
-  write_update(update, record);
+  write_update(dialect_->dialect, update, record);
   return true;
 }
 

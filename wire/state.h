@@ -2,6 +2,7 @@
 
 #include <array>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -32,21 +33,25 @@ struct Address {
   friend constexpr auto operator<=>(const Address&, const Address&) noexcept = default;
 };
 
-/// An interface name: at most 15 characters, always terminated, zero filled.
-struct InterfaceName {
-  std::array<char, 16> chars{};
+/// A name in a field of fixed size: at most N - 1 characters, always terminated, zero filled.
+template <std::size_t N>
+struct Name {
+  std::array<char, N> chars{};
 
-  constexpr InterfaceName() noexcept = default;
-  /// Longer names are cut to 15 characters.
-  constexpr explicit InterfaceName(std::string_view name) noexcept {
-    for (std::size_t i = 0; i < chars.size() - 1 && i < name.size() && name[i] != '\0'; ++i) chars[i] = name[i];
+  constexpr Name() noexcept = default;
+  /// Longer names are cut.
+  constexpr explicit Name(std::string_view name) noexcept {
+    for (std::size_t i = 0; i < N - 1 && i < name.size() && name[i] != '\0'; ++i) chars[i] = name[i];
   }
   [[nodiscard]] constexpr std::string_view view() const noexcept {
     const std::string_view all{chars.data(), chars.size()};
     return all.substr(0, all.find('\0'));
   }
-  friend constexpr auto operator<=>(const InterfaceName&, const InterfaceName&) noexcept = default;
+  [[nodiscard]] constexpr bool empty() const noexcept { return chars[0] == '\0'; }
+  friend constexpr auto operator<=>(const Name&, const Name&) noexcept = default;
 };
+using InterfaceName = Name<16>;
+using TagName = Name<64>;
 
 /// One side's addresses and ports. Index 1 is the near side of the interface, index 0 the far side:
 /// for direction out index 1 is the source, for direction in index 0 is.
@@ -96,9 +101,24 @@ inline constexpr std::uint8_t icmp = 1, igmp = 2, tcp = 6, udp = 17, gre = 47, e
                               sctp = 132, pfsync = 240;
 }
 
-/// PFSTATE_* bits. Source: FreeBSD sys/netpfil/pf/pf.h.
+/// PFSTATE_* bits. Source: FreeBSD sys/netpfil/pf/pf.h; OpenBSD sys/net/pfvar.h. No bit means one thing
+/// here and another there.
 namespace state_flag {
-inline constexpr std::uint16_t allowopts = 0x0001, sloppy = 0x0002, nosync = 0x0008, ack = 0x0010;
+inline constexpr std::uint16_t allowopts = 0x0001, sloppy = 0x0002, pflow = 0x0004, nosync = 0x0008, ack = 0x0010,
+                               nodf = 0x0020, settos = 0x0040, randomid = 0x0080, scrub_tcp = 0x0100, setprio = 0x0200,
+                               inp_unlinked = 0x0400,                        // OpenBSD only
+                               dn_is_pipe = 0x4000, dn_is_queue = 0x8000;  // FreeBSD only
+}
+
+/// Bits of sync_flags. Source: FreeBSD sys/net/if_pfsync.h, PFSYNC_FLAG_*.
+namespace sync_flag {
+inline constexpr std::uint8_t source_node = 0x04, nat_source_node = 0x08;
+}
+
+/// Route options, numbered as FreeBSD does; OpenBSD has no FASTROUTE and counts from ROUTE-TO = 1.
+/// Source: FreeBSD sys/netpfil/pf/pf.h, enum PF_NOPFROUTE …; OpenBSD sys/net/pfvar.h.
+namespace route {
+inline constexpr std::uint8_t none = 0, fastroute = 1, route_to = 2, dup_to = 3, reply_to = 4;
 }
 
 enum class Direction : std::uint8_t { inout = 0, in = 1, out = 2 };
@@ -107,13 +127,15 @@ inline constexpr std::uint32_t no_rule = 0xffffffff;
 
 /// A pf state as a value: host order, no dialect. It holds what the dialects carry between them; a
 /// message that lacks a field leaves its default here. Durations are relative, as on the wire.
+/// Four fields say only what differs from the usual and are zero otherwise, so that a state is the same
+/// value whichever dialect told it: stack_af, stack_proto, rt_af and orig_ifname.
 struct State {
   StateId id{};
   InterfaceName ifname{};          ///< the interface the state is bound to, or "all"
   std::array<Key, 2> key{};        ///< [0] WIRE, [1] STACK; equal unless translated
   Peer src{};                      ///< the endpoint that opened the connection
   Peer dst{};
-  Address rt_addr{};
+  Address rt_addr{};               ///< next hop of route-to, dup-to or reply-to
   std::uint32_t rule = no_rule;
   std::uint32_t anchor = no_rule;
   std::uint32_t nat_rule = no_rule;
@@ -121,14 +143,43 @@ struct State {
   std::uint32_t expire_s = 0;      ///< seconds until expiry, 0 = expired
   std::array<std::uint64_t, 2> packets{};  ///< [0] from src, [1] replies
   std::array<std::uint64_t, 2> bytes{};
-  Family af = Family::none;
-  std::uint8_t proto = 0;
+  Family af = Family::none;        ///< of the WIRE key
+  std::uint8_t proto = 0;          ///< of the WIRE key
   Direction direction = Direction::inout;
   std::uint8_t log = 0;
   std::uint16_t state_flags = 0;
   std::uint8_t timeout = 0;        ///< PFTM_* index
   std::uint8_t sync_flags = 0;
 
+  // Not in 1301.
+  std::uint8_t rt = 0;             ///< route::
+  std::uint8_t min_ttl = 0;
+  std::uint8_t set_tos = 0;
+  std::array<std::uint8_t, 2> set_prio{};
+  std::uint16_t max_mss = 0;
+  std::array<std::int32_t, 2> rtableid{-1, -1};  ///< [0] WIRE, [1] STACK; -1 = none. FreeBSD has one for both
+  InterfaceName rt_ifname{};                     ///< nor on OpenBSD
+  std::uint16_t qid = 0;                         ///< ALTQ queues and dummynet pipes: nor on OpenBSD
+  std::uint16_t pqid = 0;
+  std::uint16_t dnpipe = 0;
+  std::uint16_t dnrpipe = 0;
+
+  // 1500 or OpenBSD only.
+  Family stack_af = Family::none;  ///< family of the STACK key where af-to makes it another
+  std::uint8_t stack_proto = 0;    ///< protocol of the STACK key where it is not what usual_stack_proto says
+  Family rt_af = Family::none;     ///< family of rt_addr where it is not that of the WIRE key
+  std::array<std::uint16_t, 2> rdomain{};  ///< [0] WIRE, [1] STACK
+  InterfaceName orig_ifname{};     ///< the interface the state was created on, where it is not `ifname`
+  TagName tag{};
+
+  [[nodiscard]] constexpr Family stack_family() const noexcept { return stack_af == Family::none ? af : stack_af; }
+  [[nodiscard]] constexpr Family rt_family() const noexcept { return rt_af == Family::none ? af : rt_af; }
+  /// af-to turns ICMP into ICMPv6 and back; any other protocol stays.
+  [[nodiscard]] constexpr std::uint8_t usual_stack_proto() const noexcept {
+    if (stack_af == Family::none || stack_af == af) return proto;
+    if (proto == ipproto::icmp) return ipproto::icmpv6;
+    return proto == ipproto::icmpv6 ? ipproto::icmp : proto;
+  }
   friend constexpr bool operator==(const State&, const State&) noexcept = default;
 };
 
@@ -141,6 +192,7 @@ struct Update {
   Peer src{};
   Peer dst{};
   std::uint8_t timeout = 0;
+  std::uint32_t expire_s = 0;  ///< of UPD_C: kernels send 0 and ignore it; kept so that a packet can be said again
 
   friend constexpr bool operator==(const Update&, const Update&) noexcept = default;
 };
@@ -172,6 +224,7 @@ struct Tdb {
   std::uint64_t cur_bytes = 0;
   std::uint8_t sproto = 0;  ///< 50 ESP, 51 AH, 108 IPCOMP
   std::uint8_t updates = 0;
+  std::uint16_t rdomain = 0;  ///< OpenBSD only
 
   friend constexpr bool operator==(const Tdb&, const Tdb&) noexcept = default;
 };
