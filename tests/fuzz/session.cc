@@ -295,7 +295,7 @@ class Run {
     check(held.synchronised, "a no-sync state is not told of");
     Packet expected(record.size());
     if (action.message == Message::upd_c)
-      wire::write_update({id, held.hot.src, held.hot.dst, held.hot.timeout}, expected);
+      wire::write_update(wire::Dialect::freebsd_1301, {id, held.hot.src, held.hot.dst, held.hot.timeout}, expected);
     else
       wire::write_state(action.layout, statetable::to_state(held.hot, held.cold, statetable::to_seconds(now_)), expected);
     check(std::equal(expected.begin(), expected.end(), record.begin()), "a message tells the state as it is now");

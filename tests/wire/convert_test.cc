@@ -81,7 +81,7 @@ TEST(ReadId, FindsThePairInEveryMessageThatHasOne) {
   write_state(Layout::state_1301, state, record);
   for (const Message message : {Message::ins, Message::upd, Message::del})
     EXPECT_EQ(read_id(message, Layout::state_1301, record), id);
-  write_update({.id = id, .src = {}, .dst = {}, .timeout = 0}, record);
+  write_update(Dialect::freebsd_1301, {.id = id, .src = {}, .dst = {}, .timeout = 0}, record);
   EXPECT_EQ(read_id(Message::upd_c, Layout::common, record), id);
   write_id(id, record);
   for (const Message message : {Message::ins_ack, Message::upd_req, Message::del_c})

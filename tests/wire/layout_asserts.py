@@ -29,6 +29,25 @@ STRUCTS = {
         **{name: "head." + name for name in STATE_HEAD},
         **same("af", "proto", "direction", "log", "state_flags", "timeout", "sync_flags", "updates"),
         "__spare": "spare"}),
+    "state_1400": ("freebsd::State1400", {
+        **{name: "head." + name for name in STATE_HEAD},
+        **same("af", "proto", "direction", "log", "state_flags", "timeout", "sync_flags", "updates", "qid", "pqid",
+               "dnpipe", "dnrpipe", "rtableid", "min_ttl", "set_tos", "max_mss", "set_prio", "rt", "rt_ifname"),
+        "__spare": "spare"}),
+    "state_1500": ("freebsd::State1500", {
+        **{name: "head." + name for name in STATE_HEAD},
+        **same("tagname", "rt_ifname", "orig_ifname", "rtableid", "state_flags", "qid", "pqid", "dnpipe", "dnrpipe",
+               "max_mss", "wire_af", "stack_af", "rt_af", "wire_proto", "stack_proto", "log", "timeout", "direction",
+               "rt", "min_ttl", "set_tos", "set_prio", "spare")}),
+    "subheader.openbsd": ("Subheader", {**same("action", "count"), "len": "len_words"}),
+    "state_key.openbsd": ("openbsd::KeyRecord", same("addr", "port", "rdomain", "af", "pad")),
+    "state_openbsd": ("openbsd::StateRecord", {
+        **same(*STATE_HEAD),
+        **same("rtableid", "max_mss", "af", "proto", "direction", "log", "rt", "timeout", "sync_flags", "updates",
+               "min_ttl", "set_tos", "state_flags", "set_prio")}),
+    "upd_c.openbsd": ("openbsd::UpdCRecord", {
+        **same("id", "src", "dst", "creatorid", "expire", "timeout", "state_flags"), "_pad": "pad"}),
+    "tdb.openbsd": ("openbsd::TdbRecord", same("spi", "dst", "rpl", "cur_bytes", "sproto", "updates", "rdomain")),
     "clr": ("ClrRecord", same("ifname", "creatorid")),
     "ins_ack": ("IdRecord", same("id", "creatorid")),
     "upd_req": ("IdRecord", same("id", "creatorid")),
@@ -40,12 +59,13 @@ STRUCTS = {
 }
 
 # dialect -> header version and the C++ enumerator's name
-DIALECTS = {"freebsd-1301": (5, "freebsd_1301")}
+DIALECTS = {"freebsd-1301": (5, "freebsd_1301"), "freebsd-1400": (5, "freebsd_1400"),
+            "freebsd-1500": (5, "freebsd_1500"), "openbsd-v6": (6, "openbsd")}
 
 # kind of the facts -> C++ type of the member; kinds that are not here are plain bytes of the right size.
-# An id is opaque on the wire and read big-endian here, so that it prints as the kernels print it.
-TYPES = {("u8", 1): "std::uint8_t", ("u16", 2): "Be16", ("u32", 4): "Be32", ("u64", 8): "Be64",
-         ("opaque", 4): "Be32", ("opaque", 8): "Be64"}
+# A signed number is kept as its two's complement. An id is opaque on the wire and read big-endian here, so that it prints as the kernels print it.
+TYPES = {("u8", 1): "std::uint8_t", ("u8", 2): "std::array<std::uint8_t, 2>", ("u16", 2): "Be16", ("u32", 4): "Be32", ("u64", 8): "Be64",
+         ("i32", 4): "Be32", ("opaque", 4): "Be32", ("opaque", 8): "Be64"}
 BYTES = ("bytes", "chars", "padding")
 
 
@@ -91,7 +111,7 @@ ACTION_CHECKS = """\
 constexpr int rows_of(Dialect dialect, std::uint8_t number) {
   int rows = 0;
   for (std::size_t i = 0; i < info(dialect).actions.size(); ++i)
-    if (info(dialect).actions[i].number == number) ++rows;
+    if (info(dialect).actions[i].number == number && takes(dialect, info(dialect).actions[i])) ++rows;
   return rows;
 }
 constexpr bool agrees(Dialect dialect, std::uint8_t number, Message message, std::size_t bytes) {
@@ -105,6 +125,7 @@ constexpr bool agrees(Dialect dialect, std::uint8_t number, Message message, std
 
 def action_lines(actions, dialect):
     version, enumerator = DIALECTS[dialect]
+    yield f"namespace {enumerator}_facts {{"
     yield ACTION_CHECKS
     yield f"static_assert(info(Dialect::{enumerator}).header_version == {version});"
     for action in actions:
@@ -112,11 +133,12 @@ def action_lines(actions, dialect):
         if action["message"] is None:
             yield f'static_assert(rows_of(Dialect::{enumerator}, {number}) == 0, "{name} is {action["handling"]}");'
         else:
-            message = f"Message::{name.lower()}"
+            message = "Message::" + re.sub(r"_\d+$", "", name).lower()  # INS_1400 is an INS
             yield f'static_assert(rows_of(Dialect::{enumerator}, {number}) == 1, "{name}");'
             yield f'static_assert(agrees(Dialect::{enumerator}, {number}, {message}, {action["message_size"]}), "{name}");'
     first_unknown = max(action["number"] for action in actions) + 1
-    yield f"inline constexpr int first_unknown_action_{enumerator} = {first_unknown};"
+    yield f"inline constexpr int first_unknown_action = {first_unknown};"
+    yield f"}}  // namespace {enumerator}_facts"
 
 
 def header(facts, dialect):

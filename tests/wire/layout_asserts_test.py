@@ -23,11 +23,16 @@ class Generator(unittest.TestCase):
             layout_asserts.header(self.facts, "freebsd-1301")
 
     def test_asserts_every_field(self):
-        text = layout_asserts.header(self.facts, "freebsd-1301")
-        for s in self.facts["structs"]:
-            if "freebsd-1301" in s["dialects"]:
-                for field in s["fields"]:
-                    self.assertIn(f'"{s["name"]}.{field["field"]}"', text)
+        for dialect in layout_asserts.DIALECTS:
+            text = layout_asserts.header(self.facts, dialect)
+            for s in self.facts["structs"]:
+                if dialect in s["dialects"]:
+                    for field in s["fields"]:
+                        self.assertIn(f'"{s["name"]}.{field["field"]}"', text)
+
+    def test_covers_every_dialect_and_struct_of_the_facts(self):
+        self.assertEqual(set(layout_asserts.DIALECTS), {d for s in self.facts["structs"] for d in s["dialects"]})
+        self.assertEqual(set(layout_asserts.STRUCTS), {s["name"] for s in self.facts["structs"]})
 
     def test_refuses_an_unknown_struct(self):
         struct(self.facts, "bus")["name"] = "bus_2"

@@ -36,10 +36,10 @@ TEST(PacketReader, CountsLessThanAHeaderAsHdrops) {
     EXPECT_EQ(walk_exactly(Packet(size, header_version_freebsd)).reject, Reject::hdrops) << size;
 }
 
-TEST(PacketReader, RefusesEveryHeaderVersionButFiveAsBadver) {
+TEST(PacketReader, RefusesEveryHeaderVersionButFiveAndSixAsBadver) {
   for (int version = 0; version < 256; ++version) {
     const Walk result = walk_exactly(packet({12, 0, 0, 1}, -1, static_cast<std::uint8_t>(version)));
-    if (version == header_version_freebsd) EXPECT_FALSE(result.reject);
+    if (is_known_header_version(static_cast<std::uint8_t>(version))) EXPECT_FALSE(result.reject);
     else EXPECT_EQ(result.reject, Reject::badver) << version;
   }
 }
@@ -78,7 +78,7 @@ TEST(PacketReader, EndsSectionsAtTheHeaderLengthNotAtTheEndOfThePacket) {
 
 TEST(PacketReader, RefusesActionsThatItDoesNotKnowAsBadact) {
   std::vector<int> unknown{8, 9};
-  for (int action = 13; action < 256; ++action) unknown.push_back(action);
+  for (int action = 17; action < 256; ++action) unknown.push_back(action);
   for (const int action : unknown) {
     const Walk result = walk_exactly(packet({action, 0, 0, 1, 12, 0, 0, 1}));
     EXPECT_EQ(result.reject, Reject::badact) << action;
@@ -168,6 +168,102 @@ TEST(PacketReader, TakesASectionAbove2048Bytes) {
   append_bytes(bytes, 0x800 * sizeof(IdRecord));
   set_true_length(bytes);
   EXPECT_EQ(walk_exactly(bytes).messages.size(), 0x800u);
+}
+
+// --- header version 6 ----------------------------------------------------------------------------------
+
+/// A version 6 packet of one section of `count` records of `words` words, each filled with 0x11.
+Packet section_v6(int action, int words, int count) {
+  Packet bytes = packet({action, words, count >> 8, count & 0xff}, -1, header_version_openbsd);
+  append_bytes(bytes, static_cast<std::size_t>(4 * words * count), 0x11);
+  set_true_length(bytes);
+  return bytes;
+}
+
+/// `first`, then a DEL_C section of its own: what a walk that went on must find.
+Packet and_then_del_c(Packet first) {
+  const Packet second = section_v6(7, 3, 1);
+  first.insert(first.end(), second.begin() + sizeof(Header), second.end());
+  set_true_length(first);
+  return first;
+}
+
+TEST(PacketReaderV6, TakesRecordsAsLongAsKnown) {
+  for (const Action& action : openbsd_actions) {
+    const Walk result = walk_exactly(section_v6(action.number, action.record_bytes / 4, 3));
+    EXPECT_FALSE(result.reject) << int{action.number};
+    EXPECT_EQ(result.messages.size(), 3u);
+    EXPECT_EQ(result.messages[0].message, action.message);
+    EXPECT_EQ(result.skipped, 0u);
+  }
+}
+
+TEST(PacketReaderV6, TakesLongerRecordsOfANewerSender) {
+  for (const Action& action : openbsd_actions) {
+    const int words = action.record_bytes / 4;
+    const Walk known = walk_exactly(section_v6(action.number, words, 3));
+    for (const int longer : {words + 1, words + 7, 255}) {
+      const Walk result = walk_exactly(and_then_del_c(section_v6(action.number, longer, 3)));
+      EXPECT_FALSE(result.reject);
+      ASSERT_EQ(result.messages.size(), 4u) << int{action.number} << " of " << longer << " words";
+      EXPECT_TRUE(std::equal(known.messages.begin(), known.messages.end(), result.messages.begin()));
+    }
+  }
+}
+
+TEST(PacketReaderV6, StepsOverRecordsShorterThanKnown) {
+  for (const Action& action : openbsd_actions)
+    for (int words = 1; words < action.record_bytes / 4; ++words) {
+      const Walk result = walk_exactly(and_then_del_c(section_v6(action.number, words, 2)));
+      EXPECT_FALSE(result.reject);
+      EXPECT_EQ(result.skipped, 1u);
+      ASSERT_EQ(result.messages.size(), 1u) << int{action.number} << " of " << words << " words";
+      EXPECT_EQ(result.messages[0].message, Message::del_c);
+    }
+}
+
+TEST(PacketReaderV6, GivesUpOnRecordsWithoutASize) {
+  for (const Action& action : openbsd_actions) {
+    EXPECT_EQ(walk_exactly(and_then_del_c(section_v6(action.number, 0, 1))).reject, Reject::badact) << int{action.number};
+    EXPECT_EQ(walk_exactly(and_then_del_c(section_v6(action.number, 1, 0))).reject, Reject::badact) << int{action.number};
+  }
+}
+
+TEST(PacketReaderV6, TakesASectionOfNoMessages) {
+  const Walk result = walk_exactly(and_then_del_c(section_v6(13, 66, 0)));
+  EXPECT_FALSE(result.reject);
+  EXPECT_EQ(result.messages.size(), 1u);
+}
+
+TEST(PacketReaderV6, StepsOverActionsThatNobodySends) {
+  for (const int action : {1, 3, 8, 9, 11, 12})
+    for (const int words : {0, 1, 66}) {
+      const Walk result = walk_exactly(and_then_del_c(section_v6(action, words, 2)));
+      EXPECT_FALSE(result.reject) << action;
+      EXPECT_FALSE(result.eof);
+      EXPECT_EQ(result.skipped, 1u);
+      EXPECT_EQ(result.messages.size(), 1u);
+    }
+}
+
+TEST(PacketReaderV6, StepsOverUnknownActionsThatTellTheirSize) {
+  for (int action = openbsd::first_unknown_action; action < 256; ++action) {
+    const Walk result = walk_exactly(and_then_del_c(section_v6(action, 5, 2)));
+    EXPECT_FALSE(result.reject) << action;
+    EXPECT_EQ(result.messages.size(), 1u);
+    const Walk sizeless = walk_exactly(and_then_del_c(section_v6(action, 0, 2)));
+    EXPECT_EQ(sizeless.reject, Reject::badact) << action;
+    EXPECT_EQ(sizeless.unknown_action, action);
+    EXPECT_TRUE(sizeless.messages.empty());
+  }
+}
+
+TEST(PacketReaderV6, RefusesACountThatThePacketCannotHold) {
+  for (const int action : {0, 13, 12, 200}) {  // taken, taken, stepped over, unknown
+    Packet bytes = section_v6(action, 66, 2);
+    store(Room{bytes}, sizeof(Header) + 2, Be16{3});
+    EXPECT_EQ(walk_exactly(bytes).reject, Reject::badlen) << action;
+  }
 }
 
 }  // namespace

@@ -66,6 +66,53 @@ TEST(PacketWriter, SplitsSectionsThatAFreeBsdReceiverWouldRefuse) {
   }
 }
 
+TEST(PacketWriter, KeepsSectionsAsSmallAsEachReceiverTakesThem) {
+  std::vector<std::uint8_t> room(8960, 0xee);
+  const auto states_per_section = [&](Dialect dialect) {
+    PacketWriter writer{dialect, room};
+    std::size_t count = 0;
+    while (writer.append_state(Message::upd, {})) ++count;
+    const auto sections = sections_of(Bytes{room}.first(writer.finish()));
+    std::size_t found = 0;
+    for (const Section& section : sections) found += section.action->message == Message::upd ? section.count : 0u;
+    EXPECT_EQ(found, count);
+    return sections[0].count;
+  };
+  EXPECT_EQ(states_per_section(Dialect::freebsd_1301), 8u);
+  EXPECT_EQ(states_per_section(Dialect::freebsd_1400), 7u);
+  EXPECT_EQ(states_per_section(Dialect::freebsd_1500), 5u);
+  EXPECT_EQ(states_per_section(Dialect::openbsd), 33u);  // one section fills the packet
+}
+
+TEST(PacketWriter, WritesItsOwnDialectsFullStates) {
+  for (const DialectInfo& dialect : dialect_table) {
+    std::vector<std::uint8_t> room(1480, 0xee);
+    PacketWriter writer{dialect.dialect, room};
+    EXPECT_EQ(writer.append_state(Message::ins, {}), true);
+    EXPECT_EQ(writer.append_state(Message::upd, {}), true);
+    const bool has_del = dialect.dialect == Dialect::freebsd_1301 || dialect.dialect == Dialect::openbsd;
+    EXPECT_EQ(writer.append_state(Message::del, {}), has_del) << dialect.word;
+    const auto sections = sections_of(Bytes{room}.first(writer.finish()));
+    ASSERT_EQ(sections.size(), 2u + (has_del ? 1u : 0u) + (dialect.has_eof ? 1u : 0u));
+    for (const Section& section : sections) {
+      if (section.action->message == Message::eof) continue;
+      EXPECT_EQ(section.action->layout, dialect.state_layout);
+      EXPECT_EQ(section.record_bytes, dialect.state_bytes);
+    }
+  }
+}
+
+TEST(PacketWriter, TellsTheSizeOfRecordsInVersion6Only) {
+  for (const DialectInfo& dialect : dialect_table) {
+    std::vector<std::uint8_t> room(1480, 0xee);
+    PacketWriter writer{dialect.dialect, room};
+    ASSERT_TRUE(writer.append_update({}));
+    const std::size_t bytes = writer.finish();
+    EXPECT_EQ(load<Subheader>(room, sizeof(Header)).len_words, dialect.has_eof ? 0 : 21);
+    EXPECT_EQ(bytes, sizeof(Header) + sizeof(Subheader) + sizeof(UpdCRecord) + (dialect.has_eof ? eof_bytes : 0));
+  }
+}
+
 TEST(PacketWriter, FillsThePacketToTheLastByteAndThenChangesNothing) {
   const std::size_t exact = sizeof(Header) + sizeof(Subheader) + 40 * sizeof(IdRecord) + eof_bytes;
   for (const std::size_t size : {exact, exact + sizeof(IdRecord) - 1}) {

@@ -42,6 +42,9 @@ struct Walk {
   std::optional<Reject> reject;
   bool eof = false;
   std::uint8_t unknown_action = 0;
+  std::size_t skipped = 0;  ///< sections
+
+  friend bool operator==(const Walk&, const Walk&) = default;
 };
 
 inline Walk walk(Bytes payload) {
@@ -56,6 +59,7 @@ inline Walk walk(Bytes payload) {
   }
   result.reject = reader.reject();
   result.unknown_action = reader.unknown_action();
+  result.skipped = reader.skipped();
   return result;
 }
 
