@@ -99,6 +99,7 @@ void Session::on_packets(std::span<const wire::Bytes> packets, Instant now) noex
     wire::Section section;
     while (reader.next(section)) gather(section, now);
     if (const auto reject = reader.reject()) counters_[*reject].add();
+    if (reader.skipped() > 0) counters_[Tally::sections_skipped].add(reader.skipped());
   }
   apply_batch(now);
 }

@@ -19,40 +19,22 @@ bool is_full_state(wire::Message message) noexcept {
   return message == wire::Message::ins || message == wire::Message::upd || message == wire::Message::del;
 }
 
-/// The only dialect of a header version, when there is just one.
-std::optional<std::string_view> only_dialect(std::uint8_t header_version) noexcept {
-  std::optional<std::string_view> found;
-  for (const wire::DialectInfo& dialect : wire::dialect_table) {
-    if (dialect.header_version != header_version) continue;
-    if (found) return std::nullopt;
-    found = dialect.word;
-  }
-  return found;
-}
-
-/// The dialect whose full states have this size.
-std::optional<std::string_view> dialect_of_states(std::uint8_t header_version, std::size_t state_bytes) noexcept {
-  for (const wire::DialectInfo& dialect : wire::dialect_table)
-    if (dialect.header_version == header_version && dialect.state_bytes == state_bytes) return dialect.word;
-  return std::nullopt;
-}
-
 /// The dialect of one packet, if it tells; collects the ids of its full states.
 std::optional<std::string_view> read_packet(wire::Bytes payload, std::vector<wire::StateId>& ids) {
   std::optional<std::string_view> dialect;
   wire::PacketReader reader{payload};
   wire::Section section;
   while (reader.next(section)) {
-    if (section.count == 0 || !is_full_state(section.action->message)) continue;
-    dialect = dialect_of_states(reader.header().version, section.action->record_bytes);
+    if (section.count == 0) continue;
+    if (const auto told = wire::told_dialect(reader.header().version, *section.action)) dialect = wire::word(*told);
+    if (!is_full_state(section.action->message)) continue;
     for (std::size_t i = 0; i < section.count; ++i)
       ids.push_back(wire::read_id(section.action->message, section.action->layout, section.record(i)));
   }
-  if (dialect || reader.reject() == wire::Reject::hdrops) return dialect;
-  // Version 5 has several dialects, so that its other messages tell nothing; which is so even while this
-  // program knows only one of them.
-  if (reader.header().version == wire::header_version_freebsd) return std::nullopt;
-  return only_dialect(reader.header().version);
+  // Version 6 has one dialect, so that any packet of it tells, sections or none.
+  if (reader.reject() != wire::Reject::hdrops && reader.header().version == wire::header_version_openbsd)
+    dialect = wire::word(wire::Dialect::openbsd);
+  return dialect;
 }
 
 struct Source {
