@@ -70,6 +70,8 @@ class Outbox {
 
   /// `gate` may be null.
   Outbox(const Config& config, std::size_t slots, Counters& counters, BulkGate* gate);
+  /// Bytes of memory for a table of that many slots, the bounded queues apart.
+  [[nodiscard]] static constexpr std::size_t memory_bytes(std::size_t slots) noexcept { return slots * sizeof(Place); }
 
   // Events, as the table in pfsync-semantics 2.2 orders them.
   void inserted(Slot slot, Instant now) noexcept;

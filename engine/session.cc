@@ -77,7 +77,8 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
       table_{&table},
       writers_{claim_all(table)},
       slots_per_shard_{table.slot_count() / table.shard_count()},
-      outbox_{{config.dialect, config.delay, config.maxupd, config.ids_queued_max}, table.slot_count(), counters_, gate} {}
+      outbox_{{config.dialect, config.delay, config.maxupd, config.ids_queued_max}, table.slot_count(), counters_, gate},
+      removed_(std::max<std::size_t>(config.removed_max, 1)) {}
 
 void Session::start(Instant now) noexcept {
   sweep_due_ = now + sweep_every;
@@ -146,7 +147,7 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
     case Message::upd_c: on_update(pending, now); break;
     case Message::upd_req: on_request(pending, now); break;
     case Message::del:
-    case Message::del_c: on_delete(pending); break;
+    case Message::del_c: on_delete(pending, now); break;
     case Message::clr: on_clear(wire::read_clear(pending.record)); break;
     case Message::bus: bulk_.on_status(wire::read_bulk_status(pending.record), now); break;
     case Message::tdb: on_tdb(pending); break;
@@ -181,6 +182,7 @@ void Session::on_insert(const Pending& pending, Instant now) noexcept {
     counters_[Reject::badstate].add();
     return;
   }
+  if (was_removed(state.id, pending.hash, now)) return;
   const bool held = import(state, pending.hash, now);
   // The sender holds a packet until we have the state: answer at once.
   if (held && (state.state_flags & wire::state_flag::ack) != 0 && !config_.passive)
@@ -197,6 +199,7 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   ShardWriter& writer = writer_of(pending.hash);
   const Slot slot = writer.find(pending.id, pending.hash);
   if (slot == no_slot) {
+    if (was_removed(pending.id, pending.hash, now)) return;
     if (pending.message == Message::upd_c) {
       ask_for(pending.id, pending.hash, now);
       return;
@@ -243,6 +246,17 @@ void Session::ask_for(wire::StateId id, Hash hash, Instant now) noexcept {
   outbox_.request(id, now);
 }
 
+void Session::remember_removed(wire::StateId id, Hash hash, Instant now) noexcept {
+  removed_[hash.value() % removed_.size()] = {id, statetable::to_seconds(now)};
+}
+
+bool Session::was_removed(wire::StateId id, Hash hash, Instant now) noexcept {
+  const Removed& removed = removed_[hash.value() % removed_.size()];
+  if (removed.id != id || std::int64_t{statetable::to_seconds(now)} - removed.at_s > removed_for_s) return false;
+  counters_[Tally::removed_before].add();
+  return true;
+}
+
 void Session::on_request(const Pending& pending, Instant now) noexcept {
   if (config_.passive) return;
   if (pending.id == wire::bulk_request_id) {
@@ -258,7 +272,7 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
     outbox_.update_requested(slot, now);
 }
 
-void Session::on_delete(const Pending& pending) noexcept {
+void Session::on_delete(const Pending& pending, Instant now) noexcept {
   ShardWriter& writer = writer_of(pending.hash);
   const Slot slot = writer.find(pending.id, pending.hash);
   if (slot == no_slot) {
@@ -266,7 +280,8 @@ void Session::on_delete(const Pending& pending) noexcept {
     return;
   }
   writer.erase(slot);
-  outbox_.erased(slot, pending.id, false, Instant{});
+  outbox_.erased(slot, pending.id, false, now);
+  remember_removed(pending.id, pending.hash, now);
   counters_[Tally::removals].add();
 }
 
@@ -343,6 +358,7 @@ Session::Local Session::erase(wire::StateId id, Instant now) noexcept {
   const bool announce = is_announced(writer.hot(slot));
   writer.erase(slot);
   outbox_.erased(slot, id, announce, now);
+  remember_removed(id, hash, now);
   counters_[Tally::removals].add();
   return Local::done;
 }
@@ -370,8 +386,11 @@ void Session::expire(Instant now) noexcept {
       HotState hot = writer.hot(slot);
       const bool ours = hot.heard_s == statetable::never_heard;
       if (!ours && std::int64_t{now_s} - hot.expire_at_s < grace_s) return;
+      const bool announce = ours && is_announced(hot);
       writer.erase(slot);
-      outbox_.erased(slot, hot.id, ours && is_announced(hot), now);
+      outbox_.erased(slot, hot.id, announce, now);
+      // What ended here unannounced may live on elsewhere, and be heard of again.
+      if (announce) remember_removed(hot.id, table_->hash(hot.id), now);
       counters_[Tally::expired].add();
     });
   }

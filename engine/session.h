@@ -32,6 +32,7 @@ struct SessionConfig {
   std::uint32_t creatorid = 0;           ///< own host id (pf.conf `set hostid`); not 0
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent
   std::size_t ids_queued_max = 65536;    ///< deletes, acks and requests that wait for a packet, each; more are counted
+  std::size_t removed_max = 65536;  ///< how many of the states that ended lately are remembered
   unsigned maxupd = 128;                 ///< updates of one state after which it is sent at once
   Duration delay = std::chrono::seconds{1};  ///< the longest that a change waits for its packet
   bool request_bulk = true;              ///< ask for everything at start
@@ -113,10 +114,13 @@ class Session {
   void on_insert(const Pending& pending, Instant now) noexcept;
   void on_update(const Pending& pending, Instant now) noexcept;
   void on_request(const Pending& pending, Instant now) noexcept;
-  void on_delete(const Pending& pending) noexcept;
+  void on_delete(const Pending& pending, Instant now) noexcept;
   void on_clear(const wire::Clear& clear) noexcept;
   void on_tdb(const Pending& pending) noexcept;
   void ask_for(wire::StateId id, statetable::Hash hash, Instant now) noexcept;
+  void remember_removed(wire::StateId id, statetable::Hash hash, Instant now) noexcept;
+  /// Whether a message about an unknown state is only late: counted, and to be ignored.
+  [[nodiscard]] bool was_removed(wire::StateId id, statetable::Hash hash, Instant now) noexcept;
   /// Enters a state that a message carried; returns whether it is in the table now.
   bool import(const wire::State& state, statetable::Hash hash, Instant now) noexcept;
   void expire(Instant now) noexcept;
@@ -145,6 +149,14 @@ class Session {
     Instant at{};
   };
   std::array<Asked, 4096> asked_{};
+  /// What was removed lately; in its place a newer pair displaces an older one. Ids are never used again,
+  /// but a peer's frame that was on its way when the state ended would bring it back to life.
+  struct Removed {
+    wire::StateId id{};
+    Seconds at_s = 0;
+  };
+  static constexpr Seconds removed_for_s = 10;  ///< longer than a change waits for its packet, and a packet on its way
+  std::vector<Removed> removed_;
   std::array<Pending, batch_max> batch_{};
   std::size_t batch_count_ = 0;
 };

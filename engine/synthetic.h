@@ -32,6 +32,9 @@ class SyntheticFirewall {
   static constexpr std::size_t queued_max = 20'000;   ///< above it new changes wait: the link is slower than we
 
   explicit SyntheticFirewall(const SyntheticConfig& config);
+  [[nodiscard]] static constexpr std::size_t memory_bytes(const SyntheticConfig& config) noexcept {
+    return config.states * sizeof(Connection);
+  }
 
   /// Does what has become due since the last call, at most operations_max operations. Returns how many.
   std::size_t run(Session& session, Instant now) noexcept;

@@ -78,6 +78,45 @@ TEST_F(SessionTest, AReceivedChangeIsNeverAnnouncedAgain) {
   EXPECT_TRUE(said(t0 + 5s).empty());
 }
 
+TEST_F(SessionTest, ARemovedStateIsNotBroughtBackByLateMessages) {
+  make_quiet();
+  const wire::State state = tcp_state(1);
+  receive_state(Message::ins, state);
+  receive_id(Message::del_c, state.id);
+  receive_state(Message::ins, state, t0 + 1s);
+  receive_state(Message::upd, state, t0 + 2s);
+  receive_update(update_of(state), t0 + 3s);
+  EXPECT_EQ(table->size(), 0u);
+  EXPECT_EQ(count(Tally::removed_before), 3u);
+  EXPECT_TRUE(said(t0 + 3s).empty()) << "nor is it asked for";
+  // Whoever still speaks of it much later means it.
+  receive_state(Message::upd, state, t0 + 12s);
+  EXPECT_EQ(table->size(), 1u);
+}
+
+TEST_F(SessionTest, AnOwnStateThatEndedIsNotBroughtBackByABulkFrameOnItsWay) {
+  make_quiet();
+  const wire::State killed = tcp_state(1, own_creatorid), ended = udp_state(2, own_creatorid);
+  session->insert(killed, t0);
+  session->insert(ended, t0);
+  EXPECT_EQ(session->erase(killed.id, t0 + 1s), Session::Local::done);
+  for (Instant now = t0; now < t0 + 40s; now += 100ms) session->on_timeout(now);
+  ASSERT_EQ(count(Tally::expired), 1u);
+  receive_state(Message::upd, ended, t0 + 40s);
+  EXPECT_EQ(table->size(), 0u);
+  EXPECT_EQ(count(Tally::removed_before), 1u);
+}
+
+TEST_F(SessionTest, AForeignStateThatEndedHereMayLiveOnElsewhere) {
+  make_quiet();
+  const wire::State state = udp_state(1);
+  receive_state(Message::ins, state);
+  for (Instant now = t0; now < t0 + 40s; now += 100ms) session->on_timeout(now);
+  ASSERT_EQ(table->size(), 0u);
+  receive_state(Message::upd, state, t0 + 40s);
+  EXPECT_EQ(table->size(), 1u);
+}
+
 TEST_F(SessionTest, AFullTableIsCountedAndSurvived) {
   make({.request_bulk = false}, nullptr, 10);
   for (std::uint64_t id = 1; id <= 100; ++id) receive_state(Message::ins, tcp_state(id));

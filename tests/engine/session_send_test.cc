@@ -235,5 +235,34 @@ TEST_F(SessionTest, ADeleteWaitsForTheBulkFrameThatMayCarryItsState) {
   EXPECT_EQ(messages[0].message, Message::del_c);
 }
 
+TEST_F(SessionTest, AStateThatOnlyABulkFrameMentionedIsDeletedAloud) {
+  BulkGate gate;
+  make({.request_bulk = false}, &gate);
+  BulkSender sender{{.creatorid = own_creatorid, .states_per_s = 0}, *table, &gate};
+  std::array<std::uint8_t, 1480> room{};
+  // Inserted, sent by the bulk before its own insert left, and gone again before that.
+  ASSERT_EQ(session->insert(tcp_state(1, own_creatorid), t0), Session::Local::done);
+  sender.start(t0);
+  ASSERT_GT(sender.transmit(room, t0), 0u);
+  gate.frame_handed_over();
+  ASSERT_EQ(session->erase({1, own_creatorid}, t0), Session::Local::done);
+  auto messages = said(t0 + 2s);
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(messages[0].message, Message::del_c);
+  // The same while a frame is being filled: it was begun before the insert, and may yet read it.
+  gate.frame_begun();
+  ASSERT_EQ(session->insert(tcp_state(2, own_creatorid), t0 + 3s), Session::Local::done);
+  ASSERT_EQ(session->erase({2, own_creatorid}, t0 + 3s), Session::Local::done);
+  EXPECT_TRUE(said(t0 + 5s).empty()) << "it waits for the frame";
+  gate.frame_handed_over();
+  messages = said(t0 + 5s);
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(messages[0].message, Message::del_c);
+  // And with no frame about, nobody was told, so nobody is told.
+  ASSERT_EQ(session->insert(tcp_state(3, own_creatorid), t0 + 6s), Session::Local::done);
+  ASSERT_EQ(session->erase({3, own_creatorid}, t0 + 6s), Session::Local::done);
+  EXPECT_TRUE(said(t0 + 8s).empty());
+}
+
 }  // namespace
 }  // namespace pfsync::engine
