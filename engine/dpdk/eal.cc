@@ -2,6 +2,7 @@
 
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_log.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -17,13 +18,22 @@ bool has_hugepages() {
   return (free_pages >> count) && count > 0;
 }
 
+/// "LCORE@CPU", or any CPU when none is given.
+std::string place(unsigned lcore, const std::optional<unsigned>& core, const std::string& all) {
+  return std::to_string(lcore) + "@" + (core ? std::to_string(*core) : all);
+}
+
 }  // namespace
 
 Eal::Eal(const EalConfig& config) {
-  const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+  const long cpus = sysconf(_SC_NPROCESSORS_CONF);
+  for (const auto& core : {config.control_core, config.data_core})
+    if (core && *core >= static_cast<unsigned>(cpus))
+      throw std::runtime_error{"cores: there is no CPU " + std::to_string(*core) + " on this machine: give 0 to " + std::to_string(cpus - 1)};
   const std::string all = cpus > 1 ? "(0-" + std::to_string(cpus - 1) + ")" : "0";
-  std::vector<std::string> arguments{config.program, "--no-telemetry", "--log-level=error",
-                                     "--lcores", "0@" + all + ",1@" + all};
+  // What goes wrong comes back as an error and is said in one sentence; DPDK's own lines are for its developers.
+  std::vector<std::string> arguments{config.program, "--no-telemetry", "--log-level=*:critical", "--lcores",
+                                     place(0, config.control_core, all) + "," + place(1, config.data_core, all)};
   if (has_hugepages())
     arguments.emplace_back("--in-memory");
   else  // DPDK 22.11 refuses --in-memory here; without hugepages nothing is shared but the configuration file

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,10 +10,12 @@ struct EalConfig {
   std::string program = "pfsyncd";
   std::size_t memory_mib = 64;       ///< for packet buffers, when there are no hugepages
   std::vector<std::string> allow{};  ///< PCI addresses; empty: no PCI bus at all
+  std::optional<unsigned> control_core{};  ///< CPU of the control thread; none: any
+  std::optional<unsigned> data_core{};     ///< CPU of the data path; none: any
 };
 
 /// DPDK's environment, once a process: without hugepages unless the system has some, in memory only (two
-/// processes do not meet), threads floating over all CPUs. Ends with the object.
+/// processes do not meet). lcore 0 is the calling thread, lcore 1 the data path. Ends with the object.
 class Eal {
  public:
   /// Throws std::runtime_error with one sentence.

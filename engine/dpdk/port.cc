@@ -11,29 +11,52 @@
 namespace pfsync::engine::dpdk {
 namespace {
 
+constexpr unsigned cache_buffers = 128;
+constexpr std::size_t plain_mtu = 1500;  ///< what every device can do without being told
+
 [[noreturn]] void fail(const std::string& device, const std::string& what, int error) {
-  throw std::runtime_error{"device " + device + ": " + what + ": " + rte_strerror(error < 0 ? -error : error)};
+  throw std::runtime_error{"link.device: " + device + " " + what + ": " + rte_strerror(error < 0 ? -error : error)};
+}
+
+/// A frame of this MTU in one buffer, behind DPDK's own headroom.
+std::uint16_t buffer_bytes(std::size_t mtu) noexcept {
+  constexpr std::size_t ethernet_max = 18;
+  return static_cast<std::uint16_t>(RTE_PKTMBUF_HEADROOM + std::max<std::size_t>(RTE_MBUF_DEFAULT_DATAROOM, mtu + ethernet_max));
 }
 
 }  // namespace
 
-Port::Port(const std::string& device) {
+std::size_t Port::memory_bytes(std::size_t mtu) noexcept {
+  constexpr std::size_t objects_header = 192;  // mempool's own and rte_mbuf, per buffer
+  return (buffer_bytes(mtu) + objects_header) * (std::size_t{buffers} + 1);
+}
+
+void Port::DeviceRemover::operator()(const std::string* name) const noexcept {
+  rte_eal_hotplug_remove("vdev", name->c_str());
+  delete name;
+}
+
+Port::Port(const std::string& device, std::size_t mtu) {
   const std::string name = device.substr(0, device.find(','));
   const std::string options = name.size() == device.size() ? "" : device.substr(name.size() + 1);
   if (rte_eth_dev_get_port_by_name(name.c_str(), &id_) != 0) {
-    if (const int error = rte_eal_hotplug_add("vdev", name.c_str(), options.c_str()); error != 0) fail(name, "cannot be made", error);
-    created_ = name;
+    if (const int error = rte_eal_hotplug_add("vdev", name.c_str(), options.c_str()); error != 0)
+      fail(name, "cannot be made, check its name and options", error);
+    created_.reset(new std::string{name});
     if (const int error = rte_eth_dev_get_port_by_name(name.c_str(), &id_); error != 0) fail(name, "is not an Ethernet device", error);
   }
   const std::string pool_name = "pool_" + std::to_string(id_);
-  pool_ = rte_pktmbuf_pool_create(pool_name.c_str(), buffers, 128, 0, RTE_MBUF_DEFAULT_BUF_SIZE, static_cast<int>(rte_socket_id()));
-  if (pool_ == nullptr) fail(name, "no memory for packet buffers", rte_errno);
-  const rte_eth_conf config{};
-  if (const int error = rte_eth_dev_configure(id_, 1, 1, &config); error != 0) fail(name, "cannot be configured", error);
+  pool_.reset(rte_pktmbuf_pool_create(pool_name.c_str(), buffers, cache_buffers, 0, buffer_bytes(mtu),
+                                      static_cast<int>(rte_socket_id())));
+  if (pool_ == nullptr) fail(name, "has no memory for packet buffers", rte_errno);
+  rte_eth_conf config{};
+  if (mtu > plain_mtu) config.rxmode.mtu = static_cast<std::uint32_t>(mtu);
+  if (const int error = rte_eth_dev_configure(id_, 1, 1, &config); error != 0)
+    fail(name, "cannot be configured with an MTU of " + std::to_string(mtu), error);
   std::uint16_t rx = descriptors, tx = descriptors;
   if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx); error != 0) fail(name, "has no queues of this size", error);
   const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id_)));
-  if (const int error = rte_eth_rx_queue_setup(id_, 0, rx, socket, nullptr, pool_); error != 0) fail(name, "has no receive queue", error);
+  if (const int error = rte_eth_rx_queue_setup(id_, 0, rx, socket, nullptr, pool_.get()); error != 0) fail(name, "has no receive queue", error);
   if (const int error = rte_eth_tx_queue_setup(id_, 0, tx, socket, nullptr); error != 0) fail(name, "has no transmit queue", error);
   if (const int error = rte_eth_dev_start(id_); error != 0) fail(name, "does not start", error);
   // Software drivers may know neither; what they do not filter arrives all the same.
@@ -47,8 +70,6 @@ Port::~Port() {
   if (open_ != nullptr) rte_pktmbuf_free(open_);
   rte_eth_dev_stop(id_);
   rte_eth_dev_close(id_);
-  if (!created_.empty()) rte_eal_hotplug_remove("vdev", created_.c_str());
-  rte_mempool_free(pool_);
 }
 
 void Port::release_received() noexcept {
@@ -62,35 +83,48 @@ std::span<const wire::Bytes> Port::receive() noexcept {
   std::size_t frames = 0;
   for (std::uint16_t i = 0; i < received_count_; ++i) {
     const rte_mbuf* buffer = received_[i];
-    // A frame in several segments is larger than a buffer, which no pfsync frame is: the first
+    // A frame in several segments is larger than a buffer, which no frame of this MTU is: the first
     // segment alone fails the length checks and is counted there.
     frames_[frames++] = {rte_pktmbuf_mtod(buffer, const std::uint8_t*), buffer->data_len};
   }
   return {frames_.data(), frames};
 }
 
+rte_mbuf* Port::take() noexcept {
+  rte_mbuf* const buffer = rte_pktmbuf_alloc(pool_.get());
+  if (buffer == nullptr) onomem_.add();
+  return buffer;
+}
+
 wire::Room Port::room() noexcept {
-  if (open_ == nullptr) open_ = rte_pktmbuf_alloc(pool_);
-  if (open_ == nullptr) {
-    ++onomem_;
-    return {};
-  }
-  return {rte_pktmbuf_mtod(open_, std::uint8_t*), rte_pktmbuf_tailroom(open_)};
+  if (!can_send()) return {};
+  if (open_ == nullptr) open_ = take();
+  return open_ == nullptr ? wire::Room{} : room_of(open_);
+}
+
+void Port::send(rte_mbuf* buffer, std::size_t bytes) noexcept {
+  buffer->data_len = static_cast<std::uint16_t>(bytes);
+  buffer->pkt_len = static_cast<std::uint32_t>(bytes);
+  outgoing_[outgoing_count_++] = buffer;
 }
 
 void Port::commit(std::size_t bytes) noexcept {
   if (open_ == nullptr || bytes == 0) return;  // an unused buffer serves the next room
-  open_->data_len = static_cast<std::uint16_t>(bytes);
-  open_->pkt_len = static_cast<std::uint32_t>(bytes);
-  outgoing_[outgoing_count_++] = open_;
+  send(open_, bytes);
   open_ = nullptr;
-  if (outgoing_count_ == burst_max) flush();
 }
 
-void Port::flush() noexcept {
+bool Port::flush() noexcept {
+  if (outgoing_count_ == 0) return true;
   const std::uint16_t sent = rte_eth_tx_burst(id_, 0, outgoing_.data(), outgoing_count_);
-  oerrors_ += static_cast<std::uint64_t>(outgoing_count_ - sent);
-  rte_pktmbuf_free_bulk(outgoing_.data() + sent, static_cast<unsigned>(outgoing_count_ - sent));
+  std::copy(outgoing_.begin() + sent, outgoing_.begin() + outgoing_count_, outgoing_.begin());
+  outgoing_count_ = static_cast<std::uint16_t>(outgoing_count_ - sent);
+  return outgoing_count_ == 0;
+}
+
+void Port::drop() noexcept {
+  oerrors_.add(outgoing_count_);
+  rte_pktmbuf_free_bulk(outgoing_.data(), outgoing_count_);
   outgoing_count_ = 0;
 }
 
@@ -100,6 +134,17 @@ wire::MacAddress Port::mac() const {
   wire::MacAddress mac;
   std::memcpy(mac.bytes.data(), address.addr_bytes, mac.bytes.size());
   return mac;
+}
+
+bool Port::link_up() const noexcept {
+  rte_eth_link link{};
+  return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+Port::Statistics Port::statistics() const noexcept {
+  rte_eth_stats stats{};
+  if (rte_eth_stats_get(id_, &stats) != 0) return {};
+  return {stats.ipackets, stats.opackets, stats.ibytes, stats.obytes, stats.imissed, stats.ierrors};
 }
 
 }  // namespace pfsync::engine::dpdk

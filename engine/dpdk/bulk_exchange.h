@@ -1,0 +1,50 @@
+#pragma once
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <cstddef>
+#include <memory>
+
+#include "engine/bulk_gate.h"
+#include "engine/bulk_sender.h"
+#include "engine/link.h"
+#include "engine/dpdk/port.h"
+
+namespace pfsync::engine::dpdk {
+
+/// Frames of a bulk update on their way from the control thread, which fills them from lock-free reads,
+/// to the data path, which sends them between its own. Buffers go round: the data path supplies empty
+/// ones, so that only it allocates. Ends before the port whose buffers it holds. Two single-producer single-consumer rings; neither side waits.
+class BulkExchange {
+ public:
+  static constexpr unsigned buffers = 255;  ///< a ring of 256 holds one less
+
+  /// Throws std::runtime_error with one sentence.
+  BulkExchange();
+  ~BulkExchange();
+  BulkExchange(const BulkExchange&) = delete;
+  BulkExchange& operator=(const BulkExchange&) = delete;
+
+  // Data path.
+  /// Keeps the control thread supplied with empty buffers.
+  void supply(Port& port) noexcept;
+  /// Sends up to `frames` filled ones, headers written, and reports each to the gate. Returns how many.
+  std::size_t send(Port& port, const Link& link, BulkGate& gate, std::size_t frames) noexcept;
+
+  // Control thread.
+  /// Fills frames while there are empty buffers and the sender's pacing allows. Returns how many.
+  std::size_t fill(BulkSender& sender, const Link& link, statetable::Instant now) noexcept;
+
+ private:
+  struct RingFreer {
+    void operator()(rte_ring* ring) const noexcept;
+  };
+  using Ring = std::unique_ptr<rte_ring, RingFreer>;
+  [[nodiscard]] static Ring make();
+
+  Ring empty_, filled_;
+  rte_mbuf* open_ = nullptr;  ///< control thread: taken from `empty_`, nothing to write into it yet
+};
+
+}  // namespace pfsync::engine::dpdk

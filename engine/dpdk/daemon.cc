@@ -1,0 +1,329 @@
+#include "engine/dpdk/daemon.h"
+
+#include <fmt/format.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <systemd/sd-daemon.h>
+
+#include <atomic>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <thread>
+
+#include "engine/bulk_sender.h"
+#include "engine/commands.h"
+#include "engine/control.h"
+#include "engine/dpdk/bulk_exchange.h"
+#include "engine/dpdk/clock.h"
+#include "engine/dpdk/data_path.h"
+#include "engine/dpdk/device.h"
+#include "engine/dpdk/eal.h"
+#include "engine/dpdk/port.h"
+#include "engine/link.h"
+#include "engine/memory.h"
+#include "engine/session.h"
+#include "engine/version.h"
+
+namespace pfsync::engine::dpdk {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr unsigned data_lcore = 1;  ///< as Eal names them; 0 is the control thread
+constexpr milliseconds command_patience{2000};
+
+template <class T>
+T or_throw(std::variant<T, std::string> result) {
+  if (auto* sentence = std::get_if<std::string>(&result)) throw std::runtime_error{*sentence};
+  return std::move(std::get<T>(result));
+}
+
+std::uint64_t random_seed() {
+  std::random_device random;
+  return std::uint64_t{random()} << 32 | random();
+}
+
+statetable::TableConfig table_config(const Config& config) {
+  return {.states_max = config.table.states_max, .shard_bits = config.table.shard_bits, .hash_seed = random_seed()};
+}
+
+SessionConfig session_config(const Config& config) {
+  return {.creatorid = config.sync.creatorid,
+          .dialect = config.dialect,
+          .maxupd = config.sync.maxupd,
+          .delay = milliseconds{config.sync.delay_ms},
+          .request_bulk = config.sync.request_bulk,
+          .timeouts = config.table.timeouts};
+}
+
+LinkConfig link_config(const Config& config, const wire::MacAddress& mac) {
+  return {.mac = mac,
+          .family = config.link.family,
+          .address = config.link.address,
+          .destination = config.link.destination,
+          .peer_mac = config.peer ? config.peer->mac : std::nullopt,
+          .vlan = config.link.vlan,
+          .mtu = config.link.mtu,
+          .sources = config.link.sources};
+}
+
+BulkSenderConfig sender_config(const Config& config) {
+  return {.creatorid = config.sync.creatorid, .dialect = config.dialect, .states_per_s = config.sync.bulk_states_per_s};
+}
+
+std::size_t buffers_mib(const Config& config) {
+  constexpr std::size_t rest_mib = 32;  // DPDK's own, rings and queues
+  return (Port::memory_bytes(config.link.mtu) >> 20) + rest_mib;
+}
+
+/// Before anything is taken: pages are had only when they are touched, and a process that runs out of
+/// them later is killed without a word.
+void require_memory(const Config& config) {
+  const statetable::TableConfig table{.states_max = config.table.states_max, .shard_bits = config.table.shard_bits};
+  std::uint64_t needed = statetable::Table::memory_bytes(table) + Outbox::memory_bytes(config.table.states_max) +
+                         (std::uint64_t{buffers_mib(config)} << 20);
+  if (config.synthetic) needed += SyntheticFirewall::memory_bytes(*config.synthetic);
+  const std::uint64_t available = available_memory();
+  if (needed > available)
+    throw std::runtime_error{fmt::format(
+        "table.states_max: {} states need {} MiB of memory and only {} MiB are available: lower it, or add memory",
+        config.table.states_max, needed >> 20, available >> 20)};
+}
+
+EalConfig eal_config(const Config& config, const Device& device) {
+  return {.memory_mib = buffers_mib(config),
+          .allow = device.allow,
+          .control_core = config.cores.control,
+          .data_core = config.cores.data};
+}
+
+}  // namespace
+
+struct Daemon::Parts {
+  Config config;
+  Device device;
+  std::unique_ptr<statetable::Table> table;
+  Eal eal;
+  CycleClock clock;
+  Port port;
+  BulkExchange bulk;
+  BulkGate gate;
+  Session session;
+  BulkSender sender;
+  Link link;
+  std::optional<SyntheticFirewall> synthetic;
+  DataPath data_path;
+  DaemonView view;
+  Commands commands;
+  std::unique_ptr<ControlServer> control;
+
+  explicit Parts(const Config& given);
+  void run(bool (*ended)());
+
+ private:
+  /// Hands a command to the data path and waits for its result; nullopt when that takes too long.
+  std::optional<CommandResult> call(const Command& command);
+  Outcome outcome(const Command& command, const char* sentence);
+  void make_commands();
+  [[nodiscard]] bool link_is_up() const { return port.link_up() && (device.interface.empty() || has_carrier(device.interface)); }
+  [[nodiscard]] std::vector<NamedCount> counts() const;
+  void watch_link(Instant now);
+  void watch_session(Instant now);
+  /// Fills bulk frames. Returns how long the control socket may be waited for.
+  milliseconds serve_bulk();
+
+  Instant link_seen_at_{};
+  bool link_seen_ = false;
+  std::atomic<bool> link_up_{false};
+  BulkPhase phase_seen_ = BulkPhase::none;
+  bool serving_seen_ = false;
+  bool full_seen_ = false;
+  std::uint64_t heard_when_failed_ = 0;
+  Instant failed_at_{};
+};
+
+Daemon::Parts::Parts(const Config& given)
+    : config{given},
+      device{(require_memory(config), or_throw(find_device(config.link)))},
+      table{or_throw(statetable::Table::create(table_config(config)))},
+      eal{eal_config(config, device)},
+      port{device.port, config.link.mtu},
+      session{session_config(config), *table, &gate},
+      sender{sender_config(config), *table, &gate},
+      link{link_config(config, port.mac()), session.counters()},
+      data_path{{.port = port,
+                 .link = link,
+                 .session = session,
+                 .bulk = bulk,
+                 .gate = gate,
+                 .synthetic = config.synthetic ? &synthetic.emplace(*config.synthetic) : nullptr,
+                 .clock = clock,
+                 .busy = config.cores.poll == Config::Poll::busy}},
+      view{.version = std::string{version},
+           .config = config,
+           .table = *table,
+           .session = session,
+           .sender = sender,
+           .synthetic = synthetic ? &*synthetic : nullptr,
+           .started = clock.now(),
+           .now = [this] { return clock.now(); },
+           .queued = [this] { return data_path.queued(); },
+           .link_up = [this] { return link_up_.load(std::memory_order_relaxed); },
+           .counts = [this] { return counts(); }} {
+  make_commands();
+  control = or_throw(ControlServer::create(
+      config.control.socket, [this](const Json& request) { return handle_request(request, view, commands); }));
+}
+
+// --- commands ----------------------------------------------------------------------------------------
+
+std::optional<CommandResult> Daemon::Parts::call(const Command& command) {
+  const auto until = std::chrono::steady_clock::now() + command_patience;
+  if (!data_path.commands().post(command)) return std::nullopt;
+  while (std::chrono::steady_clock::now() < until) {
+    if (const auto result = data_path.commands().take()) return result;
+    std::this_thread::sleep_for(std::chrono::microseconds{100});
+  }
+  return std::nullopt;
+}
+
+Outcome Daemon::Parts::outcome(const Command& command, const char* sentence) {
+  const auto result = call(command);
+  if (!result) return {false, "the data path has not answered within two seconds: try again", 0};
+  return {result->done, fmt::format(fmt::runtime(sentence), result->states), result->states};
+}
+
+void Daemon::Parts::make_commands() {
+  commands.resync = [this] { return outcome({.kind = Command::Kind::resync}, "a bulk update was asked for"); };
+  commands.push = [this] { return outcome({.kind = Command::Kind::push}, "{} changes are sent now"); };
+  commands.flush = [this](wire::InterfaceName name) {
+    return outcome({.kind = Command::Kind::flush, .ifname = name}, "{} states flushed");
+  };
+  commands.kill = [this](wire::StateId id) {
+    Outcome result = outcome({.kind = Command::Kind::kill, .id = id}, "{} states killed");
+    if (!result.done && result.states == 0 && result.sentence.starts_with("0"))
+      result.sentence = "there is no state " + state_id_text(id) + " here: pfsyncctl show states lists them";
+    return result;
+  };
+  if (synthetic)
+    commands.synthetic = [this](bool run) {
+      run ? synthetic->resume() : synthetic->stop();
+      return Outcome{true, run ? "the synthetic load runs" : "the synthetic load stands still", 0};
+    };
+}
+
+std::vector<NamedCount> Daemon::Parts::counts() const {
+  const Port::Statistics device_counts = port.statistics();
+  std::vector<NamedCount> counts{
+      {"oerrors", "frames dropped because the device did not take them", port.oerrors()},
+      {"onomem", "frames not sent because no packet buffer was free", port.onomem()},
+      {"imissed", "frames the device dropped because its queue was full", device_counts.imissed},
+      {"ierrors", "frames the device received damaged", device_counts.ierrors},
+      {"frames_other", "frames received that were neither pfsync nor ARP for this node", link.frames_other()},
+      {"arp_requests", "ARP requests sent for the peer's address", link.arp_requests()},
+      {"arp_replies", "ARP requests answered", link.arp_replies()},
+      {"bulk_frames", "frames of bulk updates sent", data_path.bulk_frames()},
+  };
+  const auto of_control = control->counts();
+  counts.insert(counts.end(), of_control.begin(), of_control.end());
+  return counts;
+}
+
+// --- the control thread ------------------------------------------------------------------------------
+
+void Daemon::Parts::watch_link(Instant now) {
+  constexpr milliseconds every{50};
+  if (link_seen_ && now < link_seen_at_ + every) return;
+  const bool up = link_is_up();
+  const bool before = link_up_.exchange(up, std::memory_order_relaxed);
+  if (!link_seen_ || up != before) spdlog::info("link {} is {}", device.port.substr(0, device.port.find(',')), up ? "up" : "down");
+  // A link that comes up may have a peer behind it that knows more than we do.
+  if (up && !before && !call({.kind = Command::Kind::link_up})) {
+    link_up_.store(false, std::memory_order_relaxed);  // said again in the next round
+    spdlog::warn("the data path is busy: the bulk update is asked for later");
+  }
+  link_seen_ = true;
+  link_seen_at_ = now;
+}
+
+void Daemon::Parts::watch_session(Instant now) {
+  constexpr std::chrono::minutes ask_again{1};
+  const BulkRequester& bulk_in = session.bulk();
+  const std::uint64_t heard = session.counters()[Tally::ipackets].value();
+  if (const BulkPhase phase = bulk_in.phase(); phase != phase_seen_) {
+    phase_seen_ = phase;
+    switch (phase) {
+      case BulkPhase::none: break;
+      case BulkPhase::asked: spdlog::info("bulk update: asked the peers for their states"); break;
+      case BulkPhase::receiving: spdlog::info("bulk update: a peer has begun to send"); break;
+      case BulkPhase::done: spdlog::info("bulk update: complete, {} states received, {} held", bulk_in.states(), table->size()); break;
+      case BulkPhase::failed:
+        spdlog::warn("bulk update: no peer answered {} requests; asking again when one is heard", bulk_in.tries());
+        heard_when_failed_ = heard;
+        failed_at_ = now;
+        break;
+    }
+  }
+  // Nobody was there; somebody is now.
+  if (phase_seen_ == BulkPhase::failed && heard > heard_when_failed_ && now >= failed_at_ + ask_again) {
+    failed_at_ = now;
+    static_cast<void>(call({.kind = Command::Kind::resync}));
+  }
+  if (const bool serving = sender.running(); serving != serving_seen_) {
+    serving_seen_ = serving;
+    if (serving)
+      spdlog::info("bulk update: a peer asked, sending {} states", sender.states_total());
+    else
+      spdlog::info("bulk update: {} states sent", sender.states_sent());
+  }
+  if (const std::uint64_t refused = session.counters()[Tally::table_full].value(); refused > 0 && !full_seen_) {
+    full_seen_ = true;
+    spdlog::error("the table is full and refuses states: raise table.states_max ({})", table->config().states_max);
+  }
+}
+
+milliseconds Daemon::Parts::serve_bulk() {
+  constexpr milliseconds at_rest{10};
+  const Instant now = clock.now();
+  if (session.take_bulk_request()) sender.start(now);
+  if (!sender.running()) return at_rest;
+  // Full frames wait for the data path, or the pace for time: either way a millisecond is short enough.
+  return bulk.fill(sender, link, now) > 0 && config.sync.bulk_states_per_s == 0 ? milliseconds{0} : milliseconds{1};
+}
+
+void Daemon::Parts::run(bool (*ended)()) {
+  prctl(PR_SET_NAME, "pfsyncd-control");
+  const auto body = [](void* path) {
+    prctl(PR_SET_NAME, "pfsyncd-data");
+    prctl(PR_SET_TIMERSLACK, 1000UL);  // an idle data path wakes when it said, not 50 µs later
+    static_cast<DataPath*>(path)->run();
+    return 0;
+  };
+  if (rte_eal_remote_launch(body, &data_path, data_lcore) != 0) throw std::runtime_error{"the data-path core is not there"};
+  spdlog::info("pfsyncd {}: host id {}, {} states at most, on {}", version, creatorid_text(config.sync.creatorid),
+               config.table.states_max, device.port);
+  sd_notify(0, "READY=1\nSTATUS=following the sync network");
+  while (!ended()) {
+    watch_link(clock.now());
+    const milliseconds wait = serve_bulk();
+    watch_session(clock.now());
+    control->poll_once(wait);
+  }
+  sd_notify(0, "STOPPING=1");
+  data_path.stop();
+  rte_eal_wait_lcore(data_lcore);
+  spdlog::info("pfsyncd ends with {} states", table->size());
+}
+
+Daemon::Daemon(const Config& config, const std::string& file) : parts_{std::make_unique<Parts>(config)} {
+  for (const std::string& warning : config.warnings) spdlog::warn("{}: {}", file, warning);
+}
+Daemon::~Daemon() = default;
+
+void Daemon::run(bool (*ended)()) { parts_->run(ended); }
+
+}  // namespace pfsync::engine::dpdk

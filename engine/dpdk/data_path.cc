@@ -1,0 +1,132 @@
+#include "engine/dpdk/data_path.h"
+
+#include <rte_pause.h>
+#include <time.h>
+
+#include <algorithm>
+
+namespace pfsync::engine::dpdk {
+
+std::size_t DataPath::receive(Instant now) noexcept {
+  const auto frames = parts_.port.receive();
+  std::size_t packets = 0;
+  for (const wire::Bytes frame : frames)
+    if (const auto packet = parts_.link.on_frame(frame)) packets_[packets++] = *packet;
+  if (packets > 0) parts_.session.on_packets({packets_.data(), packets}, now);
+  return frames.size();
+}
+
+std::size_t DataPath::transmit(Instant now) noexcept {
+  Port& port = parts_.port;
+  const Link& link = parts_.link;
+  std::size_t frames = 0;
+  if (const wire::Room room = port.room(); !room.empty()) {
+    const std::size_t bytes = parts_.link.transmit_arp(room, now);
+    port.commit(bytes);
+    frames += bytes > 0;
+  }
+  if (!link.can_send()) return frames;
+  while (frames < frames_max) {
+    const wire::Room room = port.room();
+    if (room.empty()) break;
+    const std::size_t packet = parts_.session.transmit(link.packet_room(room), now);
+    port.commit(packet == 0 ? 0 : link.finish(room, packet));
+    if (packet == 0) break;
+    ++frames;
+  }
+  // Live traffic goes first; but a bulk frame a turn leaves in any case, since deletes wait behind it.
+  const std::size_t bulk = parts_.bulk.send(port, link, parts_.gate, std::max<std::size_t>(frames_max - frames, 1));
+  bulk_frames_.add(bulk);
+  if (bulk > 0) parts_.bulk.supply(port);
+  return frames + bulk;
+}
+
+void DataPath::hand_over(Instant now) noexcept {
+  if (parts_.port.flush()) {
+    refused_ = false;
+    return;
+  }
+  if (!refused_) {
+    refused_ = true;
+    refused_since_ = now;
+  }
+  // Without a link there is nothing to wait for; a full queue is given some time to empty.
+  if (now - refused_since_ >= patience || !parts_.port.link_up()) parts_.port.drop();
+}
+
+CommandResult DataPath::execute(const Command& command, Instant now) noexcept {
+  Session& session = parts_.session;
+  switch (command.kind) {
+    case Command::Kind::link_up:
+      if (!started_)
+        session.start(now);
+      else if (session.config().request_bulk)
+        session.request_bulk(now);
+      started_ = true;
+      return {true, 0};
+    case Command::Kind::resync: session.request_bulk(now); return {true, 0};
+    case Command::Kind::push: {
+      const std::size_t queued = session.queued();
+      session.push();
+      return {true, queued};
+    }
+    case Command::Kind::flush: return {true, session.flush(command.ifname, now)};
+    case Command::Kind::kill: {
+      const bool found = session.erase(command.id, now) == Session::Local::done;
+      return {found, found ? 1u : 0u};
+    }
+  }
+  return {};
+}
+
+bool DataPath::turn(Instant now) noexcept {
+  std::size_t done = receive(now);
+  done += commands_.serve([&](const Command& command) { return execute(command, now); }) ? 1 : 0;
+  if (now >= parts_.session.timeout(now)) parts_.session.on_timeout(now);
+  // A load below the most that a turn can do is no reason to stay awake: it accrues meanwhile.
+  if (parts_.synthetic != nullptr)
+    done += parts_.synthetic->run(parts_.session, now) == SyntheticFirewall::operations_max ? 1 : 0;
+  done += transmit(now);
+  hand_over(now);
+  queued_.set(parts_.session.queued());
+  return done > 0;
+}
+
+void DataPath::idle(Instant now) noexcept {
+  constexpr unsigned spins = 128;
+  constexpr Duration shortest = std::chrono::microseconds{20}, longest = std::chrono::microseconds{500};
+  ++idle_turns_;
+  if (parts_.busy || idle_turns_ < spins) {
+    rte_pause();
+    return;
+  }
+  const Duration grown = shortest * std::min(1u + (idle_turns_ - spins) / 16, 25u);
+  const Duration rest = std::min({grown, longest, parts_.session.timeout(now) - now});
+  if (rest <= Duration::zero()) return;
+  const timespec wait{.tv_sec = 0, .tv_nsec = static_cast<long>(rest.count())};
+  nanosleep(&wait, nullptr);
+}
+
+void DataPath::run() noexcept {
+  parts_.bulk.supply(parts_.port);
+  while (!stop_.load(std::memory_order_relaxed)) {
+    const Instant now = parts_.clock.now();
+    if (turn(now))
+      idle_turns_ = 0;
+    else
+      idle(now);
+  }
+  drain();
+}
+
+void DataPath::drain() noexcept {
+  const Instant until = parts_.clock.now() + farewell;
+  for (Instant now = parts_.clock.now(); now < until; now = parts_.clock.now()) {
+    parts_.session.push();
+    const std::size_t sent = transmit(now);
+    hand_over(now);
+    if (sent == 0 && parts_.session.queued() == 0) return;
+  }
+}
+
+}  // namespace pfsync::engine::dpdk

@@ -1,0 +1,87 @@
+#include "engine/dpdk/device.h"
+
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <net/if.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <regex>
+
+namespace pfsync::engine::dpdk {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The value of `key` among "name,key=value,key=value".
+std::optional<std::string> option(const std::string& device, const std::string& key) {
+  const std::size_t start = device.find("," + key + "=");
+  if (start == std::string::npos) return std::nullopt;
+  const std::size_t value = start + key.size() + 2;
+  return device.substr(value, device.find(',', value) - value);
+}
+
+std::string interfaces_here() {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator{"/sys/class/net", error}) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+/// The effective set of this thread. Source: proc_pid_status(5), CapEff.
+bool has_capability(unsigned capability) {
+  std::ifstream status{"/proc/thread-self/status"};
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("CapEff:")) return (std::stoull(line.substr(7), nullptr, 16) >> capability & 1) != 0;
+  return false;
+}
+
+std::optional<std::string> refusal_of(const std::string& interface, std::size_t mtu) {
+  if (if_nametoindex(interface.c_str()) == 0)
+    return fmt::format("link.device: there is no network interface \"{}\" on this machine: give one of {}", interface, interfaces_here());
+  std::size_t has = 0;
+  if (std::ifstream{"/sys/class/net/" + interface + "/mtu"} >> has && has < mtu)
+    return fmt::format("link.mtu: {} is larger than the {} of {}: lower it, or run: ip link set {} mtu {}", mtu, has, interface, interface, mtu);
+  if (!has_capability(CAP_NET_RAW))
+    return fmt::format("link.device: no permission to open {}: run as root, or with CAP_NET_RAW and CAP_NET_ADMIN", interface);
+  return std::nullopt;
+}
+
+/// Frames above the driver's default need larger places in its ring.
+std::string af_packet_sizes(std::size_t mtu) { return mtu > 1500 ? ",blocksz=16384,framesz=16384,framecnt=512" : ""; }
+
+}  // namespace
+
+bool has_carrier(const std::string& interface) {
+  int carrier = 0;
+  return (std::ifstream{"/sys/class/net/" + interface + "/carrier"} >> carrier) && carrier == 1;
+}
+
+std::variant<Device, std::string> find_device(const Config::Link& link) {
+  const std::string& device = link.device;
+  static const std::regex pci{"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\\.[0-7]"};
+  if (std::regex_match(device, pci)) {
+    if (!fs::exists("/sys/bus/pci/devices/" + device))
+      return fmt::format("link.device: there is no PCI device {} on this machine: lspci -D lists those that are there", device);
+    return Device{.port = device, .allow = {device}};
+  }
+  if (!device.starts_with("net_")) {
+    if (const auto refusal = refusal_of(device, link.mtu)) return *refusal;
+    return Device{.port = "net_af_packet0,iface=" + device + af_packet_sizes(link.mtu), .interface = device};
+  }
+  if (device.starts_with("net_af_packet") || device.starts_with("net_af_xdp")) {
+    const auto interface = option(device, "iface");
+    if (!interface) return fmt::format("link.device: \"{}\" names no interface: add ,iface=NAME", device);
+    if (const auto refusal = refusal_of(*interface, link.mtu)) return *refusal;
+    const bool sized = device.starts_with("net_af_xdp") || option(device, "framesz");
+    return Device{.port = sized ? device : device + af_packet_sizes(link.mtu), .interface = *interface};
+  }
+  return Device{.port = device};
+}
+
+}  // namespace pfsync::engine::dpdk

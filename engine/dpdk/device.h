@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/config.h"
+
+namespace pfsync::engine::dpdk {
+
+/// The device of [link] as DPDK takes it, found on this machine.
+struct Device {
+  std::string port;                  ///< for Port
+  std::vector<std::string> allow{};  ///< for Eal: PCI addresses to probe
+  std::string interface{};           ///< the Linux interface behind it; empty: none
+};
+
+/// Looks a device up before DPDK does, whose own words about a missing one are few: a PCI address, a
+/// virtual device with its options, or the plain name of a Linux interface (through af_packet).
+/// One sentence when it is not there, may not be used, or has a smaller MTU than the link.
+[[nodiscard]] std::variant<Device, std::string> find_device(const Config::Link& link);
+
+/// Whether a Linux interface has a carrier.
+[[nodiscard]] bool has_carrier(const std::string& interface);
+
+}  // namespace pfsync::engine::dpdk

@@ -1,0 +1,189 @@
+#include "engine/dpdk/data_path.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+namespace pfsync::engine::dpdk {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct NodeOptions {
+  std::string device;
+  std::uint32_t creatorid = 1;
+  wire::Address address = wire::ipv4_address(10, 0, 0, 1);
+  wire::Address destination = wire::pfsync_group_inet;
+  SyntheticFirewall* load = nullptr;
+};
+
+/// A node as the daemon makes it, both of its threads driven by hand, on a clock of the test's own.
+struct Node {
+  explicit Node(const NodeOptions& options)
+      : table{std::move(std::get<0>(statetable::Table::create({.states_max = 20'000})))},
+        port{options.device},
+        session{[&] {
+                  SessionConfig config;
+                  config.creatorid = options.creatorid;
+                  config.delay = 20ms;
+                  return config;
+                }(),
+                *table, &gate},
+        sender{{.creatorid = options.creatorid, .states_per_s = 0}, *table, &gate},
+        link{{.mac = {{2, 0, 0, 0, 0, static_cast<std::uint8_t>(options.creatorid)}},
+              .address = options.address,
+              .destination = options.destination},
+             session.counters()},
+        path{{port, link, session, bulk, gate, options.load, CycleClock{}, true}} {
+    bulk.supply(port);
+  }
+
+  void turn(Instant now) {
+    path.turn(now);
+    if (session.take_bulk_request()) sender.start(now);
+    bulk.fill(sender, link, now);
+  }
+  CommandResult command(const Command& command, Instant now) {
+    EXPECT_TRUE(path.commands().post(command));
+    path.turn(now);
+    return path.commands().take().value_or(CommandResult{});
+  }
+
+  std::unique_ptr<statetable::Table> table;
+  Port port;
+  BulkExchange bulk;
+  BulkGate gate;
+  Session session;
+  BulkSender sender;
+  Link link;
+  DataPath path;
+};
+
+class Folder {
+ public:
+  Folder() : path_{std::filesystem::temp_directory_path() / ("data_path." + std::to_string(getpid()))} {
+    std::filesystem::create_directory(path_);
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  [[nodiscard]] std::string file(const char* name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Both ends over a socket, with a load on the first, until the second has the first's table.
+void expect_one_table(wire::Address a_sends_to, wire::Address b_sends_to) {
+  const Folder folder;
+  const std::string socket = folder.file("memif.sock");
+  SyntheticFirewall load{{.states = 5000, .fill_per_s = 50'000, .new_per_s = 1000, .updates_per_s = 5000}};
+  Node a{{.device = "net_memif0,role=server,socket-abstract=no,socket=" + socket, .destination = a_sends_to, .load = &load}};
+  // The device's own thread connects in real time; protocol time advances with each turn.
+  Instant now = Instant{} + 1h;
+  EXPECT_TRUE(a.command({.kind = Command::Kind::link_up}, now).done);
+  for (int i = 0; i < 500; ++i, now += 1ms) a.turn(now);
+  ASSERT_GT(a.table->size(), 4000u);
+  Node b{{.device = "net_memif1,role=client,socket-abstract=no,socket=" + socket,
+          .creatorid = 2,
+          .address = wire::ipv4_address(10, 0, 0, 2),
+          .destination = b_sends_to}};
+  const auto both = [&](int turns, auto&& reached) {
+    for (int i = 0; i < turns && !reached(); ++i, now += 1ms) {
+      a.turn(now);
+      b.turn(now);
+      std::this_thread::sleep_for(50us);
+    }
+    return reached();
+  };
+  ASSERT_TRUE(both(60'000, [&] { return b.port.link_up(); }));
+  EXPECT_TRUE(b.command({.kind = Command::Kind::link_up}, now).done);
+  ASSERT_TRUE(both(60'000, [&] { return b.session.bulk().phase() == BulkPhase::done; }));
+  load.stop();
+  EXPECT_TRUE(both(20'000, [&] { return a.path.queued() == 0 && a.table->digest() == b.table->digest(); }));
+  EXPECT_GT(b.table->size(), 4000u);
+  EXPECT_GT(b.session.counters().in(wire::Message::upd).value(), 4000u);
+  EXPECT_GT(a.path.bulk_frames(), 600u);  // full ones, not a state each
+  EXPECT_LT(a.path.bulk_frames(), 1500u);
+}
+
+TEST(DataPath, TwoNodesKeepOneTableByMulticast) { expect_one_table(wire::pfsync_group_inet, wire::pfsync_group_inet); }
+
+TEST(DataPath, TwoNodesKeepOneTableByUnicast) {
+  expect_one_table(wire::ipv4_address(10, 0, 0, 2), wire::ipv4_address(10, 0, 0, 1));
+}
+
+TEST(DataPath, CarriesCommandsOut) {
+  SyntheticFirewall load{{.states = 100, .fill_per_s = 100'000, .new_per_s = 0, .updates_per_s = 0}};
+  Node node{{.device = "net_null1", .load = &load}};
+  Instant now = Instant{} + 1h;
+  for (int i = 0; i < 100; ++i, now += 1ms) node.turn(now);
+  ASSERT_EQ(node.table->size(), 100u);
+  load.stop();
+
+  statetable::TableReader::Cursor cursor;
+  const wire::StateId id = node.table->reader().next(cursor).value().hot.id;
+  const CommandResult killed = node.command({.kind = Command::Kind::kill, .id = id}, now);
+  EXPECT_TRUE(killed.done);
+  EXPECT_EQ(killed.states, 1u);
+  EXPECT_EQ(node.table->size(), 99u);
+  EXPECT_FALSE(node.command({.kind = Command::Kind::kill, .id = id}, now).done) << "it is gone";
+
+  const CommandResult flushed = node.command({.kind = Command::Kind::flush}, now);
+  EXPECT_EQ(flushed.states, 99u);
+  EXPECT_EQ(node.table->size(), 0u);
+
+  const auto asked = node.session.counters()[Tally::bulk_requests_out].value();
+  EXPECT_TRUE(node.command({.kind = Command::Kind::resync}, now).done);
+  EXPECT_EQ(node.session.counters()[Tally::bulk_requests_out].value(), asked + 1);
+}
+
+TEST(DataPath, KnowsItsOwnFrames) {
+  SyntheticFirewall load{{.states = 1000, .fill_per_s = 1'000'000, .new_per_s = 1000, .updates_per_s = 10'000}};
+  Node node{{.device = "net_ring4", .load = &load}};  // gives back what was sent
+  Instant now = Instant{} + 1h;
+  for (int i = 0; i < 50; ++i, now += 1ms) node.turn(now);
+  EXPECT_GT(node.session.counters()[wire::Reject::looped].value(), 0u);
+  EXPECT_EQ(node.session.counters()[Tally::ipackets].value(), 0u);
+  EXPECT_EQ(node.port.oerrors(), 0u);
+}
+
+TEST(DataPath, WaitsForAPeerThatIsOutOfBreathButNotForEver) {
+  const Folder folder;
+  const std::string options = ",socket-abstract=no,socket=" + folder.file("memif.sock");
+  SyntheticFirewall load{{.states = 20'000, .fill_per_s = 1'000'000, .new_per_s = 0, .updates_per_s = 1'000'000}};
+  Node a{{.device = "net_memif0,role=server" + options, .load = &load}};
+  Node b{{.device = "net_memif1,role=client" + options, .creatorid = 2, .address = wire::ipv4_address(10, 0, 0, 2)}};
+  for (int i = 0; i < 10'000 && !(a.port.link_up() && b.port.link_up()); ++i) std::this_thread::sleep_for(1ms);
+  ASSERT_TRUE(a.port.link_up() && b.port.link_up());
+  // b does not read. Well within the patience everything waits, in the queue and in the outbox.
+  Instant now = Instant{} + 1h;
+  for (int i = 0; i < 1000; ++i, now += 1ms) a.turn(now);
+  EXPECT_EQ(a.port.oerrors(), 0u);
+  EXPECT_GT(a.path.queued(), 1000u);
+  for (int i = 0; i < 3000; ++i, now += 1ms) a.turn(now);
+  EXPECT_GT(a.port.oerrors(), 0u);
+}
+
+TEST(DataPath, SendsWhatIsQueuedBeforeItEnds) {
+  const Folder folder;
+  SyntheticFirewall load{{.states = 50, .fill_per_s = 100'000, .new_per_s = 0, .updates_per_s = 0}};
+  {
+    Node node{{.device = "net_pcap4,tx_pcap=" + folder.file("out.pcap"), .load = &load}};
+    const Instant now = Instant{} + 1h;
+    node.path.turn(now);
+    node.path.turn(now + 5ms);  // opened; the last of them are too few for a packet, and too young
+    ASSERT_EQ(node.table->size(), 50u);
+    ASSERT_GT(node.path.queued(), 0u);
+    node.path.stop();
+    node.path.run();
+    EXPECT_EQ(node.session.queued(), 0u);
+    EXPECT_EQ(node.session.counters().out(wire::Message::ins).value(), 50u);
+  }
+  EXPECT_GT(std::filesystem::file_size(folder.file("out.pcap")), 50u * 200);
+}
+
+}  // namespace
+}  // namespace pfsync::engine::dpdk
