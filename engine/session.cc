@@ -247,11 +247,11 @@ void Session::ask_for(wire::StateId id, Hash hash, Instant now) noexcept {
 }
 
 void Session::remember_removed(wire::StateId id, Hash hash, Instant now) noexcept {
-  removed_[hash.value() % removed_.size()] = {id, statetable::to_seconds(now)};
+  removed_at(hash) = {id, statetable::to_seconds(now)};
 }
 
 bool Session::was_removed(wire::StateId id, Hash hash, Instant now) noexcept {
-  const Removed& removed = removed_[hash.value() % removed_.size()];
+  const Removed& removed = removed_at(hash);
   if (removed.id != id || std::int64_t{statetable::to_seconds(now)} - removed.at_s > removed_for_s) return false;
   counters_[Tally::removed_before].add();
   return true;
@@ -322,6 +322,7 @@ Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
     return Local::full;
   }
   counters_[Tally::inserts].add();
+  if (removed_at(hash).id == hot.id) removed_at(hash) = {};
   if (is_announced(hot)) outbox_.inserted(result.slot, now);
   return Local::done;
 }

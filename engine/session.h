@@ -157,6 +157,7 @@ class Session {
   };
   static constexpr Seconds removed_for_s = 10;  ///< longer than a change waits for its packet, and a packet on its way
   std::vector<Removed> removed_;
+  [[nodiscard]] Removed& removed_at(statetable::Hash hash) noexcept { return removed_[hash.value() % removed_.size()]; }
   std::array<Pending, batch_max> batch_{};
   std::size_t batch_count_ = 0;
 };

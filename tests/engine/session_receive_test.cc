@@ -107,6 +107,30 @@ TEST_F(SessionTest, AnOwnStateThatEndedIsNotBroughtBackByABulkFrameOnItsWay) {
   EXPECT_EQ(count(Tally::removed_before), 1u);
 }
 
+TEST_F(SessionTest, AnIdThatIsUsedAgainHereIsNotLate) {
+  make_quiet();
+  const wire::State state = tcp_state(1, own_creatorid);
+  session->insert(state, t0);
+  session->erase(state.id, t0);
+  session->insert(state, t0);
+  receive_state(Message::ins, state, t0);
+  EXPECT_EQ(count(Tally::insert_exists), 1u);
+  session->erase(state.id, t0);
+  EXPECT_EQ(count(Tally::removed_before), 0u);
+}
+
+TEST_F(SessionTest, OnlyTheLastOfTooManyRemovedIsRemembered) {
+  make_quiet({.removed_max = 1});
+  for (std::uint64_t id : {1, 2}) {
+    receive_state(Message::ins, tcp_state(id));
+    receive_id(Message::del_c, tcp_state(id).id);
+  }
+  receive_state(Message::upd, tcp_state(1));
+  receive_state(Message::upd, tcp_state(2));
+  EXPECT_TRUE(held(tcp_state(1).id));
+  EXPECT_FALSE(held(tcp_state(2).id));
+}
+
 TEST_F(SessionTest, AForeignStateThatEndedHereMayLiveOnElsewhere) {
   make_quiet();
   const wire::State state = udp_state(1);

@@ -37,7 +37,7 @@ class SessionModel {
   };
 
   SessionModel(const SessionConfig& config, const statetable::Table& table)
-      : config_{config}, table_{&table}, shard_size_(table.shard_count()) {}
+      : config_{config}, table_{&table}, shard_size_(table.shard_count()), removed_(config.removed_max) {}
 
   std::map<StateId, Held> held;
   std::map<StateId, unsigned> deletes_owed;   ///< DEL_C that must still go out
@@ -46,7 +46,7 @@ class SessionModel {
   std::map<StateId, unsigned> removals_of;    ///< how often an id was removed: it may live again
   std::uint64_t asked = 0;                    ///< UPD_C of unknown states
   std::uint64_t acks = 0, badval = 0, badstate = 0, stale = 0, inserts = 0, updates = 0, removals = 0, expired = 0,
-                exists = 0, full = 0;
+                exists = 0, full = 0, late = 0;
 
   void start(Instant now) { sweep_due_ = now + std::chrono::milliseconds{100}; }
 
@@ -70,6 +70,7 @@ class SessionModel {
         state.proto != wire::ipproto::pfsync && (state.state_flags & wire::state_flag::nosync) == 0;
     // pf marks what it never synchronises.
     if (!synchronised) state.state_flags |= wire::state_flag::nosync;
+    if (removed_at(state.id).id == state.id) removed_at(state.id) = {};
     enter(state, statetable::never_heard, ends_at(state.timeout, now), synchronised, now);
     return Session::Local::done;
   }
@@ -89,11 +90,12 @@ class SessionModel {
     return Session::Local::done;
   }
 
-  Session::Local erase(StateId id) {
+  Session::Local erase(StateId id, Instant now) {
     const auto found = held.find(id);
     if (found == held.end()) return Session::Local::unknown;
     ++removals;
     remove(found, true);
+    removed_at(id) = {id, statetable::to_seconds(now)};
     return Session::Local::done;
   }
 
@@ -124,6 +126,8 @@ class SessionModel {
       const std::int64_t grace_s = ours ? 0 : config_.foreign_grace / std::chrono::seconds{1};
       if (hot.expire_at_s + grace_s <= now_s) {
         ++expired;
+        // Foreign ones, and those nobody was told of, may be heard of again.
+        if (ours && at->second.synchronised && !config_.passive) removed_at(at->first) = {at->first, now_s};
         remove(at, ours);
       }
       at = next;
@@ -155,7 +159,8 @@ class SessionModel {
     check(counters[Reject::stale].value() == stale, "stale counts the updates with a stale side");
     check(counters[Tally::inserts].value() == inserts && counters[Tally::updates].value() == updates &&
               counters[Tally::removals].value() == removals && counters[Tally::expired].value() == expired &&
-              counters[Tally::insert_exists].value() == exists && counters[Tally::table_full].value() == full,
+              counters[Tally::insert_exists].value() == exists && counters[Tally::table_full].value() == full &&
+              counters[Tally::removed_before].value() == late,
           "the tallies count what happened to the table");
   }
 
@@ -239,7 +244,7 @@ class SessionModel {
       case Message::upd_c: return on_update(wire::read_update(action.layout, record), now);
       case Message::upd_req: return on_request(wire::read_id(action.message, action.layout, record));
       case Message::del:
-      case Message::del_c: return on_delete(wire::read_id(action.message, action.layout, record));
+      case Message::del_c: return on_delete(wire::read_id(action.message, action.layout, record), now);
       case Message::clr: clear(wire::read_clear(record)); return;
       case Message::tdb: {
         const wire::Tdb tdb = wire::read_tdb(action.layout, record);
@@ -257,6 +262,8 @@ class SessionModel {
       ++badval;
     } else if (state.id.creatorid == 0) {
       ++badstate;
+    } else if (is_late(state.id, now)) {
+      return;
     } else if (import(state, now) != Imported::no && (state.state_flags & wire::state_flag::ack) && !config_.passive) {
       ++acks;
     }
@@ -265,6 +272,7 @@ class SessionModel {
   void on_full_update(const wire::State& state, Instant now) {
     const wire::Update update{state.id, state.src, state.dst, state.timeout};
     if (held.contains(state.id) || !in_range(update)) return on_update(update, now);
+    if (is_late(state.id, now)) return;
     if (!in_range(state))
       ++badval;
     else if (state.id.creatorid == 0 || import(state, now) == Imported::no)
@@ -278,6 +286,7 @@ class SessionModel {
     }
     const auto found = held.find(update.id);
     if (found == held.end()) {
+      if (is_late(update.id, now)) return;
       // creatorid 0 is no node's: nobody can send such a state, and (0, 0) would ask for everything.
       if (config_.passive || update.id.creatorid == 0)
         ++badstate;
@@ -317,7 +326,7 @@ class SessionModel {
       ++updates_asked[id];
   }
 
-  void on_delete(StateId id) {
+  void on_delete(StateId id, Instant now) {
     const auto found = held.find(id);
     if (found == held.end()) {
       ++badstate;
@@ -325,11 +334,26 @@ class SessionModel {
     }
     ++removals;
     remove(found, false);
+    removed_at(id) = {id, statetable::to_seconds(now)};
+  }
+
+  struct Removed {
+    StateId id{};
+    Seconds at_s = 0;
+  };
+  Removed& removed_at(StateId id) { return removed_[table_->hash(id).value() % removed_.size()]; }
+  /// For ten seconds the last removed of its place is not brought back by the wire.
+  bool is_late(StateId id, Instant now) {
+    const Removed& removed = removed_at(id);
+    if (removed.id != id || std::int64_t{statetable::to_seconds(now)} - removed.at_s > 10) return false;
+    ++late;
+    return true;
   }
 
   SessionConfig config_;
   const statetable::Table* table_;
   std::vector<std::size_t> shard_size_;
+  std::vector<Removed> removed_;
   Instant sweep_due_{};
 };
 
