@@ -48,6 +48,4 @@ Eal::Eal(const EalConfig& config) {
     throw std::runtime_error{std::string{"DPDK did not start: "} + rte_strerror(rte_errno)};
 }
 
-Eal::~Eal() { rte_eal_cleanup(); }
-
 }  // namespace pfsync::engine::dpdk

@@ -15,12 +15,13 @@ struct EalConfig {
 };
 
 /// DPDK's environment, once a process: without hugepages unless the system has some, in memory only (two
-/// processes do not meet). lcore 0 is the calling thread, lcore 1 the data path. Ends with the object.
+/// processes do not meet). lcore 0 is the calling thread, lcore 1 the data path.
+/// It ends with the process, not with the object: rte_eal_cleanup() of DPDK 22.11 unmaps memory that its
+/// interrupt thread still uses, and a peer that hangs up at that moment ends the process by a signal.
 class Eal {
  public:
   /// Throws std::runtime_error with one sentence.
   explicit Eal(const EalConfig& config);
-  ~Eal();
   Eal(const Eal&) = delete;
   Eal& operator=(const Eal&) = delete;
 };

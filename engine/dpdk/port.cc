@@ -58,7 +58,8 @@ Port::Port(const std::string& device, std::size_t mtu) {
   const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id_)));
   if (const int error = rte_eth_rx_queue_setup(id_, 0, rx, socket, nullptr, pool_.get()); error != 0) fail(name, "has no receive queue", error);
   if (const int error = rte_eth_tx_queue_setup(id_, 0, tx, socket, nullptr); error != 0) fail(name, "has no transmit queue", error);
-  if (const int error = rte_eth_dev_start(id_); error != 0) fail(name, "does not start", error);
+  if (const int error = rte_eth_dev_start(id_); error != 0)
+    fail(name, "does not start, is its other end there", error);
   // Software drivers may know neither; what they do not filter arrives all the same.
   static_cast<void>(rte_eth_promiscuous_enable(id_));
   static_cast<void>(rte_eth_allmulticast_enable(id_));
