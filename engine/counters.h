@@ -43,6 +43,7 @@ enum class Tally : std::uint8_t {
   bulk_requests_in,
   bulk_requests_out,
   sections_skipped,
+  names_full,
 };
 
 struct TallyInfo {
@@ -70,11 +71,12 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::bulk_requests_in, "bulk_requests_in", "bulk updates that a peer asked for"},
     TallyInfo{Tally::bulk_requests_out, "bulk_requests_out", "bulk updates asked of a peer"},
     TallyInfo{Tally::sections_skipped, "sections_skipped", "OpenBSD sections stepped over: unknown here, or of too short records"},
+    TallyInfo{Tally::names_full, "names_full", "states whose route interface or tag was dropped: too many different names"},
 };
 static_assert([] {
   for (std::size_t i = 0; i < tally_table.size(); ++i)
     if (static_cast<std::size_t>(tally_table[i].tally) != i) return false;
-  return static_cast<std::size_t>(Tally::sections_skipped) + 1 == tally_table.size();
+  return static_cast<std::size_t>(Tally::names_full) + 1 == tally_table.size();
 }(), "tally_table[i] must describe Tally(i), and every Tally");
 
 /// Written by the session's thread, read by any.

@@ -163,7 +163,9 @@ bool Session::import(const wire::State& state, Hash hash, Instant now) noexcept 
   hot.heard_s = now_s;
   // The message's remaining time, but never more than our own timeout grants from now.
   hot.expire_at_s = std::min(saturated(std::int64_t{now_s} + state.expire_s), expires_at(state.timeout, now_s));
-  const auto result = writer_of(hash).insert(hot, statetable::cold_part(state), hash);
+  const ColdState cold = statetable::cold_part(state);
+  if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
+  const auto result = writer_of(hash).insert(hot, cold, hash);
   switch (result.inserted) {
     case ShardWriter::Inserted::yes: counters_[Tally::inserts].add(); return true;
     case ShardWriter::Inserted::exists: counters_[Tally::insert_exists].add(); return true;
@@ -315,7 +317,9 @@ Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
   if (hot.proto == wire::ipproto::pfsync) hot.state_flags |= wire::state_flag::nosync;
   hot.expire_at_s = expires_at(hot.timeout, now_s);
   const Hash hash = table_->hash(hot.id);
-  const auto result = writer_of(hash).insert(hot, statetable::cold_part(state), hash);
+  const ColdState cold = statetable::cold_part(state);
+  if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
+  const auto result = writer_of(hash).insert(hot, cold, hash);
   if (result.inserted == ShardWriter::Inserted::exists) return Local::exists;
   if (result.inserted == ShardWriter::Inserted::full) {
     counters_[Tally::table_full].add();

@@ -6,11 +6,13 @@
 #include "statetable/shard.h"
 #include "statetable/table.h"
 #include "wire/be.h"
+#include "wire/limits.h"
 
 namespace pfsync::statetable {
 namespace {
 
-/// The bytes that two nodes must agree on, without padding.
+/// The bytes that two nodes must agree on, without padding: what every dialect carries of a connection, and
+/// the second family of af-to, without which a dialect does not carry the state at all.
 struct DigestedPeer {
   wire::Be32 seqlo, seqhi, seqdiff;
   wire::Be16 max_win, mss;
@@ -25,7 +27,7 @@ struct Digested {
   wire::Be32 creatorid;
   DigestedPeer src, dst;
   std::array<DigestedKey, 2> key;
-  std::uint8_t af, proto, direction, timeout;
+  std::uint8_t af, stack_af, proto, direction, timeout;
 };
 static_assert(alignof(Digested) == 1);
 
@@ -45,9 +47,10 @@ Digest digest_of(const Snapshot& entry) noexcept {
                        digested(entry.hot.dst),
                        {digested(entry.cold.key[0]), digested(entry.cold.key[1])},
                        static_cast<std::uint8_t>(entry.hot.af),
+                       static_cast<std::uint8_t>(entry.cold.stack_af),
                        entry.hot.proto,
                        static_cast<std::uint8_t>(entry.hot.direction),
-                       entry.hot.timeout};
+                       wire::common_timeout(entry.hot.timeout)};  // OpenBSD has no SCTP timeouts
   const Hash128 hash = content_hash(&bytes, sizeof(bytes));
   return {hash.low, hash.high, 1};
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "statetable/names.h"
 #include "statetable/time.h"
 #include "wire/state.h"
 
@@ -34,27 +35,71 @@ struct HotState {
   std::uint8_t sync_flags = 0;
 };
 
-/// What only inserts and full exports touch.
+/// What only inserts and full exports touch. Names that few states have, or that many share, are numbers.
 struct ColdState {
-  wire::InterfaceName ifname{};
+  wire::InterfaceName ifname{};  // in full: CLR compares it
   std::array<wire::Key, 2> key{};
   wire::Address rt_addr{};
+  std::array<std::uint64_t, 2> packets{};
+  std::array<std::uint64_t, 2> bytes{};
   std::uint32_t rule = wire::no_rule;
   std::uint32_t anchor = wire::no_rule;
   std::uint32_t nat_rule = wire::no_rule;
-  std::array<std::uint64_t, 2> packets{};
-  std::array<std::uint64_t, 2> bytes{};
+  std::array<std::int32_t, 2> rtableid{-1, -1};
+  std::array<std::uint16_t, 2> rdomain{};
+  std::uint16_t qid = 0;
+  std::uint16_t pqid = 0;
+  std::uint16_t dnpipe = 0;
+  std::uint16_t dnrpipe = 0;
+  std::uint16_t max_mss = 0;
+  NameId rt_ifname = NameId::none;
+  NameId orig_ifname = NameId::none;
+  NameId tag = NameId::none;
+  std::array<std::uint8_t, 2> set_prio{};
+  std::uint8_t min_ttl = 0;
+  std::uint8_t set_tos = 0;
+  std::uint8_t rt = 0;
+  std::uint8_t stack_proto = 0;
+  wire::Family stack_af = wire::Family::none;
+  wire::Family rt_af = wire::Family::none;
+
+  friend constexpr bool operator==(const ColdState&, const ColdState&) noexcept = default;
 };
+static_assert(sizeof(ColdState) == 184);
 
 [[nodiscard]] inline ColdState cold_part(const wire::State& state) noexcept {
   return {.ifname = state.ifname,
           .key = state.key,
           .rt_addr = state.rt_addr,
+          .packets = state.packets,
+          .bytes = state.bytes,
           .rule = state.rule,
           .anchor = state.anchor,
           .nat_rule = state.nat_rule,
-          .packets = state.packets,
-          .bytes = state.bytes};
+          .rtableid = state.rtableid,
+          .rdomain = state.rdomain,
+          .qid = state.qid,
+          .pqid = state.pqid,
+          .dnpipe = state.dnpipe,
+          .dnrpipe = state.dnrpipe,
+          .max_mss = state.max_mss,
+          .rt_ifname = intern(state.rt_ifname),
+          .orig_ifname = intern(state.orig_ifname),
+          .tag = intern(state.tag),
+          .set_prio = state.set_prio,
+          .min_ttl = state.min_ttl,
+          .set_tos = state.set_tos,
+          .rt = state.rt,
+          .stack_proto = state.stack_proto,
+          .stack_af = state.stack_af,
+          .rt_af = state.rt_af};
+}
+
+/// False when a name of the state found no room among names_max others.
+[[nodiscard]] inline bool keeps_names(const ColdState& cold, const wire::State& state) noexcept {
+  return (cold.rt_ifname == NameId::none) == state.rt_ifname.empty() &&
+         (cold.orig_ifname == NameId::none) == state.orig_ifname.empty() &&
+         (cold.tag == NameId::none) == state.tag.empty();
 }
 
 /// Back to the relative times of a message. Units: `now_s` on the clock that made the entry.
@@ -80,6 +125,23 @@ struct ColdState {
   state.state_flags = hot.state_flags;
   state.timeout = hot.timeout;
   state.sync_flags = hot.sync_flags;
+  state.rt = cold.rt;
+  state.min_ttl = cold.min_ttl;
+  state.set_tos = cold.set_tos;
+  state.set_prio = cold.set_prio;
+  state.max_mss = cold.max_mss;
+  state.rtableid = cold.rtableid;
+  state.rt_ifname = interface_of(cold.rt_ifname);
+  state.qid = cold.qid;
+  state.pqid = cold.pqid;
+  state.dnpipe = cold.dnpipe;
+  state.dnrpipe = cold.dnrpipe;
+  state.stack_af = cold.stack_af;
+  state.stack_proto = cold.stack_proto;
+  state.rt_af = cold.rt_af;
+  state.rdomain = cold.rdomain;
+  state.orig_ifname = interface_of(cold.orig_ifname);
+  state.tag = name_of(cold.tag);
   return state;
 }
 

@@ -23,7 +23,9 @@ struct TableConfig {
 };
 
 /// What two tables are compared by. It does not depend on the order of inserts, on slots or on the
-/// hash seed, nor on times, counters, interface names and rule numbers, which lawfully differ between nodes.
+/// hash seed, nor on times, counters, interface names and rule numbers, which lawfully differ between nodes,
+/// nor on the dialect that a state came in. Equal digests mean: the same connections, with the same windows
+/// and levels. What some dialect cannot carry (route, tag, queues, tables, scrub options) is not compared.
 struct Digest {
   std::uint64_t low = 0;
   std::uint64_t high = 0;

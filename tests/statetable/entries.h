@@ -66,6 +66,10 @@ namespace pfsync::statetable {
   cold.nat_rule = static_cast<std::uint32_t>(m >> 21);
   cold.packets = {m, ~m};
   cold.bytes = {m * 3, m * 5};
+  cold.rtableid = {static_cast<std::int32_t>(m >> 2), static_cast<std::int32_t>(m >> 4)};
+  cold.dnpipe = static_cast<std::uint16_t>(m >> 6);
+  cold.max_mss = static_cast<std::uint16_t>(m >> 8);
+  cold.rt_af = m % 2 == 0 ? wire::Family::inet : wire::Family::inet6;
   return cold;
 }
 
@@ -76,10 +80,7 @@ namespace pfsync::statetable {
          a.log == b.log && a.sync_flags == b.sync_flags;
 }
 
-[[nodiscard]] inline bool same(const ColdState& a, const ColdState& b) {
-  return a.ifname == b.ifname && a.key == b.key && a.rt_addr == b.rt_addr && a.rule == b.rule &&
-         a.anchor == b.anchor && a.nat_rule == b.nat_rule && a.packets == b.packets && a.bytes == b.bytes;
-}
+[[nodiscard]] inline bool same(const ColdState& a, const ColdState& b) { return a == b; }
 
 /// Whether both parts are what their id, birth and version say: one version, no mixture.
 [[nodiscard]] inline bool certified(const Snapshot& entry) {
