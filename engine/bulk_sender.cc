@@ -47,7 +47,9 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
       break;  // without room for it, END is all of the next packet
     }
     if ((snapshot->hot.state_flags & wire::state_flag::nosync) != 0) continue;
-    if (!writer.append_state(Message::upd, statetable::to_state(snapshot->hot, snapshot->cold, now_s))) break;
+    const wire::State state = statetable::to_state(snapshot->hot, snapshot->cold, now_s);
+    if (!lost_.allow(state, config_.dialect)) continue;
+    if (!writer.append_state(Message::upd, state)) break;
     start_is_last = false;
     ++states;
   }

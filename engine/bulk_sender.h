@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "engine/bulk_gate.h"
+#include "engine/counters.h"
 #include "statetable/table.h"
 #include "statetable/time.h"
 #include "wire/bytes.h"
@@ -42,6 +43,7 @@ class BulkSender {
   [[nodiscard]] std::uint64_t states_sent() const noexcept { return states_sent_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t states_total() const noexcept { return states_total_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t bulks_served() const noexcept { return bulks_served_.load(std::memory_order_relaxed); }
+  [[nodiscard]] const Losses& lost() const noexcept { return lost_; }
 
  private:
   BulkSenderConfig config_;
@@ -56,6 +58,7 @@ class BulkSender {
   std::atomic<std::uint64_t> states_sent_{0};
   std::atomic<std::uint64_t> states_total_{0};
   std::atomic<std::uint64_t> bulks_served_{0};
+  Losses lost_;
 };
 
 }  // namespace pfsync::engine

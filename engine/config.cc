@@ -72,11 +72,14 @@ bool same_network(const wire::Address& a, const wire::Address& b, unsigned bits)
   return true;
 }
 
-void read_dialect(ConfigSection& peer) {
-  const auto dialect = peer.text("dialect");
-  if (!dialect || *dialect == "auto" || *dialect == wire::info(wire::Dialect::freebsd_1301).word) return;
-  peer.fail("dialect", "\"" + *dialect + "\" is not supported: this version speaks \"1301\" (FreeBSD up to 13, pfSense "
-                       "up to 2.6); give that or \"auto\"");
+void read_dialect(ConfigSection& peer, Config& config) {
+  const auto word = peer.text("dialect");
+  if (!word || *word == "auto") return;
+  const auto dialect = wire::find_dialect(*word);
+  if (!dialect)
+    peer.fail("dialect", "\"" + *word + "\" is none that this knows: give \"1301\" (FreeBSD 12, 13), \"1400\" (FreeBSD 14), "
+                         "\"1500\" (FreeBSD 15), \"openbsd\", or \"auto\"");
+  config.dialect = *dialect;
 }
 
 void read_peer(ConfigSection& file, Config& config, bool group_given) {
@@ -96,7 +99,7 @@ void read_peer(ConfigSection& file, Config& config, bool group_given) {
   if (config.link.prefix && !same_network(peer.address, config.link.address, *config.link.prefix))
     section.fail("address", "\"" + *text + "\" is outside link.address/" + std::to_string(*config.link.prefix) +
                                 ": the peer must be on the link, there are no routes here");
-  read_dialect(section);
+  read_dialect(section, config);
   if (const auto mac = section.text("mac")) {
     peer.mac = wire::parse_mac(*mac);
     if (!peer.mac || (peer.mac->bytes[0] & 1u) != 0)

@@ -37,7 +37,7 @@ struct Config {
     std::optional<wire::MacAddress> mac;
   };
   std::optional<Peer> peer;
-  wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< "auto" is 1301 too, as long as it is the only one
+  wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent; "auto" is 1301, as peers are not learned from yet
 
   struct Table {
     std::size_t states_max = 1'000'000;

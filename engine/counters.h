@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "wire/dialect.h"
+#include "wire/fields.h"
 #include "wire/reject.h"
 
 namespace pfsync::engine {
@@ -79,12 +80,29 @@ static_assert([] {
   return static_cast<std::size_t>(Tally::names_full) + 1 == tally_table.size();
 }(), "tally_table[i] must describe Tally(i), and every Tally");
 
+/// What the dialect that is spoken had no words for (wire/fields.h). Written by one thread, read by any.
+struct Losses {
+  std::array<Counter, wire::field_count> fields;  ///< messages that lost the field's value
+  Counter states;                                 ///< full states not sent at all: half of one would be another
+
+  /// Counts what the state loses; false when it must not be sent.
+  [[nodiscard]] bool allow(const wire::State& state, wire::Dialect dialect) noexcept {
+    if (!wire::is_expressible(state, dialect)) {
+      states.add();
+      return false;
+    }
+    wire::lost(state, dialect).for_each([this](wire::Field field) { fields[static_cast<std::size_t>(field)].add(); });
+    return true;
+  }
+};
+
 /// Written by the session's thread, read by any.
 struct Counters {
   std::array<Counter, tally_table.size()> tallies;
   std::array<Counter, wire::reject_count> rejects;
   std::array<Counter, wire::message_count> received;  ///< messages by wire::Message
   std::array<Counter, wire::message_count> sent;
+  Losses lost;  ///< of full states in the live traffic; BulkSender has its own
 
   [[nodiscard]] Counter& operator[](Tally tally) noexcept { return tallies[static_cast<std::size_t>(tally)]; }
   [[nodiscard]] Counter& operator[](wire::Reject reject) noexcept { return rejects[static_cast<std::size_t>(reject)]; }

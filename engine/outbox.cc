@@ -170,7 +170,7 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, const StateSource& so
     counters_->out(Message::clr).add();
 
   if (queued() == 0) push_ = false;
-  if (writer.empty()) return 0;  // only deletes that wait behind a bulk frame
+  if (writer.empty()) return 0;  // only deletes that wait behind a bulk frame, or states without words for them
   (*counters_)[Tally::opackets].add();
   return writer.finish();
 }
@@ -179,10 +179,14 @@ void Outbox::write_states(wire::PacketWriter& writer, Queue queue, Message messa
                           const StateSource& source) noexcept {
   while (list(queue).first != 0 && writer.fits(message)) {
     const Slot slot = list(queue).first - 1;
-    const bool written = message == Message::upd_c ? writer.append_update(source.update(slot))
-                                                   : writer.append_state(message, source.full_state(slot));
-    if (!written) return;
     dequeue(slot);
+    if (message == Message::upd_c) {
+      static_cast<void>(writer.append_update(source.update(slot)));  // it fits
+    } else {
+      const wire::State state = source.full_state(slot);
+      if (!counters_->lost.allow(state, config_.dialect)) continue;
+      static_cast<void>(writer.append_state(message, state));
+    }
     counters_->out(message).add();
   }
 }

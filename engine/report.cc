@@ -146,6 +146,17 @@ Json counters_json(const DaemonView& daemon, bool with_sentences) {
   };
   for (const auto& row : tally_table) add(row, counters[row.tally].value());
   for (const auto& row : wire::reject_table) add(row, counters[row.reject].value());
+  // Fields that every dialect carries cannot be lost.
+  const Losses &live = counters.lost, &bulk = daemon.sender.lost();
+  for (const wire::FieldInfo& row : wire::field_table) {
+    if (!wire::can_be_lost(row)) continue;
+    const auto i = static_cast<std::size_t>(row.field);
+    const std::string word = "lost_" + std::string{row.word};
+    words[word] = live.fields[i].value() + bulk.fields[i].value();
+    sentences[word] = "states sent without their " + std::string{row.word} + ", for which the peer's dialect has no words";
+  }
+  words["lost_states"] = live.states.value() + bulk.states.value();
+  sentences["lost_states"] = "states not sent at all: their two address families cannot be said in the peer's dialect";
   Json outside = Json::object();
   for (const NamedCount& count : daemon.counts()) {
     outside[count.word] = count.value;

@@ -135,6 +135,13 @@ static_assert([] {
   return field_table[static_cast<std::size_t>(field)].word;
 }
 
+/// Whether some dialect does not carry every value.
+[[nodiscard]] constexpr bool can_be_lost(const FieldInfo& row) noexcept {
+  for (const Carriage carriage : row.in)
+    if (carriage != Carriage::carried) return true;
+  return false;
+}
+
 /// A set of fields.
 class Fields {
  public:

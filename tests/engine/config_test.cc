@@ -55,7 +55,7 @@ vlan = 42
 sources = ["10.0.0.2", "10.0.0.3"]
 [[peer]]
 address = "10.0.0.2"
-dialect = "1301"
+dialect = "1500"
 mac = "02:00:00:00:00:02"
 [table]
 states_max = 5000
@@ -95,6 +95,7 @@ seed = 50
   ASSERT_TRUE(config.peer);
   EXPECT_EQ(config.link.destination, wire::ipv4_address(10, 0, 0, 2));
   EXPECT_EQ(config.peer->mac, wire::parse_mac("02:00:00:00:00:02"));
+  EXPECT_EQ(config.dialect, wire::Dialect::freebsd_1500);
   EXPECT_EQ(config.table.states_max, 5000u);
   EXPECT_EQ(config.table.shard_bits, 4u);
   EXPECT_EQ(config.table.timeouts.value[pftm::tcp_established], 3600u);
@@ -201,7 +202,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"peer_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"2:0:0:0:0:2\"\n", "t.toml:6: peer.mac: ", "02:"},
         Refusal{"peer_group_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"01:00:5e:00:00:02\"\n", "t.toml:6: peer.mac: ", "host"},
         Refusal{"peer6_without_mac", six + "[[peer]]\naddress = \"fd00::2\"\n", "t.toml:4: peer.mac: is missing", "IPv6"},
-        Refusal{"dialect", link_section + "[[peer]]\naddress = \"10.0.0.2\"\ndialect = \"1400\"\n", "t.toml:6: peer.dialect: ", "\"1301\""},
+        Refusal{"dialect", link_section + "[[peer]]\naddress = \"10.0.0.2\"\ndialect = \"1600\"\n", "t.toml:6: peer.dialect: ", "\"1301\""},
         Refusal{"interface_map", link_section + "[[peer]]\naddress = \"10.0.0.2\"\ninterface_map = {}\n",
                 "t.toml:6: peer.interface_map: is not in this version", "remove"},
         Refusal{"key_with_newline", link_section + "\"a\\nb\" = 1\n", "t.toml:4: link.a?b: unknown key", "mtu"},
