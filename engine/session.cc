@@ -78,7 +78,7 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
       writers_{claim_all(table)},
       slots_per_shard_{table.slot_count() / table.shard_count()},
       outbox_{{config.dialect, config.delay, config.maxupd, config.ids_queued_max}, table.slot_count(), counters_, gate},
-      removed_(std::max<std::size_t>(config.removed_max, 1)) {}
+      removed_(std::max<std::size_t>(config.removed_max / removed_ways, 1)) {}
 
 void Session::start(Instant now) noexcept {
   sweep_due_ = now + sweep_every;
@@ -248,13 +248,24 @@ void Session::ask_for(wire::StateId id, Hash hash, Instant now) noexcept {
   outbox_.request(id, now);
 }
 
+Session::Removed* Session::find_removed(wire::StateId id, Hash hash) noexcept {
+  for (Removed& removed : removed_[hash.value() % removed_.size()])
+    if (removed.id == id.id && removed.creatorid == id.creatorid) return &removed;
+  return nullptr;
+}
+
 void Session::remember_removed(wire::StateId id, Hash hash, Instant now) noexcept {
-  removed_at(hash) = {id, statetable::to_seconds(now)};
+  Removed* place = find_removed(id, hash);
+  if (place == nullptr) {
+    RemovedSet& set = removed_[hash.value() % removed_.size()];
+    place = std::min_element(set.begin(), set.end(), [](const Removed& a, const Removed& b) { return a.at_s < b.at_s; });
+  }
+  *place = {id.id, id.creatorid, statetable::to_seconds(now)};
 }
 
 bool Session::was_removed(wire::StateId id, Hash hash, Instant now) noexcept {
-  const Removed& removed = removed_at(hash);
-  if (removed.id != id || std::int64_t{statetable::to_seconds(now)} - removed.at_s > removed_for_s) return false;
+  const Removed* removed = find_removed(id, hash);
+  if (removed == nullptr || std::int64_t{statetable::to_seconds(now)} - removed->at_s > removed_for_s) return false;
   counters_[Tally::removed_before].add();
   return true;
 }
@@ -326,7 +337,7 @@ Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
     return Local::full;
   }
   counters_[Tally::inserts].add();
-  if (removed_at(hash).id == hot.id) removed_at(hash) = {};
+  if (Removed* removed = find_removed(hot.id, hash)) *removed = {};  // used again: what comes is not late
   if (is_announced(hot)) outbox_.inserted(result.slot, now);
   return Local::done;
 }

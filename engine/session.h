@@ -32,7 +32,7 @@ struct SessionConfig {
   std::uint32_t creatorid = 0;           ///< own host id (pf.conf `set hostid`); not 0
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent
   std::size_t ids_queued_max = 65536;    ///< deletes, acks and requests that wait for a packet, each; more are counted
-  std::size_t removed_max = 65536;  ///< how many of the states that ended lately are remembered
+  std::size_t removed_max = 65536;  ///< how many of the states that ended lately are remembered, in sets of 8
   unsigned maxupd = 128;                 ///< updates of one state after which it is sent at once
   Duration delay = std::chrono::seconds{1};  ///< the longest that a change waits for its packet
   bool request_bulk = true;              ///< ask for everything at start
@@ -149,15 +149,19 @@ class Session {
     Instant at{};
   };
   std::array<Asked, 4096> asked_{};
-  /// What was removed lately; in its place a newer pair displaces an older one. Ids are never used again,
-  /// but a peer's frame that was on its way when the state ended would bring it back to life.
+  /// What was removed lately: places in sets of a few, where the oldest makes room. Ids are never used
+  /// again, but a peer's frame that was on its way when the state ended would bring it back to life.
   struct Removed {
-    wire::StateId id{};
+    std::uint64_t id = 0;
+    std::uint32_t creatorid = 0;
     Seconds at_s = 0;
   };
+  static constexpr std::size_t removed_ways = 8;
   static constexpr Seconds removed_for_s = 10;  ///< longer than a change waits for its packet, and a packet on its way
-  std::vector<Removed> removed_;
-  [[nodiscard]] Removed& removed_at(statetable::Hash hash) noexcept { return removed_[hash.value() % removed_.size()]; }
+  using RemovedSet = std::array<Removed, removed_ways>;
+  std::vector<RemovedSet> removed_;
+  /// The place of a pair, or null.
+  [[nodiscard]] Removed* find_removed(wire::StateId id, statetable::Hash hash) noexcept;
   std::array<Pending, batch_max> batch_{};
   std::size_t batch_count_ = 0;
 };

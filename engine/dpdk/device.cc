@@ -52,8 +52,11 @@ std::optional<std::string> refusal_of(const std::string& interface, std::size_t 
   return std::nullopt;
 }
 
-/// Frames above the driver's default need larger places in its ring.
-std::string af_packet_sizes(std::size_t mtu) { return mtu > 1500 ? ",blocksz=16384,framesz=16384,framecnt=512" : ""; }
+/// The driver's ring of 512 frames is full within milliseconds of a bulk update, and what does not fit is
+/// lost in the kernel. Frames above its default need larger places besides.
+std::string af_packet_sizes(std::size_t mtu) {
+  return mtu > 1500 ? ",blocksz=16384,framesz=16384,framecnt=1024" : ",framecnt=8192";
+}
 
 }  // namespace
 
@@ -78,7 +81,7 @@ std::variant<Device, std::string> find_device(const Config::Link& link) {
     const auto interface = option(device, "iface");
     if (!interface) return fmt::format("link.device: \"{}\" names no interface: add ,iface=NAME", device);
     if (const auto refusal = refusal_of(*interface, link.mtu)) return *refusal;
-    const bool sized = device.starts_with("net_af_xdp") || option(device, "framesz");
+    const bool sized = device.starts_with("net_af_xdp") || option(device, "framesz") || option(device, "framecnt");
     return Device{.port = sized ? device : device + af_packet_sizes(link.mtu), .interface = *interface};
   }
   return Device{.port = device};

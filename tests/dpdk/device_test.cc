@@ -31,14 +31,14 @@ TEST(Device, AnInterfaceByItsPlainName) {
     EXPECT_NE(sentence->find("no permission"), std::string::npos) << *sentence;
     return;
   }
-  EXPECT_EQ(std::get<Device>(result).port, "net_af_packet0,iface=lo");
+  EXPECT_EQ(std::get<Device>(result).port, "net_af_packet0,iface=lo,framecnt=8192");
   EXPECT_EQ(std::get<Device>(result).interface, "lo");
 }
 
 TEST(Device, LargeFramesGetLargePlaces) {
   const auto result = find_device(link_over("net_af_packet0,iface=lo", 9000));
   if (std::holds_alternative<std::string>(result)) GTEST_SKIP() << std::get<std::string>(result);
-  EXPECT_EQ(std::get<Device>(result).port, "net_af_packet0,iface=lo,blocksz=16384,framesz=16384,framecnt=512");
+  EXPECT_EQ(std::get<Device>(result).port, "net_af_packet0,iface=lo,blocksz=16384,framesz=16384,framecnt=1024");
 }
 
 TEST(Device, WhatIsNotThereIsSaidInOneSentence) {

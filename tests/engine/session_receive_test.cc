@@ -119,16 +119,17 @@ TEST_F(SessionTest, AnIdThatIsUsedAgainHereIsNotLate) {
   EXPECT_EQ(count(Tally::removed_before), 0u);
 }
 
-TEST_F(SessionTest, OnlyTheLastOfTooManyRemovedIsRemembered) {
-  make_quiet({.removed_max = 1});
-  for (std::uint64_t id : {1, 2}) {
-    receive_state(Message::ins, tcp_state(id));
-    receive_id(Message::del_c, tcp_state(id).id);
+TEST_F(SessionTest, OfTooManyRemovedTheOldestIsForgotten) {
+  make_quiet({.removed_max = 8});
+  for (std::uint64_t id = 1; id <= 9; ++id) {
+    const Instant now = t0 + std::chrono::milliseconds{1000 * (id - 1)};
+    receive_state(Message::ins, tcp_state(id), now);
+    receive_id(Message::del_c, tcp_state(id).id, now);
   }
-  receive_state(Message::upd, tcp_state(1));
-  receive_state(Message::upd, tcp_state(2));
+  for (std::uint64_t id = 1; id <= 9; ++id) receive_state(Message::upd, tcp_state(id), t0 + 8s);
   EXPECT_TRUE(held(tcp_state(1).id));
-  EXPECT_FALSE(held(tcp_state(2).id));
+  EXPECT_EQ(table->size(), 1u);
+  EXPECT_EQ(count(Tally::removed_before), 8u);
 }
 
 TEST_F(SessionTest, AForeignStateThatEndedHereMayLiveOnElsewhere) {

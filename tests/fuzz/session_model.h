@@ -37,7 +37,7 @@ class SessionModel {
   };
 
   SessionModel(const SessionConfig& config, const statetable::Table& table)
-      : config_{config}, table_{&table}, shard_size_(table.shard_count()), removed_(config.removed_max) {}
+      : config_{config}, table_{&table}, shard_size_(table.shard_count()) {}
 
   std::map<StateId, Held> held;
   std::map<StateId, unsigned> deletes_owed;   ///< DEL_C that must still go out
@@ -70,7 +70,7 @@ class SessionModel {
         state.proto != wire::ipproto::pfsync && (state.state_flags & wire::state_flag::nosync) == 0;
     // pf marks what it never synchronises.
     if (!synchronised) state.state_flags |= wire::state_flag::nosync;
-    if (removed_at(state.id).id == state.id) removed_at(state.id) = {};
+    removed_at_s_.erase(state.id);
     enter(state, statetable::never_heard, ends_at(state.timeout, now), synchronised, now);
     return Session::Local::done;
   }
@@ -95,7 +95,7 @@ class SessionModel {
     if (found == held.end()) return Session::Local::unknown;
     ++removals;
     remove(found, true);
-    removed_at(id) = {id, statetable::to_seconds(now)};
+    removed_at_s_[id] = statetable::to_seconds(now);
     return Session::Local::done;
   }
 
@@ -127,7 +127,7 @@ class SessionModel {
       if (hot.expire_at_s + grace_s <= now_s) {
         ++expired;
         // Foreign ones, and those nobody was told of, may be heard of again.
-        if (ours && at->second.synchronised && !config_.passive) removed_at(at->first) = {at->first, now_s};
+        if (ours && at->second.synchronised && !config_.passive) removed_at_s_[at->first] = now_s;
         remove(at, ours);
       }
       at = next;
@@ -334,18 +334,13 @@ class SessionModel {
     }
     ++removals;
     remove(found, false);
-    removed_at(id) = {id, statetable::to_seconds(now)};
+    removed_at_s_[id] = statetable::to_seconds(now);
   }
 
-  struct Removed {
-    StateId id{};
-    Seconds at_s = 0;
-  };
-  Removed& removed_at(StateId id) { return removed_[table_->hash(id).value() % removed_.size()]; }
-  /// For ten seconds the last removed of its place is not brought back by the wire.
+  /// For ten seconds what was removed is not brought back by the wire.
   bool is_late(StateId id, Instant now) {
-    const Removed& removed = removed_at(id);
-    if (removed.id != id || std::int64_t{statetable::to_seconds(now)} - removed.at_s > 10) return false;
+    const auto at_s = removed_at_s_.find(id);
+    if (at_s == removed_at_s_.end() || std::int64_t{statetable::to_seconds(now)} - at_s->second > 10) return false;
     ++late;
     return true;
   }
@@ -353,7 +348,7 @@ class SessionModel {
   SessionConfig config_;
   const statetable::Table* table_;
   std::vector<std::size_t> shard_size_;
-  std::vector<Removed> removed_;
+  std::map<StateId, Seconds> removed_at_s_;
   Instant sweep_due_{};
 };
 
