@@ -44,6 +44,7 @@ std::size_t number_of(const Json& request, const char* key, std::size_t absent, 
 
 StatesPage page_of(const Json& request, const statetable::Table& table) {
   StatesPage page;
+  page.only_text = flag_of(request, "only_text", false);
   page.limit = number_of(request, "limit", StatesPage::limit_max, 1, StatesPage::limit_max);
   const auto cursor = request.find("cursor");
   if (cursor == request.end() || cursor->is_null()) return page;

@@ -29,7 +29,7 @@ struct Commands {
 /// Answers one request of the control socket. Any JSON is a possible request; every answer is an object
 /// with `ok`, and `error` (one sentence) when that is false.
 ///   {"command": "show", "what": "status", "digest": false}
-///   {"command": "show", "what": "states", "limit": 1000, "cursor": {"shard": 0, "slot": 0}}
+///   {"command": "show", "what": "states", "limit": 1000, "cursor": {"shard": 0, "slot": 0}, "only_text": false}
 ///   {"command": "show", "what": "counters", "sentences": false}
 ///   {"command": "resync"}, {"command": "push"}, {"command": "flush", "interface": ""},
 ///   {"command": "kill", "id": "16 hex/8 hex"}, {"command": "synthetic", "run": true}

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "wire/address.h"
@@ -48,12 +47,22 @@ Json synthetic_json(const SyntheticFirewall* synthetic) {
 
 double seconds_between(Instant from, Instant to) { return std::chrono::duration<double>(to - from).count(); }
 
+/// All but EOF, which carries nothing.
+std::uint64_t messages_of(const std::array<Counter, wire::message_count>& counters) {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < counters.size(); ++i)
+    if (static_cast<wire::Message>(i) != wire::Message::eof) sum += counters[i].value();
+  return sum;
+}
+
 /// Numbers that only grow: a client that asks twice has the rates.
 Json totals_json(const Counters& counters) {
   Json json = Json::object();
   for (const Tally tally :
        {Tally::ipackets, Tally::opackets, Tally::inserts, Tally::updates, Tally::removals, Tally::expired})
     json[std::string{tally_table[static_cast<std::size_t>(tally)].word}] = counters[tally].value();
+  json["messages_in"] = messages_of(counters.received);
+  json["messages_out"] = messages_of(counters.sent);
   std::uint64_t refused = 0;
   for (const auto& row : wire::reject_table) refused += counters[row.reject].value();
   json["refused"] = refused;
@@ -81,12 +90,6 @@ Json peer_json(const wire::Peer& peer) {
 std::string_view direction_word(wire::Direction direction) {
   if (direction == wire::Direction::in) return "in";
   return direction == wire::Direction::out ? "out" : "inout";
-}
-
-bool hex_into(std::string_view text, std::size_t digits_max, std::uint64_t& value) {
-  if (text.empty() || text.size() > digits_max) return false;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
-  return error == std::errc{} && stop == text.data() + text.size();
 }
 
 }  // namespace
@@ -200,7 +203,8 @@ Json states_json(const DaemonView& daemon, const StatesPage& page) {
   Json states = Json::array();
   Json next = nullptr;
   while (const auto entry = reader.next(cursor)) {
-    states.push_back(state_json(statetable::to_state(entry->hot, entry->cold, now_s)));
+    const wire::State state = statetable::to_state(entry->hot, entry->cold, now_s);
+    states.push_back(page.only_text ? Json{{"text", wire::state_text(state)}} : state_json(state));
     if (states.size() < page.limit) continue;
     next = {{"shard", cursor.shard}, {"slot", cursor.slot}};
     break;
@@ -209,19 +213,6 @@ Json states_json(const DaemonView& daemon, const StatesPage& page) {
   json["states"] = std::move(states);
   json["cursor"] = std::move(next);
   return json;
-}
-
-std::string creatorid_text(std::uint32_t creatorid) { return fmt::format("{:08x}", creatorid); }
-
-std::string state_id_text(wire::StateId id) { return fmt::format("{:016x}/{:08x}", id.id, id.creatorid); }
-
-std::optional<wire::StateId> parse_state_id(std::string_view text) {
-  const std::size_t slash = text.find('/');
-  std::uint64_t id = 0, creatorid = 0;
-  if (slash == std::string_view::npos || !hex_into(text.substr(0, slash), 16, id) ||
-      !hex_into(text.substr(slash + 1), 8, creatorid))
-    return std::nullopt;
-  return wire::StateId{id, static_cast<std::uint32_t>(creatorid)};
 }
 
 std::string digest_text(const statetable::Digest& digest) {

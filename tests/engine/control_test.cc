@@ -10,26 +10,14 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/engine/temporary_directory.h"
+
 namespace pfsync::engine {
 namespace {
 
 using namespace std::chrono_literals;
 using namespace std::string_view_literals;
-
-/// A directory that goes with the test.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error{"no temporary directory"};
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_ = std::filesystem::temp_directory_path() / "pfsync-control-XXXXXX";
-};
+using test::TemporaryDirectory;
 
 /// A client without manners or patience of its own: the test says when it writes and reads.
 class Client {

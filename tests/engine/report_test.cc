@@ -74,6 +74,7 @@ TEST(Status, TellsTheNodeItsLinkAndItsTable) {
   EXPECT_EQ(status["states_max"], 1000);
   EXPECT_EQ(status["queued"], node.session.queued());
   EXPECT_EQ(status["totals"]["inserts"], 2);
+  EXPECT_EQ(status["totals"]["messages_out"], 0);
   EXPECT_TRUE(status["synthetic"].is_null());
   EXPECT_FALSE(status.contains("digest"));
 }
@@ -143,6 +144,14 @@ TEST(States, ReadAsPfctlPrintsThem) {
   EXPECT_EQ(state["levels"], "ESTABLISHED:ESTABLISHED");
   EXPECT_EQ(state["age_s"], 5);
   EXPECT_EQ(state["text"].get<std::string>().rfind(state["line"].get<std::string>().substr(0, 20), 0), 0u);
+}
+
+TEST(States, CanBeHadAsTextAlone) {
+  Node node;
+  ASSERT_EQ(node.open(7), Session::Local::done);
+  const Json full = states_json(node.view(), {})["states"][0];
+  const Json brief = states_json(node.view(), {.only_text = true})["states"][0];
+  EXPECT_EQ(brief, (Json{{"text", full["text"]}}));
 }
 
 TEST(States, AnInterfaceNameCannotReachATerminalUnfiltered) {

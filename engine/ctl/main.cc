@@ -1,0 +1,198 @@
+/// pfsyncctl: what an operator asks of a running pfsyncd, and what it answers.
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <functional>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "engine/ctl/client.h"
+#include "engine/ctl/exit_status.h"
+#include "engine/ctl/text.h"
+#include "engine/ctl/watch.h"
+#include "engine/state_id.h"
+
+namespace {
+
+using namespace pfsync::engine::ctl;
+
+struct Options {
+  std::string socket = "/run/pfsyncd.sock";
+  bool json = false;
+  bool verbose = false;
+  bool digest = false;
+  std::string interface;
+  std::string id;
+  double interval_s = 1;
+  std::uint64_t pictures = 0;
+};
+
+int fail(const std::string& sentence, int status) {
+  std::cout.flush();  // what was said before the failure stays before it
+  std::cerr << "pfsyncctl: " << terminal_safe(sentence) << ".\n";
+  return status;
+}
+
+/// As a line of JSON: pure ASCII, so that no terminal takes a part of it for a command.
+void print_json(const Json& json) { std::cout << json.dump(-1, ' ', true, Json::error_handler_t::replace) << "\n"; }
+
+/// Sentence and exit status of what went wrong, and with --json an object like a refusal of the daemon.
+int fail(const Options& options, const std::string& sentence, int status) {
+  if (options.json) print_json({{"ok", false}, {"error", sentence}});
+  return fail(sentence, status);
+}
+
+/// Prints one answer. `text`: how, without --json; `status`: what it means to a script.
+int answer_to(const Options& options, const Json& request, const std::function<std::string(const Json&)>& text,
+              const std::function<int(const Json&)>& status = [](const Json&) { return int{exit_ok}; }) {
+  auto client = Client::connect(options.socket);
+  if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
+  const auto answer = std::get<Client>(client).ask(request);
+  if (const auto* why = std::get_if<Unreached>(&answer)) return fail(options, why->sentence, exit_no_daemon);
+  const Json& json = std::get<Json>(answer);
+  if (json["ok"] == false) return fail(options, json["error"].get<std::string>(), exit_unhealthy);
+  if (options.json)
+    print_json(json);
+  else
+    std::cout << terminal_safe(text(json));
+  return status(json);
+}
+
+int show_status(const Options& options) {
+  return answer_to(options, {{"command", "show"}, {"what", "status"}, {"digest", options.digest}}, status_text,
+                   [](const Json& status) { return status.at("healthy").get<bool>() ? exit_ok : exit_unhealthy; });
+}
+
+int show_counters(const Options& options) {
+  return answer_to(options, {{"command", "show"}, {"what", "counters"}, {"sentences", true}},
+                   [&](const Json& counters) { return counters_text(counters, options.verbose); });
+}
+
+/// Page after page: neither end ever holds the whole table.
+int show_states(const Options& options) {
+  auto client = Client::connect(options.socket);
+  if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
+  Json request{{"command", "show"}, {"what", "states"}, {"only_text", !options.json}};
+  bool first = true;
+  do {
+    const auto answer = std::get<Client>(client).ask(request);
+    if (const auto* why = std::get_if<Unreached>(&answer)) return fail(why->sentence, exit_no_daemon);
+    const Json& page = std::get<Json>(answer);
+    if (page["ok"] == false) return fail(page["error"].get<std::string>(), exit_unhealthy);
+    if (options.json && first) std::cout << "{\"ok\":true,\"states\":[";
+    for (const Json& state : page.at("states")) {
+      if (options.json) {
+        std::cout << (first ? "\n" : ",\n") << state.dump(-1, ' ', true, Json::error_handler_t::replace);
+      } else {
+        const std::string text = terminal_safe(state.at("text").get_ref<const std::string&>());
+        options.verbose ? std::cout << text : std::cout << first_line(text) << "\n";
+      }
+      first = false;
+    }
+    request["cursor"] = page.at("cursor");
+  } while (!request["cursor"].is_null() && std::cout);
+  if (options.json) std::cout << "\n]}\n";
+  return exit_ok;
+}
+
+int order(const Options& options, const Json& request) {
+  return answer_to(options, request, [](const Json& answer) { return answer.at("sentence").get<std::string>() + ".\n"; });
+}
+
+int watch_status(const Options& options) {
+  return watch({.socket = options.socket,
+                .interval = std::chrono::milliseconds{static_cast<std::int64_t>(options.interval_s * 1000)},
+                .pictures = options.pictures,
+                .json = options.json});
+}
+
+std::string check_id(const std::string& text) {
+  if (pfsync::engine::parse_state_id(text)) return "";
+  return "\"" + terminal_safe(text) + "\" is no state's id: give ID/CREATOR in hex digits, as show states -v prints them";
+}
+
+std::string check_interface(const std::string& name) {
+  return !name.empty() && name.size() <= 15 ? "" : "an interface name has 1 to 15 characters";
+}
+
+/// Declares the commands; `chosen` becomes what the command line asks for.
+void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
+  const auto command = [&](CLI::App& parent, const char* name, const char* words, std::function<int()> what) {
+    auto* sub = parent.add_subcommand(name, words);
+    sub->callback([&chosen, what = std::move(what)] { chosen = what; });
+    return sub;
+  };
+  app.add_option("--socket", options.socket, "the daemon's control.socket")->type_name("PATH")->capture_default_str();
+  app.add_flag("--json", options.json, "answer as JSON, for programs");
+  app.set_version_flag("--version", "pfsyncctl " PFSYNC_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+
+  auto* show = app.add_subcommand("show", "look at the daemon");
+  show->require_subcommand(1);
+  command(*show, "status", "health, table and traffic, in the manner of pfctl -si; exit status 1 when unhealthy",
+          [&] { return show_status(options); })
+      ->add_flag("--digest", options.digest, "also the digest of the table, to compare two nodes by");
+  command(*show, "states", "the state table, in the manner of pfctl -ss", [&] { return show_states(options); })
+      ->add_flag("-v", options.verbose, "all about each state, as pfctl -ss -vv does");
+  command(*show, "counters", "what was counted, in the manner of netstat -s", [&] { return show_counters(options); })
+      ->add_flag("-v", options.verbose, "also what is 0");
+
+  command(app, "resync", "ask the peers for all their states again",
+          [&] { return order(options, {{"command", "resync"}}); });
+  command(app, "flush", "remove this node's own states, here and at the peers",
+          [&] { return order(options, {{"command", "flush"}, {"interface", options.interface}}); })
+      ->add_option("-i", options.interface, "only those on this interface")
+      ->type_name("IFACE")
+      ->check(check_interface);
+  command(app, "kill", "remove one state", [&] { return order(options, {{"command", "kill"}, {"id", options.id}}); })
+      ->add_option("ID/CREATOR", options.id, "the state's id and creatorid, as show states -v prints them")
+      ->required()
+      ->check(check_id);
+  command(app, "push", "announce queued changes at once", [&] { return order(options, {{"command", "push"}}); });
+  auto* synthetic = app.add_subcommand("synthetic", "the load of a node that plays a firewall");
+  synthetic->require_subcommand(1);
+  command(*synthetic, "start", "let the load go on",
+          [&] { return order(options, {{"command", "synthetic"}, {"run", true}}); });
+  command(*synthetic, "stop", "let the load stand still",
+          [&] { return order(options, {{"command", "synthetic"}, {"run", false}}); });
+
+  auto* watching = command(app, "watch", "the status, again and again until Ctrl-C", [&] { return watch_status(options); });
+  watching->add_option("-w,--wait", options.interval_s, "seconds between two looks")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.01, 3600.0))
+      ->capture_default_str();
+  watching->add_option("-n,--count", options.pictures, "end after so many looks")->type_name("N");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  std::function<int()> chosen;
+  CLI::App app{"Looks at and steers a running pfsyncd. Exit status: 0 healthy or done, 1 unhealthy or refused, 2 usage, "
+               "3 no daemon.",
+               "pfsyncctl"};
+  declare(app, options, chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return fail(std::string{error.what()} + " (pfsyncctl --help shows the usage)", exit_usage);
+  }
+  std::ios::sync_with_stdio(false);
+  int status = exit_ok;
+  try {
+    status = chosen();
+  } catch (const Json::exception& error) {
+    return fail(std::string{"the answer lacks what was asked for ("} + error.what() +
+                    "): see that pfsyncctl and pfsyncd are of one version",
+                exit_unhealthy);
+  }
+  std::cout.flush();
+  if (!std::cout)
+    return fail("standard output could not be written: free some space or give another place", exit_unhealthy);
+  return status;
+}

@@ -1,0 +1,127 @@
+#include "engine/ctl/watch.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <ctime>
+#include <iostream>
+#include <optional>
+#include <string_view>
+#include <variant>
+
+#include "engine/ctl/client.h"
+#include "engine/ctl/exit_status.h"
+#include "engine/ctl/text.h"
+
+namespace pfsync::engine::ctl {
+namespace {
+
+constexpr std::chrono::seconds patience{2};  // a signal is heard no sooner
+
+/// The signals that end a watch, held back so that they come only while it waits: the terminal is always left tidy.
+class EndSignals {
+ public:
+  EndSignals() {
+    sigemptyset(&set_);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set_, signal);
+    sigprocmask(SIG_BLOCK, &set_, nullptr);
+  }
+  /// Returns whether one came within the time.
+  [[nodiscard]] bool await(std::chrono::milliseconds time) const {
+    const auto ms = time.count();
+    const timespec limit{.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1'000'000};
+    return sigtimedwait(&set_, nullptr, &limit) > 0;
+  }
+
+ private:
+  sigset_t set_{};
+};
+
+/// Draws page over page, without flicker, each line cut to the width so that none wraps.
+class Screen {
+ public:
+  Screen() { std::cout << "\033[2J\033[?25l"; }  // clear, hide the cursor
+  ~Screen() { std::cout << "\033[?25h" << std::flush; }
+  Screen(const Screen&) = delete;
+  Screen& operator=(const Screen&) = delete;
+
+  void draw(std::string_view page) {
+    winsize size{};
+    const std::size_t columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    std::cout << "\033[H";
+    while (!page.empty()) {
+      const std::size_t end = page.find('\n');
+      std::cout << page.substr(0, end).substr(0, columns) << "\033[K\n";
+      page.remove_prefix(end == std::string_view::npos ? page.size() : end + 1);
+    }
+    std::cout << "\033[J" << std::flush;
+  }
+};
+
+/// A connection that is made again when it is lost.
+class Observer {
+ public:
+  explicit Observer(std::string socket) : socket_{std::move(socket)} {}
+
+  [[nodiscard]] std::variant<Json, Unreached> status() {
+    if (!client_) {
+      auto made = Client::connect(socket_, patience);
+      if (auto* why = std::get_if<Unreached>(&made)) return *why;
+      client_.emplace(std::move(std::get<Client>(made)));
+    }
+    auto answer = client_->ask({{"command", "show"}, {"what", "status"}});
+    if (std::holds_alternative<Unreached>(answer)) client_.reset();
+    return answer;
+  }
+
+ private:
+  std::string socket_;
+  std::optional<Client> client_;
+};
+
+}  // namespace
+
+int watch(const WatchOptions& options) {
+  const EndSignals end_signals;
+  Observer observer{options.socket};
+  std::optional<Screen> screen;
+  std::optional<Json> before;
+  int result = exit_no_daemon;
+  for (std::uint64_t picture = 1;; ++picture) {
+    const auto answer = observer.status();
+    if (const auto* why = std::get_if<Unreached>(&answer)) {
+      const std::string sentence = terminal_safe(why->sentence);
+      result = exit_no_daemon;
+      if (picture == 1) {
+        std::cerr << "pfsyncctl: " << sentence << ".\n";
+        return result;
+      }
+      before.reset();
+      if (screen)
+        screen->draw(sentence + ".\nTrying again.\n");
+      else
+        std::cerr << "pfsyncctl: " << sentence << ".\n";
+    } else {
+      const Json& status = std::get<Json>(answer);
+      if (status["ok"] == false) {
+        screen.reset();
+        std::cerr << "pfsyncctl: " << terminal_safe(status["error"].get<std::string>()) << ".\n";
+        return exit_unhealthy;
+      }
+      result = status.at("healthy").get<bool>() ? exit_ok : exit_unhealthy;
+      if (options.json) {
+        std::cout << status.dump(-1, ' ', true) << std::endl;
+      } else if (isatty(STDOUT_FILENO) != 0) {
+        if (!screen) screen.emplace();
+        screen->draw(terminal_safe(watch_text(before, status)) + "\nCtrl-C ends.\n");
+      } else {
+        std::cout << terminal_safe(watch_line(before, status)) << std::flush;
+      }
+      before = status;
+    }
+    if (!std::cout || picture == options.pictures || end_signals.await(options.interval)) return result;
+  }
+}
+
+}  // namespace pfsync::engine::ctl

@@ -1,0 +1,81 @@
+#include "engine/ctl/text.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/report.h"
+#include "tests/engine/node.h"
+
+namespace pfsync::engine::ctl {
+namespace {
+
+using test::Node;
+
+TEST(TerminalSafe, KeepsTextAndEscapesWhatControls) {
+  EXPECT_EQ(terminal_safe("line\n\ttab …"), "line\n\ttab …");
+  EXPECT_EQ(terminal_safe("\x1b[2J\r\b\x7f"), "\\x1b[2J\\x0d\\x08\\x7f");
+  EXPECT_EQ(terminal_safe("\xc2\x9b" "31m \xc2\xa0"), "\\x9b31m \xc2\xa0");
+  EXPECT_EQ(terminal_safe("\xc2"), "\xc2");
+}
+
+TEST(Uptime, ReadsAsPfctlsDoes) {
+  EXPECT_EQ(uptime_text(0), "00:00:00");
+  EXPECT_EQ(uptime_text(3725.9), "01:02:05");
+  EXPECT_EQ(uptime_text(86400), "1 day 00:00:00");
+  EXPECT_EQ(uptime_text(2 * 86400 + 1), "2 days 00:00:01");
+  EXPECT_EQ(uptime_text(-1), "00:00:00");
+}
+
+TEST(Bar, IsAsLongAsItsWidthWhateverTheFraction) {
+  EXPECT_EQ(bar_text(0, 10), "[..........]");
+  EXPECT_EQ(bar_text(0.5, 10), "[#####.....]");
+  EXPECT_EQ(bar_text(1, 10), "[##########]");
+  EXPECT_EQ(bar_text(7, 4), "[####]");
+  EXPECT_EQ(bar_text(-1, 4), "[....]");
+}
+
+TEST(FirstLine, IsAllThereIsWithoutANewline) {
+  EXPECT_EQ(first_line("a\nb\n"), "a");
+  EXPECT_EQ(first_line("a"), "a");
+  EXPECT_EQ(first_line(""), "");
+}
+
+TEST(StatusText, HasALineForEachThingThatANodeMayHave) {
+  Node node;
+  node.config.link.vlan = 7;
+  node.config.peer.emplace();
+  node.synthetic.emplace(SyntheticConfig{.states = 10});
+  node.synthetic->stop();
+  node.sender.start(node.now);
+  const std::string text = status_text(status_json(node.view(), false));
+  EXPECT_NE(text.find("10.0.0.1 to peer 224.0.0.240, mtu 1500, vlan 7, dialect 1301\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("Synthetic Load (stopped)\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("sending 0 of 0 states\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("asked (request 1 of 13)\n"), std::string::npos) << text;
+}
+
+TEST(Rates, AreWhatWasAddedBySecond) {
+  const Json before{{"uptime_s", 10.0}, {"totals", {{"inserts", 100}}}};
+  const Json after{{"uptime_s", 12.0}, {"totals", {{"inserts", 150}}}};
+  EXPECT_EQ((Rates{before, after}("inserts")), 25.0);
+  EXPECT_EQ((Rates{std::nullopt, after}("inserts")), 0.0);
+  EXPECT_EQ((Rates{after, before}("inserts")), 0.0) << "the daemon was restarted";
+}
+
+TEST(WatchText, ShowsWhatHappenedSinceTheLastPicture) {
+  Node node;
+  const Json before = status_json(node.view(), false);
+  for (std::uint64_t id = 1; id <= 500; ++id) ASSERT_EQ(node.open(id), Session::Local::done);
+  node.now += std::chrono::seconds{2};
+  node.sender.start(node.now);
+  std::array<std::uint8_t, 1480> room{};
+  while (node.sender.states_sent() == 0) ASSERT_GT(node.sender.transmit(room, node.now), 0u);
+  const Json status = status_json(node.view(), false);
+  const std::string text = watch_text(before, status);
+  EXPECT_NE(text.find("[####################....................] 500 of 1000\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("inserts                              500          250.0/s\n"), std::string::npos) << text;
+  EXPECT_NE(text.find(" of 500 states\n"), std::string::npos) << text;
+  EXPECT_EQ(watch_line(before, status), "healthy states 500 in 0/s out 0/s refused 0 bulk asked\n");
+}
+
+}  // namespace
+}  // namespace pfsync::engine::ctl
