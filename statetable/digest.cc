@@ -69,8 +69,9 @@ Digest Table::digest() const {
     total = total + tbb::parallel_reduce(
                         slots, Digest{},
                         [&shard](const tbb::blocked_range<std::size_t>& range, Digest sum) {
+                          Snapshot entry;
                           for (std::size_t local = range.begin(); local != range.end(); ++local)
-                            if (const auto entry = shard->read(local)) sum = sum + digest_of(*entry);
+                            if (shard->read(local, entry)) sum = sum + digest_of(entry);
                           return sum;
                         },
                         [](const Digest& a, const Digest& b) { return a + b; });

@@ -1,7 +1,12 @@
 #pragma once
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -17,6 +22,24 @@ struct alignas(64) Bucket {
   std::array<std::uint16_t, places> tag;   ///< 0 = empty
   std::array<std::uint32_t, places> slot;
   std::uint32_t overflow;
+
+  /// Writer: bit i is set when place i has the tag. All at once, since where it stands is random and a branch
+  /// a place is guessed wrong every other time.
+  [[nodiscard]] unsigned matches(std::uint16_t wanted) const noexcept {
+#if defined(__SSE2__)
+    const __m128i all = _mm_set1_epi16(static_cast<short>(wanted));
+    const auto equal = [&](std::size_t from) {
+      return _mm_cmpeq_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(&tag[from])), all);
+    };
+    // Places 0 to 7 in the low byte, 2 to 9 in the high one.
+    const auto bits = static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16(equal(0), equal(2))));
+    return (bits & 0xffu) | (bits >> 8u << 2u);
+#else
+    unsigned bits = 0;
+    for (unsigned i = 0; i < places; ++i) bits |= static_cast<unsigned>(tag[i] == wanted) << i;
+    return bits;
+#endif
+  }
 };
 static_assert(sizeof(Bucket) == 64);
 
@@ -41,8 +64,8 @@ class Index {
     std::size_t probed = 0;  // erases can leave every bucket with an overflow, so that alone ends no probe
     for (std::uint64_t b = hash.bucket(mask_); probed < buckets_.size(); b = (b + 1) & mask_, ++probed) {
       const Bucket& bucket = buckets_[b];
-      for (std::size_t i = 0; i < Bucket::places; ++i)
-        if (bucket.tag[i] == tag && is_match(bucket.slot[i])) return bucket.slot[i];
+      for (unsigned left = bucket.matches(tag); left != 0; left &= left - 1)
+        if (const Slot slot = bucket.slot[static_cast<unsigned>(std::countr_zero(left))]; is_match(slot)) return slot;
       if (bucket.overflow == 0) break;
     }
     return no_slot;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -25,24 +27,38 @@ class Sequenced {
     std::memcpy(static_cast<void*>(&value), words_.data(), sizeof(T));
     return value;
   }
+  /// For the writer only: the value's first member, without the rest.
+  template <class M>
+  [[nodiscard]] M own_first() const noexcept {
+    static_assert(std::is_standard_layout_v<T> && sizeof(M) <= sizeof(T));
+    M member;
+    std::memcpy(static_cast<void*>(&member), words_.data(), sizeof(M));
+    return member;
+  }
+  // Both directions go word by word between the value itself and memory, without a copy on the way: a copy
+  // is made of wide loads, which would have to wait until the narrow stores before them have left the core.
   void store(const T& value) noexcept {
-    Words words{};
-    std::memcpy(words.data(), static_cast<const void*>(&value), sizeof(T));
-    for (std::size_t i = 0; i < words.size(); ++i)
-      std::atomic_ref<std::uint64_t>{words_[i]}.store(words[i], std::memory_order_release);
+    const auto* from = reinterpret_cast<const std::byte*>(&value);
+    for (std::size_t i = 0; i < words_.size(); ++i) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, from + 8 * i, bytes_of(i));
+      std::atomic_ref<std::uint64_t>{words_[i]}.store(word, std::memory_order_release);
+    }
   }
   /// For readers: possibly torn until the sequence word has confirmed it.
-  [[nodiscard]] T load() const noexcept {
-    Words words;
-    for (std::size_t i = 0; i < words.size(); ++i)
-      words[i] = std::atomic_ref<std::uint64_t>{const_cast<std::uint64_t&>(words_[i])}.load(std::memory_order_acquire);
-    T value;
-    std::memcpy(static_cast<void*>(&value), words.data(), sizeof(T));
-    return value;
+  void load(T& value) const noexcept {
+    auto* to = reinterpret_cast<std::byte*>(&value);
+    for (std::size_t i = 0; i < words_.size(); ++i) {
+      const auto word = std::atomic_ref<std::uint64_t>{const_cast<std::uint64_t&>(words_[i])}.load(std::memory_order_acquire);
+      std::memcpy(to + 8 * i, &word, bytes_of(i));
+    }
   }
 
  private:
   using Words = std::array<std::uint64_t, (sizeof(T) + 7) / 8>;
+  [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t word) noexcept {
+    return std::min<std::size_t>(8, sizeof(T) - 8 * word);
+  }
   alignas(8) Words words_{};
 };
 

@@ -61,30 +61,19 @@ Shard::~Shard() {
   if (memory_ != nullptr) munmap(memory_, memory_bytes_);
 }
 
-std::optional<Snapshot> Shard::read(std::size_t local) const noexcept {
+bool Shard::read(std::size_t local, Snapshot& into) const noexcept {
   HotEntry& entry = hot[local];
+  // Both parts are on their way at once; one after the other would wait for memory twice.
+  for (std::size_t at = 0; at < sizeof(cold[local]); at += 64)
+    __builtin_prefetch(reinterpret_cast<const char*>(&cold[local]) + at);
   for (;;) {
     // Acquire: pairs with the release that ended a change (ShardWriter::Change).
     const auto before = std::atomic_ref{entry.sequence}.load(std::memory_order_acquire);
     if (before & 1) continue;  // a change takes some tens of stores; the writer never sleeps in it
-    Snapshot snapshot{entry.body.load(), {}};
-    if (snapshot.hot.in_use) snapshot.cold = cold[local].load();
+    entry.body.load(into.hot);
+    if (into.hot.in_use) cold[local].load(into.cold);
     // Relaxed suffices: it cannot move before the acquire loads of the words above.
-    if (std::atomic_ref{entry.sequence}.load(std::memory_order_relaxed) != before) continue;
-    if (!snapshot.hot.in_use) return std::nullopt;
-    return snapshot;
-  }
-}
-
-std::optional<HotState> Shard::read_hot(std::size_t local) const noexcept {
-  HotEntry& entry = hot[local];
-  for (;;) {
-    const auto before = std::atomic_ref{entry.sequence}.load(std::memory_order_acquire);
-    if (before & 1) continue;
-    const HotState copy = entry.body.load();
-    if (std::atomic_ref{entry.sequence}.load(std::memory_order_relaxed) != before) continue;
-    if (!copy.in_use) return std::nullopt;
-    return copy;
+    if (std::atomic_ref{entry.sequence}.load(std::memory_order_relaxed) == before) return into.hot.in_use;
   }
 }
 

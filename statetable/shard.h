@@ -3,7 +3,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "statetable/entry.h"
@@ -33,10 +32,18 @@ class Shard {
   /// False when the memory cannot be had.
   [[nodiscard]] bool allocate(std::size_t entries, Slot first_slot) noexcept;
 
-  /// A consistent copy of the entry in a local slot, unless the slot is free. Any thread.
-  [[nodiscard]] std::optional<Snapshot> read(std::size_t local) const noexcept;
-  /// As `read`, the hot part alone.
-  [[nodiscard]] std::optional<HotState> read_hot(std::size_t local) const noexcept;
+  /// Copies the entry in a local slot, consistently; false when the slot is free. Any thread.
+  [[nodiscard]] bool read(std::size_t local, Snapshot& into) const noexcept;
+
+  /// Fetches all that an insert into the slot writes.
+  void prefetch_for_insert(std::size_t local) const noexcept {
+    for (std::size_t at = 0; at < sizeof(HotEntry); at += 64)
+      __builtin_prefetch(reinterpret_cast<const char*>(&hot[local]) + at, 1);
+    for (std::size_t at = 0; at < sizeof(cold[local]); at += 64)
+      __builtin_prefetch(reinterpret_cast<const char*>(&cold[local]) + at, 1);
+    __builtin_prefetch(&check_at[local], 1);
+    __builtin_prefetch(&creator[local], 1);
+  }
 
   std::span<HotEntry> hot;
   std::span<Sequenced<ColdState>> cold;

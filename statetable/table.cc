@@ -89,17 +89,17 @@ void ShardWriter::prefetch_index(Hash hash) const noexcept { shard_->index.prefe
 
 void ShardWriter::prefetch_entry(Hash hash) const noexcept {
   // A hint: the first place with the tag is nearly always the right one.
-  static_cast<void>(shard_->index.find(hash, [this](Slot local) {
-    const auto* entry = reinterpret_cast<const char*>(&shard_->hot[local]);
-    __builtin_prefetch(entry, 1);
-    __builtin_prefetch(entry + 64, 1);
-    return true;
-  }));
+  const Slot local = shard_->index.find(hash, [](Slot) { return true; });
+  if (local == no_slot) return;
+  // Not inside the search: g++ 12 takes a function that only prefetches for one without effect and drops it.
+  const auto* entry = reinterpret_cast<const char*>(&shard_->hot[local]);
+  __builtin_prefetch(entry, 1);
+  __builtin_prefetch(entry + 64, 1);
 }
 
 Slot ShardWriter::find(wire::StateId id, Hash hash) const noexcept {
   const Slot local =
-      shard_->index.find(hash, [&](Slot candidate) { return shard_->hot[candidate].body.own().id == id; });
+      shard_->index.find(hash, [&](Slot candidate) { return shard_->hot[candidate].body.own_first<wire::StateId>() == id; });
   return local == no_slot ? no_slot : shard_->first_slot + local;
 }
 
@@ -114,9 +114,12 @@ ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdSta
   if (const Slot slot = find(hot.id, hash); slot != no_slot) return {Inserted::exists, slot};
   const std::size_t touched = shard.touched.load(std::memory_order_relaxed);
   Slot local = 0;
-  if (shard.free_count > 0)
+  if (shard.free_count > 0) {
     local = shard.free_slots[--shard.free_count];
-  else if (touched < shard.hot.size())
+    // Freed slots lie anywhere: those of the inserts to come are fetched meanwhile.
+    constexpr std::size_t ahead = 8;
+    if (shard.free_count >= ahead) shard.prefetch_for_insert(shard.free_slots[shard.free_count - ahead]);
+  } else if (touched < shard.hot.size())
     local = static_cast<Slot>(touched);
   else
     return {Inserted::full, no_slot};
@@ -198,16 +201,16 @@ std::size_t ShardWriter::slots_touched() const noexcept { return shard_->touched
 std::optional<Snapshot> TableReader::find(wire::StateId id) const noexcept {
   const Hash hash = hash_of(id, config_->hash_seed);
   const Shard& shard = *shards_[hash.shard(config_->shard_bits)];
-  std::optional<Snapshot> found;
-  static_cast<void>(shard.index.find_shared(hash, [&](Slot local) {
-    found = shard.read(local);
-    if (found && found->hot.id != id) found.reset();  // the place, or the slot, was reused
-    return found.has_value();
-  }));
+  std::optional<Snapshot> found{std::in_place};
+  const Slot slot = shard.index.find_shared(hash, [&](Slot local) {
+    return shard.read(local, *found) && found->hot.id == id;  // otherwise the place, or the slot, was reused
+  });
+  if (slot == no_slot) found.reset();
   return found;
 }
 
 std::optional<Snapshot> TableReader::next(Cursor& cursor) const noexcept {
+  std::optional<Snapshot> found{std::in_place};
   for (; cursor.shard < shards_.size(); ++cursor.shard, cursor.slot = 0) {
     const Shard& shard = *shards_[cursor.shard];
     // Acquire: pairs with the release in insert, so that entries below it have been written once.
@@ -218,10 +221,11 @@ std::optional<Snapshot> TableReader::next(Cursor& cursor) const noexcept {
         __builtin_prefetch(&shard.hot[cursor.slot + ahead]);
         __builtin_prefetch(&shard.cold[cursor.slot + ahead]);
       }
-      if (auto snapshot = shard.read(cursor.slot++)) return snapshot;
+      if (shard.read(cursor.slot++, *found)) return found;
     }
   }
-  return std::nullopt;
+  found.reset();
+  return found;
 }
 
 }  // namespace pfsync::statetable
