@@ -15,6 +15,12 @@
 namespace pfsync::bench {
 namespace {
 
+bool has_failed = false;  ///< Google Benchmark prints errors, but ends as if all were well
+void fail(benchmark::State& run, const char* why) {
+  has_failed = true;
+  run.SkipWithError(why);
+}
+
 using wire::Bytes;
 using wire::Dialect;
 using wire::Message;
@@ -91,7 +97,7 @@ void read(benchmark::State& run, const Traffic& traffic) {
           }
         }
       }
-      if (reader.reject()) run.SkipWithError("a packet was refused");
+      if (reader.reject()) fail(run, "a packet was refused");
     }
   traffic.count(run);
 }
@@ -125,7 +131,7 @@ void write(benchmark::State& run, const Traffic& traffic) {
       benchmark::DoNotOptimize(writer.finish());
       benchmark::ClobberMemory();
     }
-    if (next != traffic.messages) run.SkipWithError("not every message was written");
+    if (next != traffic.messages) fail(run, "not every message was written");
   }
   traffic.count(run);
 }
@@ -161,4 +167,5 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();
+  return has_failed ? 1 : 0;
 }

@@ -1,0 +1,175 @@
+#pragma once
+
+#include <sys/mman.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <span>
+#include <vector>
+
+#include "engine/merge.h"
+#include "statetable/entry.h"
+#include "statetable/hash.h"
+#include "wire/convert.h"
+#include "wire/packet_writer.h"
+#include "wire/state.h"
+
+/// The work that every table of state_rate is given, and what the tables have in common.
+namespace pfsync::bench {
+
+using statetable::ColdState;
+using statetable::HotState;
+using wire::Bytes;
+using wire::StateId;
+
+inline constexpr std::uint32_t creatorid = 0x22222222;
+inline constexpr std::uint64_t hash_seed = 0x5ca1ab1e;
+inline constexpr std::size_t packet_bytes = 1480;    ///< MTU 1500 less the IPv4 header
+inline constexpr std::size_t burst_packets = 32;     ///< what one receive call of a port brings at most
+inline constexpr std::size_t batch = 128;            ///< messages looked at ahead; the session's own number
+inline constexpr std::uint32_t no_position = 0xffffffff;
+
+/// Kernels number states one after another; the high half is the time of boot.
+[[nodiscard]] constexpr StateId id_of(std::uint64_t number) noexcept { return {0x6543210000000000u + number, creatorid}; }
+
+[[nodiscard]] inline wire::State state_of(std::uint64_t number) noexcept {
+  wire::State state;
+  state.id = id_of(number);
+  state.ifname = wire::InterfaceName{"vtnet0"};
+  for (auto& key : state.key) {
+    key.addr[0] = {{10, 2, 0, 100}};
+    key.addr[1] = {{10, static_cast<std::uint8_t>(number >> 16u), static_cast<std::uint8_t>(number >> 8u), static_cast<std::uint8_t>(number)}};
+    key.port = {443, static_cast<std::uint16_t>(1024 + number)};
+  }
+  state.src = {.seqlo = 1000, .seqhi = 66000, .max_win = 512, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
+  state.dst = {.seqlo = 5000, .seqhi = 70000, .max_win = 512, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
+  state.expire_s = 86400;
+  state.af = wire::Family::inet;
+  state.proto = wire::ipproto::tcp;
+  state.direction = wire::Direction::out;
+  state.timeout = 2;
+  return state;
+}
+
+/// What every table holds of a state. Only the id differs, so that making one costs next to nothing.
+struct Body {
+  HotState hot;
+  ColdState cold;
+};
+[[nodiscard]] inline Body prepared_body() noexcept {
+  const wire::State state = state_of(0);
+  const HotState hot{.id = state.id,
+                     .src = state.src,
+                     .dst = state.dst,
+                     .expire_at_s = 86400,
+                     .heard_s = 1,
+                     .timeout = state.timeout,
+                     .proto = state.proto,
+                     .af = state.af,
+                     .direction = state.direction,
+                     .in_use = true};
+  return {hot, statetable::cold_part(state)};
+}
+
+/// What an update does to a state once it has been found: the same in every table.
+inline void apply_to(HotState& hot, const wire::Update& update) noexcept {
+  if (engine::merge(hot, update).all_stale()) return;
+  hot.timeout = update.timeout;
+  hot.expire_at_s = 86401;
+  hot.heard_s = 2;
+}
+
+/// Uniform numbers below a bound, without a pattern that a prefetcher could follow. Source: Steele, Lea
+/// and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014 (splitmix64).
+class Uniform {
+ public:
+  explicit Uniform(std::uint64_t bound) noexcept : bound_{bound} {}
+  std::uint64_t next() noexcept {
+    std::uint64_t z = state_ += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30u)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27u)) * 0x94d049bb133111ebu;
+    return ((z >> 32u) * bound_) >> 32u;
+  }
+
+ private:
+  std::uint64_t bound_;
+  std::uint64_t state_ = 1;
+};
+
+/// A burst of full UPD_C packets, given new ids before each use: the same small cost for every table.
+class UpdateBurst {
+ public:
+  UpdateBurst() {
+    const wire::State state = state_of(0);
+    for (auto& packet : packets_) {
+      wire::PacketWriter writer{wire::Dialect::freebsd_1301, packet};
+      while (writer.append_update({state.id, state.src, state.dst, state.timeout})) {
+      }
+      views_.emplace_back(packet.data(), writer.finish());
+      for (std::size_t at = first_record; at + sizeof(wire::UpdCRecord) <= views_.back().size(); at += sizeof(wire::UpdCRecord))
+        records_.push_back(wire::Room{packet}.subspan(at, sizeof(wire::UpdCRecord)));
+    }
+    for (const wire::Room record : records_) readable_.emplace_back(record);
+  }
+  void renew(Uniform& numbers) noexcept {
+    for (const wire::Room record : records_) wire::store(record, 0, wire::Be64{id_of(numbers.next()).id});
+  }
+  [[nodiscard]] std::span<const Bytes> records() const noexcept { return readable_; }
+  [[nodiscard]] std::span<const Bytes> packets() const noexcept { return views_; }
+
+ private:
+  static constexpr std::size_t first_record = sizeof(wire::Header) + sizeof(wire::Subheader);
+  std::array<std::array<std::uint8_t, packet_bytes>, burst_packets> packets_{};
+  std::vector<Bytes> views_;
+  std::vector<wire::Room> records_;
+  std::vector<Bytes> readable_;
+};
+
+[[nodiscard]] inline wire::Update read_update(Bytes record) noexcept {
+  return wire::read_update(wire::Layout::common, record);
+}
+[[nodiscard]] inline StateId read_id(Bytes record) noexcept {
+  return wire::read_id(wire::Message::upd_c, wire::Layout::common, record);
+}
+
+/// States into full packets, one after another in the same room, as a bulk update's frames are.
+class Encoder {
+ public:
+  void append(const wire::State& state) noexcept {
+    if (writer_.append_state(wire::Message::upd, state)) return;
+    bytes_ += writer_.finish();
+    writer_ = wire::PacketWriter{wire::Dialect::freebsd_1301, room_};
+    static_cast<void>(writer_.append_state(wire::Message::upd, state));
+  }
+  [[nodiscard]] std::uint64_t bytes() noexcept { return bytes_ + writer_.finish(); }
+
+ private:
+  std::array<std::uint8_t, packet_bytes> room_{};
+  wire::PacketWriter writer_{wire::Dialect::freebsd_1301, room_};
+  std::uint64_t bytes_ = 0;
+};
+
+/// Zeroed memory on 2 MiB pages where the kernel gives them, for every table alike.
+template <class T>
+class HugeArray {
+ public:
+  explicit HugeArray(std::size_t count) : count_{count} {
+    memory_ = mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory_ == MAP_FAILED) throw std::bad_alloc{};
+    madvise(memory_, bytes(), MADV_HUGEPAGE);
+  }
+  ~HugeArray() { munmap(memory_, bytes()); }
+  HugeArray(const HugeArray&) = delete;
+  HugeArray& operator=(const HugeArray&) = delete;
+  T& operator[](std::size_t i) noexcept { return static_cast<T*>(memory_)[i]; }
+  [[nodiscard]] std::size_t size() const noexcept { return count_; }
+
+ private:
+  [[nodiscard]] std::size_t bytes() const noexcept { return ((count_ * sizeof(T) >> 21u) + 1) << 21u; }
+  void* memory_;
+  std::size_t count_;
+};
+
+}  // namespace pfsync::bench
