@@ -46,7 +46,7 @@ constexpr std::array<std::string_view, 25> timeouts{
     "sctp.first", "sctp.opening",   "sctp.established", "sctp.closing",   "sctp.closed"};
 
 constexpr std::uint8_t wscale_mask = 0x0f;
-constexpr std::uint8_t source_node = 0x04, nat_source_node = 0x08;  // sync_flags
+constexpr std::uint8_t log_all = 0x02;
 
 /// snprintf into a string; for numbers only, whose longest text fits.
 template <class... A>
@@ -67,11 +67,20 @@ Sides sides(const State& state) {
   return {state.dst, state.src};
 }
 
-/// "10.2.0.254:64898 (10.1.0.100:47572)": one side, behind it in parentheses what translation made it from.
-std::string side_text(const Key& outer, const Key& inner, Family family, std::size_t index) {
-  std::string text = host_text(outer.addr[index], family, outer.port[index]);
-  if (outer.addr[index] != inner.addr[index] || outer.port[index] != inner.port[index])
-    text += " (" + host_text(inner.addr[index], family, inner.port[index]) + ")";
+/// One key and the family of its addresses.
+struct Side {
+  const Key& key;
+  Family family;
+};
+
+/// "10.2.0.254:64898 (10.1.0.100:47572)": one end, behind it in parentheses what translation made it from.
+/// Where the families differ (af-to) the ends of the inner key have changed places.
+std::string end_text(const Side& outer, const Side& inner, std::size_t end) {
+  std::string text = host_text(outer.key.addr[end], outer.family, outer.key.port[end]);
+  const bool af_to = outer.family != inner.family;
+  const std::size_t inner_end = af_to ? 1 - end : end;
+  if (af_to || outer.key.addr[end] != inner.key.addr[end] || outer.key.port[end] != inner.key.port[end])
+    text.append(" (").append(host_text(inner.key.addr[inner_end], inner.family, inner.key.port[inner_end])).append(")");
   return text;
 }
 
@@ -79,12 +88,68 @@ std::string side_text(const Key& outer, const Key& inner, Family family, std::si
 std::string flow_text(const State& state) {
   const bool out = state.direction == Direction::out;
   // The key that is printed is the one of the far end of the translation: WIRE for out, STACK for in.
-  const Key& outer = state.key[out ? wire_side : stack_side];
+  const std::array families{state.af, state.stack_family()};
+  const Side outer{state.key[out ? wire_side : stack_side], families[out ? wire_side : stack_side]};
   Key inner = state.key[out ? stack_side : wire_side];
   // ICMP has one id for both ends; its translation shows on the near side (out) or the far one (in) only.
-  if (state.proto == ipproto::icmp || state.proto == ipproto::icmpv6) inner.port[out ? 0 : 1] = outer.port[out ? 0 : 1];
-  return printable(state.ifname.view()) + " " + protocol_text(state.proto) + " " +
-         side_text(outer, inner, state.af, 1) + (out ? " -> " : " <- ") + side_text(outer, inner, state.af, 0);
+  if (state.proto == ipproto::icmp || state.proto == ipproto::icmpv6) inner.port[out ? 0 : 1] = outer.key.port[out ? 0 : 1];
+  const Side inner_side{inner, families[out ? stack_side : wire_side]};
+  return printable(state.ifname.view()) + " " + protocol_text(state.proto) + " " + end_text(outer, inner_side, 1) +
+         (out ? " -> " : " <- ") + end_text(outer, inner_side, 0);
+}
+
+/// ", allow-opts, set-tos 0x10": what the ruleset says of the state's packets, in pfctl's order; what pfctl
+/// has no words for follows.
+std::string options_text(const State& state) {
+  using namespace state_flag;
+  std::string text;
+  const auto flag = [&](std::uint16_t bit, const char* word) {
+    if ((state.state_flags & bit) != 0) text += word;
+  };
+  flag(allowopts, ", allow-opts");
+  flag(sloppy, ", sloppy");
+  flag(nosync, ", no-sync");
+  flag(pflow, ", pflow");
+  flag(ack, ", psync-ack");
+  flag(nodf, ", no-df");
+  if ((state.state_flags & settos) != 0) text += formatted(", set-tos 0x%02x", static_cast<unsigned>(state.set_tos));
+  flag(randomid, ", random-id");
+  flag(scrub_tcp, ", reassemble-tcp");
+  if ((state.state_flags & setprio) != 0)
+    text += formatted(", set-prio (0x%02x 0x%02x)", static_cast<unsigned>(state.set_prio[0]), static_cast<unsigned>(state.set_prio[1]));
+  if (state.dnpipe != 0 || state.dnrpipe != 0)
+    text += formatted((state.state_flags & dn_is_queue) != 0 ? ", dummynet queue (%u %u)" : ", dummynet pipe (%u %u)",
+                      static_cast<unsigned>(state.dnpipe), static_cast<unsigned>(state.dnrpipe));
+  if ((state.sync_flags & sync_flag::source_node) != 0) text += ", source-track";
+  if ((state.sync_flags & sync_flag::nat_source_node) != 0) text += ", sticky-address";
+  if (state.log != 0) text += (state.log & log_all) != 0 ? ", log (all)" : ", log";
+  if (state.min_ttl != 0) text += formatted(", min-ttl %u", static_cast<unsigned>(state.min_ttl));
+  if (state.max_mss != 0) text += formatted(", max-mss %u", static_cast<unsigned>(state.max_mss));
+  if (state.qid != 0 || state.pqid != 0)
+    text += formatted(", queue (%u %u)", static_cast<unsigned>(state.qid), static_cast<unsigned>(state.pqid));
+  if (state.rtableid[wire_side] == state.rtableid[stack_side]) {
+    if (state.rtableid[wire_side] != -1) text += formatted(", rtable %d", state.rtableid[wire_side]);
+  } else {
+    text += formatted(", rtable (%d %d)", state.rtableid[wire_side], state.rtableid[stack_side]);
+  }
+  if (state.rdomain[wire_side] != 0 || state.rdomain[stack_side] != 0)
+    text += formatted(", rdomain (%u %u)", static_cast<unsigned>(state.rdomain[wire_side]), static_cast<unsigned>(state.rdomain[stack_side]));
+  if (!state.tag.empty()) text.append(", tag ").append(printable(state.tag.view()));
+  return text;
+}
+
+/// " route-to: 203.0.113.1@em0  origif: em1": behind the id, as pfctl has it.
+std::string route_text(const State& state) {
+  // Source: FreeBSD sbin/pfctl/pf_print_state.c; "gateway" stands for the kinds without a word.
+  constexpr std::array<std::string_view, 5> kinds{"", "gateway", "route-to", "dup-to", "reply-to"};
+  std::string text;
+  if (state.rt != route::none) {
+    text.append(" ").append(state.rt < kinds.size() ? kinds[state.rt] : kinds[route::fastroute]).append(": ");
+    text += to_string(state.rt_addr, state.rt_family());
+    if (!state.rt_ifname.empty()) text.append("@").append(printable(state.rt_ifname.view()));
+  }
+  if (!state.orig_ifname.empty()) text.append(" origif: ").append(printable(state.orig_ifname.view()));
+  return text;
 }
 
 /// "age 00:00:04, expires in 24:00:00, 43:33 pkts, 22252:21732 bytes, rule 3".
@@ -95,10 +160,7 @@ std::string age_text(const State& state) {
                     static_cast<unsigned long long>(state.bytes[1]));
   if (state.anchor != no_rule) text += formatted(", anchor %u", state.anchor);
   if (state.rule != no_rule) text += formatted(", rule %u", state.rule);
-  if ((state.state_flags & state_flag::sloppy) != 0) text += ", sloppy";
-  if ((state.sync_flags & source_node) != 0) text += ", source-track";
-  if ((state.sync_flags & nat_source_node) != 0) text += ", sticky-address";
-  return text;
+  return text + options_text(state);
 }
 
 /// UPD_C names no protocol, but its timeout index belongs to one.
@@ -171,14 +233,14 @@ std::string state_text(const State& state) {
   const auto [left, right] = sides(state);
   std::string text = flow_text(state) + "       " + levels_text(state.proto, left.state, right.state) + "\n";
   if (state.proto == ipproto::tcp) text += "   " + window_text(left, right) + "\n";
-  return text + "   " + age_text(state) + "\n   " + id_text(state.id) + "\n";
+  return text + "   " + age_text(state) + "\n   " + id_text(state.id) + route_text(state) + "\n";
 }
 
 std::string state_line(const State& state) {
   const auto [left, right] = sides(state);
   std::string text = flow_text(state) + "   " + levels_text(state.proto, left.state, right.state) + "  ";
   if (state.proto == ipproto::tcp) text += window_text(left, right) + "  ";
-  return text + age_text(state) + "  " + id_text(state.id);
+  return text + age_text(state) + "  " + id_text(state.id) + route_text(state);
 }
 
 std::string update_line(const Update& update) {
@@ -203,9 +265,12 @@ std::string bulk_status_line(const BulkStatus& status) {
 }
 
 std::string tdb_line(const Tdb& tdb) {
-  return formatted("spi: 0x%08x dst: ", tdb.spi) + to_string(tdb.dst, tdb.af) + " proto: " + protocol_text(tdb.sproto) +
-         formatted(" rpl: %llu cur_bytes: %llu", static_cast<unsigned long long>(tdb.rpl),
-                   static_cast<unsigned long long>(tdb.cur_bytes));
+  std::string text = formatted("spi: 0x%08x dst: ", tdb.spi) + to_string(tdb.dst, tdb.af) +
+                     " proto: " + protocol_text(tdb.sproto) +
+                     formatted(" rpl: %llu cur_bytes: %llu", static_cast<unsigned long long>(tdb.rpl),
+                               static_cast<unsigned long long>(tdb.cur_bytes));
+  if (tdb.rdomain != 0) text += formatted(" rdomain: %u", static_cast<unsigned>(tdb.rdomain));
+  return text;
 }
 
 }  // namespace pfsync::wire

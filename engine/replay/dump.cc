@@ -1,8 +1,10 @@
 #include "engine/replay/dump.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <optional>
 
 #include "wire/address.h"
 #include "wire/convert.h"
@@ -50,6 +52,15 @@ std::string reject_line(wire::Reject reject) {
          std::string{wire::reject_table[static_cast<std::size_t>(reject)].sentence};
 }
 
+/// What the packet itself tells of its sender: the newest of the dialects in it.
+std::optional<wire::Dialect> dialect_of(wire::Bytes payload) {
+  std::optional<wire::Dialect> dialect;
+  wire::PacketReader reader{payload};
+  for (wire::Section section; reader.next(section);)
+    if (const auto told = wire::told_dialect(reader.header().version, *section.action)) dialect = std::max(dialect, told);
+  return dialect;
+}
+
 }  // namespace
 
 std::string dump_text(std::chrono::nanoseconds unix_time, wire::Bytes ip_packet) {
@@ -65,8 +76,9 @@ std::string dump_text(std::chrono::nanoseconds unix_time, wire::Bytes ip_packet)
   if (reader.reject() == wire::Reject::hdrops)
     return text + "pfsync, " + std::to_string(ip.packet.payload.size()) + " bytes\n" + reject_line(*reader.reject()) +
            "\n";
-  text +=
-      "PFSYNCv" + std::to_string(reader.header().version) + " len " + std::to_string(reader.header().len.host()) + "\n";
+  text += "PFSYNCv" + std::to_string(reader.header().version) + " len " + std::to_string(reader.header().len.host());
+  if (const auto dialect = dialect_of(ip.packet.payload)) text += " dialect " + std::string{wire::word(*dialect)};
+  text += "\n";
   if (ip.packet.ttl != wire::link_local_ttl)
     text += reject_line(wire::Reject::badttl) + " (" + std::to_string(ip.packet.ttl) + ")\n";
 
@@ -77,6 +89,8 @@ std::string dump_text(std::chrono::nanoseconds unix_time, wire::Bytes ip_packet)
     for (std::size_t i = 0; i < section.count; ++i)
       text.append("\t").append(message_line(*section.action, section.record(i))).append("\n");
   }
+  if (reader.skipped() > 0)
+    text += "    sections_skipped: " + std::to_string(reader.skipped()) + " that this does not know, or of too short records\n";
   if (reader.reject()) {
     text += reject_line(*reader.reject());
     if (reader.reject() == wire::Reject::badact)

@@ -100,6 +100,67 @@ TEST(StateText, TellsAnchorsAndFlags) {
   EXPECT_NE(state_text(state).find("bytes, anchor 5, sloppy, source-track, sticky-address\n"), std::string::npos);
 }
 
+TEST(StateText, TellsWhatTheRulesetSaysOfTheStatesPackets) {
+  State state = nat_out();
+  state.state_flags = 0x43ff;  // all but INP_UNLINKED and DN_IS_QUEUE
+  state.sync_flags = sync_flag::source_node;
+  state.set_tos = 0x10;
+  state.set_prio = {3, 7};
+  state.dnpipe = 101;
+  state.dnrpipe = 102;
+  state.log = 2;
+  state.min_ttl = 64;
+  state.max_mss = 1400;
+  state.qid = 4;
+  state.rtableid = {2, 2};
+  state.tag = TagName{"WEB"};
+  EXPECT_NE(state_text(state).find(", allow-opts, sloppy, no-sync, pflow, psync-ack, no-df, set-tos 0x10, random-id, "
+                                   "reassemble-tcp, set-prio (0x03 0x07), dummynet pipe (101 102), source-track, log (all), "
+                                   "min-ttl 64, max-mss 1400, queue (4 0), rtable 2, tag WEB\n"),
+            std::string::npos)
+      << state_text(state);
+  state = nat_out();
+  state.state_flags = state_flag::dn_is_queue;
+  state.dnrpipe = 9;
+  state.log = 1;
+  state.rtableid = {-1, 0};
+  state.rdomain = {0, 3};
+  EXPECT_NE(state_line(state).find(", dummynet queue (0 9), log, rtable (-1 0), rdomain (0 3)  id: "), std::string::npos)
+      << state_line(state);
+}
+
+TEST(StateText, TellsTheRouteBehindTheId) {
+  State state = nat_out();
+  state.rt = route::route_to;
+  state.rt_addr = ipv4_address(203, 0, 113, 1);
+  state.rt_ifname = InterfaceName{"em0"};
+  state.orig_ifname = InterfaceName{"em1"};
+  EXPECT_TRUE(state_text(state).ends_with(" creatorid: 97bc0c81 route-to: 203.0.113.1@em0 origif: em1\n")) << state_text(state);
+  state.rt = route::reply_to;
+  state.rt_af = Family::inet6;
+  state.rt_addr = Address{{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+  state.rt_ifname = state.orig_ifname = {};
+  EXPECT_TRUE(state_line(state).ends_with(" reply-to: fe80::1")) << state_line(state);
+}
+
+// A client at 2001:db8::7 reaches 192.0.2.1 as 64:ff9b::c000:201, through the translator's 198.51.100.1. The
+// ends of the two keys stand crosswise, as OpenBSD's and FreeBSD 15's pfctl read them.
+TEST(StateText, PrintsBothFamiliesOfATranslatedConnection) {
+  State state;
+  state.ifname = InterfaceName{"all"};
+  state.af = Family::inet6;
+  state.stack_af = Family::inet;
+  state.proto = ipproto::tcp;
+  state.direction = Direction::in;
+  state.key[wire_side] = {.addr = {Address{{0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}},
+                                   Address{{0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 0xc0, 0, 2, 1}}},
+                          .port = {50000, 443}};
+  state.key[stack_side] = {.addr = {ipv4_address(192, 0, 2, 1), ipv4_address(198, 51, 100, 1)}, .port = {443, 61000}};
+  EXPECT_TRUE(state_line(state).starts_with(
+      "all tcp 198.51.100.1:61000 (2001:db8::7[50000]) <- 192.0.2.1:443 (64:ff9b::c000:201[443])   CLOSED:CLOSED"))
+      << state_line(state);
+}
+
 TEST(StateText, SurvivesEveryValueOfEveryByteThatAPeerChooses) {
   State state = nat_out();
   for (int value = 0; value <= 0xff; ++value) {
@@ -107,8 +168,10 @@ TEST(StateText, SurvivesEveryValueOfEveryByteThatAPeerChooses) {
     state.proto = byte;
     state.src.state = byte;
     state.direction = Direction{byte};
+    state.rt = byte;
+    state.log = byte;
     state.af = value % 3 == 0 ? Family::none : value % 3 == 1 ? Family::inet : Family::inet6;
-    EXPECT_TRUE(state_text(state).ends_with("creatorid: 97bc0c81\n"));
+    EXPECT_NE(state_text(state).find("creatorid: 97bc0c81"), std::string::npos);
     EXPECT_FALSE(timeout_text(byte).empty());
     EXPECT_FALSE(update_line({.id = state.id, .src = state.src, .dst = state.dst, .timeout = byte}).empty());
   }
@@ -118,6 +181,11 @@ TEST(Text, ShowsNoControlBytesFromAPeer) {
   State state = nat_out();
   state.ifname = InterfaceName{"em\x1b[2J\x80\n"};
   EXPECT_TRUE(state_text(state).starts_with("em?[2J?? tcp"));
+  state.tag = TagName{"\x1b]0;"};
+  state.rt = route::dup_to;
+  state.rt_ifname = InterfaceName{"\r"};
+  EXPECT_NE(state_text(state).find(", tag ?]0;\n"), std::string::npos);
+  EXPECT_NE(state_text(state).find("@?\n"), std::string::npos);
   EXPECT_EQ(clear_line({.ifname = InterfaceName{"\r\x07"}, .creatorid = 1}), "creatorid: 00000001 interface: ??");
 }
 
@@ -143,6 +211,8 @@ TEST(MessageLines, UseThePrintersWords) {
                       .cur_bytes = 9,
                       .sproto = 50}),
             "spi: 0x00001234 dst: 192.0.2.1 proto: esp rpl: 7 cur_bytes: 9");
+  EXPECT_EQ(tdb_line({.spi = 0x1234, .af = Family::none, .sproto = 51, .rdomain = 2}),
+            "spi: 0x00001234 dst: - proto: ah rpl: 0 cur_bytes: 0 rdomain: 2");
 }
 
 }  // namespace
