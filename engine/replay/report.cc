@@ -56,6 +56,8 @@ void Report::add_run(const Capture& capture, const Survey& survey, const Counter
   pfsync_frames += capture.packets().size();
   truncated += capture.cut_frames();
   for (const auto& [word, count] : survey.dialect_frames) dialects[word] += count;
+  for (const auto& [dialect, fields] : survey.losses)
+    for (const auto& [field, count] : fields) losses[dialect][field] += count;
   add_counters(messages, counters.received);
   add_counters(rejects, counters.rejects);
   add_counters(tallies, counters.tallies);
@@ -75,12 +77,16 @@ std::string json_text(const Report& report) {
   counters["collisions"] = collisions(report.states);
   Json dialects = Json::object();
   for (const auto& [word, count] : report.dialects) dialects[std::string{word}] = count;
+  Json losses = Json::object();
+  for (const auto& [dialect, fields] : report.losses)
+    for (const auto& [field, count] : fields) losses[std::string{dialect}][std::string{field}] = count;
   Json ids = Json::array();
   for (const wire::State& state : report.states) ids.push_back(id_and_creator(state.id));
 
   Json json{{"frames", report.frames},         {"pfsync_frames", report.pfsync_frames},
             {"seconds", report.seconds},       {"messages", std::move(messages)},
             {"counters", std::move(counters)}, {"dialects", std::move(dialects)},
+            {"losses", std::move(losses)},
             {"states", report.states.size()},  {"state_ids", std::move(ids)}};
   if (report.messages_per_second) {
     json["loops"] = report.loops;

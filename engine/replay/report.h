@@ -26,6 +26,7 @@ struct Report {
   std::array<std::uint64_t, tally_table.size()> tallies{};
   std::uint64_t truncated = 0;         ///< frames whose end the capture left out
   std::map<std::string_view, std::uint64_t> dialects;
+  std::map<std::string_view, std::map<std::string_view, std::uint64_t>> losses;  ///< see Survey::losses
   std::vector<wire::State> states;     ///< ordered by id, then creator
   std::uint64_t loops = 1;
   std::optional<double> messages_per_second;  ///< when the speed was asked for (--loop, --rate)

@@ -7,6 +7,7 @@
 
 #include "wire/convert.h"
 #include "wire/dialect.h"
+#include "wire/fields.h"
 #include "wire/ip.h"
 #include "wire/packet_reader.h"
 
@@ -19,8 +20,16 @@ bool is_full_state(wire::Message message) noexcept {
   return message == wire::Message::ins || message == wire::Message::upd || message == wire::Message::del;
 }
 
-/// The dialect of one packet, if it tells; collects the ids of its full states.
-std::optional<std::string_view> read_packet(wire::Bytes payload, std::vector<wire::StateId>& ids) {
+void count_losses(const wire::State& state, Survey& result) {
+  for (const wire::DialectInfo& dialect : wire::dialect_table) {
+    auto& counts = result.losses[dialect.word];
+    if (!wire::is_expressible(state, dialect.dialect)) ++counts["states"];
+    else wire::lost(state, dialect.dialect).for_each([&counts](wire::Field field) { ++counts[wire::word(field)]; });
+  }
+}
+
+/// The dialect of one packet, if it tells; collects the ids of its full states and what others would lose.
+std::optional<std::string_view> read_packet(wire::Bytes payload, std::vector<wire::StateId>& ids, Survey& result) {
   std::optional<std::string_view> dialect;
   wire::PacketReader reader{payload};
   wire::Section section;
@@ -28,8 +37,11 @@ std::optional<std::string_view> read_packet(wire::Bytes payload, std::vector<wir
     if (section.count == 0) continue;
     if (const auto told = wire::told_dialect(reader.header().version, *section.action)) dialect = wire::word(*told);
     if (!is_full_state(section.action->message)) continue;
-    for (std::size_t i = 0; i < section.count; ++i)
-      ids.push_back(wire::read_id(section.action->message, section.action->layout, section.record(i)));
+    for (std::size_t i = 0; i < section.count; ++i) {
+      const wire::State state = wire::read_state(section.action->layout, section.record(i));
+      ids.push_back(state.id);
+      count_losses(state, result);
+    }
   }
   // Version 6 has one dialect, so that any packet of it tells, sections or none.
   if (reader.reject() != wire::Reject::hdrops && reader.header().version == wire::header_version_openbsd)
@@ -55,7 +67,7 @@ Survey survey(const Capture& capture) {
       continue;
     }
     Source& source = sources[{ip.packet.family, ip.packet.source}];
-    if (const auto dialect = read_packet(ip.packet.payload, ids)) source.dialect = dialect;
+    if (const auto dialect = read_packet(ip.packet.payload, ids, result)) source.dialect = dialect;
     if (source.dialect) ++result.dialect_frames[*source.dialect];
     else ++source.frames_before;
     if (source.dialect && source.frames_before > 0)

@@ -18,6 +18,9 @@ struct Survey {
   std::map<std::string_view, std::uint64_t> dialect_frames;
   /// Different identities that full states have: no replay can fill a table with more.
   std::size_t distinct_states = 0;
+  /// Full states that would lose this field if they were said in this dialect; "states" for those that it
+  /// cannot say at all. By dialect, then by the field's word.
+  std::map<std::string_view, std::map<std::string_view, std::uint64_t>> losses;
 };
 
 [[nodiscard]] Survey survey(const Capture& capture);

@@ -10,6 +10,7 @@
 #include "engine/replay/survey.h"
 #include "tests/engine/replay/files.h"
 #include "tests/engine/replay/made_capture.h"
+#include "wire/dialect.h"
 
 namespace pfsync::engine::replay {
 namespace {
@@ -179,6 +180,18 @@ TEST(Survey, TellsEveryDialect) {
     EXPECT_EQ(told.dialect_frames.at(word), 8u);
     EXPECT_EQ(told.distinct_states, 2u);
   }
+}
+
+TEST(Survey, TellsWhatOtherDialectsWouldLose) {
+  using Counts = std::map<std::string_view, std::uint64_t>;
+  // One of the two states, sent once, has an interface of creation that is not the one it is bound to.
+  const Survey of_1500 = survey(load(capture_path("pfsync-synthetic/synth_freebsd_v5_1500.pcap")));
+  for (const std::string_view older : {"1400", "openbsd"})
+    EXPECT_EQ(of_1500.losses.at(older), (Counts{{"orig_ifname", 1}})) << older;
+  EXPECT_EQ(of_1500.losses.at("1301"), (Counts{{"orig_ifname", 1}, {"set_prio", 3}}));
+  EXPECT_EQ(of_1500.losses.at("1500"), Counts{});
+  const Survey of_1301 = survey(load(capture_path("pfsync-synthetic/synth_freebsd_v5_1301.pcap")));
+  for (const wire::DialectInfo& dialect : wire::dialect_table) EXPECT_EQ(of_1301.losses.at(dialect.word), Counts{}) << dialect.word;
 }
 
 TEST(Survey, CallsTheDialectOfASourceThatNeverTellsUnknown) {
