@@ -10,11 +10,14 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <variant>
 
+#include "engine/dpdk/sender.h"
 #include "engine/replay/capture.h"
 #include "engine/replay/dump.h"
 #include "engine/replay/player.h"
@@ -33,6 +36,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int exit_unreadable = 2;
 constexpr int exit_usage = 2;
 constexpr int exit_output = 1;
+constexpr int exit_device = 1;
 constexpr std::uintmax_t bar_from_bytes = 16u << 20u;
 constexpr std::uint64_t bar_from_packets = 500'000;
 constexpr double bar_from_s = 2;
@@ -47,11 +51,12 @@ struct Options {
   std::uint64_t loops = 1;
   double rate = 0;  ///< messages per second; 0 = as fast as it goes
   bool timed = false;
+  std::string peer;  ///< device to send the packets out of; empty: none
 };
 
-int refuse(const std::string& sentence) {
+int refuse(const std::string& sentence, int status = exit_unreadable) {
   std::cerr << "pfsync-replay: " << sentence << ".\n";
-  return exit_unreadable;
+  return status;
 }
 
 /// Plays one packet at a time and prints each, with what the session refused in it.
@@ -86,11 +91,39 @@ struct Pace {
   }
 };
 
-void play(replay::Player& player, const Pace& pace, const std::function<void(std::size_t)>& progress) {
+/// Sends what is about to be played; throws when the device does not take it.
+class Wire {
+ public:
+  explicit Wire(const std::string& device) {
+    if (!device.empty()) sender_.emplace(device);
+  }
+
+  void send(const replay::Capture& capture, std::size_t first, std::size_t count) {
+    if (!sender_) return;
+    for (std::size_t i = first; i < first + count; ++i) {
+      const auto& packet = capture.packets()[i];
+      if (packet.cut) continue;  // its end is not in the capture
+      if (!sender_->send(capture.bytes(packet)))
+        throw std::runtime_error{"frame " + std::to_string(i + 1) + " could not be sent: it is larger than the device's MTU, or the device takes nothing"};
+    }
+    if (!sender_->flush()) throw std::runtime_error{"the device has taken no frame for two seconds: check the link"};
+  }
+  [[nodiscard]] std::optional<std::uint64_t> sent() const {
+    return sender_ ? std::optional{sender_->sent()} : std::nullopt;
+  }
+
+ private:
+  std::optional<pfsync::engine::dpdk::Sender> sender_;
+};
+
+void play(const replay::Capture& capture, replay::Player& player, const Pace& pace, Wire& wire,
+          const std::function<void(std::size_t)>& progress) {
   const bool one_by_one = pace.rate > 0 && pace.rate < burst_from_rate;
   for (std::size_t count = player.burst(); count > 0; count = player.burst()) {
     pace.wait_for(player.messages());
-    player.play(one_by_one ? 1 : count);
+    if (one_by_one) count = 1;
+    wire.send(capture, player.played(), count);
+    player.play(count);
     progress(player.played());
   }
 }
@@ -106,6 +139,15 @@ int run(const Options& options) {
     capture.emplace(std::get<replay::Capture>(std::move(loaded)));
   }
   const replay::Survey survey = replay::survey(*capture);
+
+  std::optional<Wire> wire;
+  try {
+    wire.emplace(options.peer);
+  } catch (const std::exception& refusal) {
+    std::string_view sentence = refusal.what();
+    if (constexpr std::string_view key = "link.device: "; sentence.starts_with(key)) sentence.remove_prefix(key.size());
+    return refuse("--peer: " + std::string{sentence}, exit_device);
+  }
 
   replay::Report report;
   report.seconds = std::chrono::duration<double>(capture->span()).count();
@@ -123,9 +165,13 @@ int run(const Options& options) {
     if (options.dump) {
       play_dumping(*capture, player);
     } else {
-      play(player, pace, [&](std::size_t played) {
-        bar.show(static_cast<double>(loop * capture->packets().size() + played) / static_cast<double>(packets));
-      });
+      try {
+        play(*capture, player, pace, *wire, [&](std::size_t played) {
+          bar.show(static_cast<double>(loop * capture->packets().size() + played) / static_cast<double>(packets));
+        });
+      } catch (const std::runtime_error& refusal) {
+        return refuse(std::string{"--peer: "} + refusal.what(), exit_device);
+      }
     }
     player.finish();
     pace.wait_for(player.messages());
@@ -134,6 +180,7 @@ int run(const Options& options) {
     report.add_run(*capture, survey, player.counters());
     if (loop + 1 == options.loops) report.states = player.states();
   }
+  report.frames_sent = wire->sent();
   if (options.timed) {
     // At a given rate the making of tables is part of the pace; as fast as it goes, it would falsify the speed.
     if (options.rate > 0) busy = Clock::now() - pace.began;
@@ -174,6 +221,10 @@ int main(int argc, char** argv) {
   auto* rate = app.add_option("--rate", options.rate, "play R messages per second instead of as fast as it goes")
                    ->type_name("R")
                    ->check(CLI::Range(0.001, 1e12));
+  auto* peer = app.add_option("--peer", options.peer,
+                              "send the frames out of a device too: an interface, a PCI address or a DPDK virtual device")
+                   ->type_name("DEV");
+  dump->excludes(peer);
   json->excludes(dump)->excludes(states);
   dump->excludes(loop)->excludes(rate);
   try {

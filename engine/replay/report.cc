@@ -88,6 +88,7 @@ std::string json_text(const Report& report) {
             {"counters", std::move(counters)}, {"dialects", std::move(dialects)},
             {"losses", std::move(losses)},
             {"states", report.states.size()},  {"state_ids", std::move(ids)}};
+  if (report.frames_sent) json["frames_sent"] = *report.frames_sent;
   if (report.messages_per_second) {
     json["loops"] = report.loops;
     json["messages_per_second"] = *report.messages_per_second;
@@ -122,6 +123,7 @@ std::string summary_text(const Report& report, const std::string& name) {
   if (const std::size_t count = collisions(report.states); count > 0)
     text += ", " + std::to_string(count) + " share their connection with another (collisions)";
   text += "\n";
+  if (report.frames_sent) text += "sent: " + std::to_string(*report.frames_sent) + " frames\n";
   if (report.messages_per_second)
     text += "speed: messages_per_second " + fixed(*report.messages_per_second, 0) + " over " +
             std::to_string(report.loops) + (report.loops == 1 ? " loop\n" : " loops\n");

@@ -29,6 +29,7 @@ struct Report {
   std::map<std::string_view, std::map<std::string_view, std::uint64_t>> losses;  ///< see Survey::losses
   std::vector<wire::State> states;     ///< ordered by id, then creator
   std::uint64_t loops = 1;
+  std::optional<std::uint64_t> frames_sent;   ///< out of a device (--peer)
   std::optional<double> messages_per_second;  ///< when the speed was asked for (--loop, --rate)
 
   /// Adds what one run over the capture counted.
