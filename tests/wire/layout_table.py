@@ -18,7 +18,7 @@ def table(facts):
     yield '#include "tests/wire/plain_layout.h"'
     yield "namespace pfsync::wire::test {"
     for struct in facts["structs"]:
-        rows = ", ".join(f'{{"{f["field"]}", {f["offset"]}, {f["size"]}}}' for f in struct["fields"])
+        rows = ", ".join(f'{{"{f["field"]}", {f["offset"]}, {f["size"]}, "{f["kind"]}"}}' for f in struct["fields"])
         yield f'inline constexpr std::array<PlainField, {len(struct["fields"])}> fields_{identifier(struct["name"])}{{{{{rows}}}}};'
     yield f'inline constexpr std::array<PlainStruct, {len(facts["structs"])}> plain_structs{{{{'
     for struct in facts["structs"]:

@@ -12,6 +12,7 @@ struct PlainField {
   std::string_view name;
   std::size_t offset;
   std::size_t size;
+  std::string_view kind;  ///< u8, u16, u32, u64, i32, opaque, bytes, chars or padding
 };
 
 struct PlainStruct {

@@ -185,6 +185,8 @@ const PlainStruct& plain_struct(std::string_view name) {
   throw std::runtime_error{"no struct " + std::string{name}};
 }
 
+std::span<const PlainAction> plain_action_rows() { return plain_actions; }
+
 PlainRecord::PlainRecord(std::string_view struct_name, Bytes bytes) : layout_{&plain_struct(struct_name)}, bytes_{bytes} {}
 
 const PlainField* PlainRecord::find(std::string_view field) const noexcept {

@@ -31,6 +31,7 @@ class PlainRecord {
 };
 
 [[nodiscard]] const PlainStruct& plain_struct(std::string_view name);
+[[nodiscard]] std::span<const PlainAction> plain_action_rows();
 
 /// A whole packet, as the receiver rules of the protocol document have it.
 [[nodiscard]] Walk plain_walk(Bytes payload);
