@@ -13,6 +13,7 @@
 #include "engine/ctl/text.h"
 #include "engine/ctl/watch.h"
 #include "engine/state_id.h"
+#include "engine/version.h"
 
 namespace {
 
@@ -126,7 +127,7 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
   };
   app.add_option("--socket", options.socket, "the daemon's control.socket")->type_name("PATH")->capture_default_str();
   app.add_flag("--json", options.json, "answer as JSON, for programs");
-  app.set_version_flag("--version", "pfsyncctl " PFSYNC_VERSION);
+  app.set_version_flag("--version", "pfsyncctl " + std::string{pfsync::engine::version});
   app.require_subcommand(1);
   app.fallthrough();
 
