@@ -268,7 +268,7 @@ void refuse_sections_to_come(ConfigSection& file) {
   for (const std::string_view name : {"carp", "config_sync", "http", "snapshot"}) file.not_yet(name, later);
 }
 
-/// Keys and values are quoted in sentences; what TOML can escape must not break a line of the log.
+/// Keys, values and pieces of the file are quoted in sentences; no control character in them may break a line of the log.
 std::string one_line(std::string sentence) {
   for (char& c : sentence)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
@@ -302,7 +302,7 @@ ConfigResult parse_config(std::string_view text, const std::string& name) {
     std::ostringstream out;
     out << name << ":" << error.source().begin.line << ": not valid TOML: " << error.description()
         << "; correct the line";
-    return out.str();
+    return one_line(out.str());
   }
 }
 

@@ -1,0 +1,66 @@
+// A configuration file: it is taken with every value in its range, or refused in one sentence that names the file.
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "engine/config.h"
+#include "tests/fuzz/check.h"
+
+namespace pfsync::fuzz {
+namespace {
+
+using engine::Config;
+
+bool is_one_line(std::string_view text) {
+  return !text.empty() && std::none_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+  });
+}
+
+void check_link(const Config& config) {
+  const Config::Link& link = config.link;
+  check(!link.device.empty(), "a link has a device");
+  check(link.family != wire::Family::none, "a link has a family");
+  check(!wire::is_multicast(link.family, link.address), "the own address is one host's");
+  check(link.prefix.value_or(0) <= (link.family == wire::Family::inet ? 32u : 128u), "a prefix is no longer than its address");
+  check(link.mtu >= 576 && link.mtu <= 9000, "mtu is in range");
+  check(link.vlan.value_or(1) >= 1 && link.vlan.value_or(1) <= 4094, "vlan is in range");
+  check(wire::is_multicast(link.family, link.destination) != config.peer.has_value(), "what is sent goes to the group or to the peer");
+  if (!config.peer) return;
+  check(config.peer->address == link.destination && config.peer->address != link.address, "the peer is another node");
+  check(link.family == wire::Family::inet || config.peer->mac.has_value(), "an IPv6 peer's Ethernet address is known");
+}
+
+void check_rest(const Config& config) {
+  check(config.table.states_max >= 1 && config.table.states_max <= 1'000'000'000, "states_max is in range");
+  check(config.table.shard_bits <= 8, "shards are at most 256");
+  check(config.sync.creatorid != 0, "a creator id is never 0");
+  check(config.sync.maxupd <= 255 && config.sync.delay_ms <= 60'000, "sync is in range");
+  const std::string& socket = config.control.socket;
+  check(!socket.empty() && socket.size() <= 107 && socket.find('\0') == std::string::npos, "the socket's path fits");
+  check(config.cores.control.value_or(0) <= 1023 && config.cores.data.value_or(0) <= 1023, "cores are in range");
+  if (config.synthetic) {
+    check(config.synthetic->states >= 1 && config.synthetic->states <= config.table.states_max, "the load fits the table");
+    check(config.synthetic->tcp_percent + config.synthetic->udp_percent <= 100, "shares are at most the whole");
+  }
+}
+
+}  // namespace
+}  // namespace pfsync::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace pfsync;
+  const auto result = engine::parse_config({reinterpret_cast<const char*>(data), size}, "file.toml");
+  if (const auto* why = std::get_if<std::string>(&result)) {
+    fuzz::check(why->starts_with("file.toml:"), "a refusal names the file");
+    fuzz::check(fuzz::is_one_line(*why), "a refusal is one line without control characters");
+    return 0;
+  }
+  const auto& config = std::get<engine::Config>(result);
+  fuzz::check_link(config);
+  fuzz::check_rest(config);
+  for (const std::string& warning : config.warnings) fuzz::check(fuzz::is_one_line(warning), "a warning is one line");
+  return 0;
+}
