@@ -2,7 +2,6 @@
 #include "wire/convert.h"
 
 #include <algorithm>
-#include <cstddef>
 
 #include "wire/convert_parts.h"
 #include "wire/limits.h"
@@ -10,14 +9,14 @@
 namespace pfsync::wire {
 
 void write_update(Dialect dialect, const Update& update, Room record) noexcept {
-  store(record, 0,
-        UpdCRecord{.id = Be64{update.id.id},
-                   .src = to_record(update.src),
-                   .dst = to_record(update.dst),
-                   .creatorid = Be32{update.id.creatorid},
-                   .expire = Be32{update.expire_s},
-                   .timeout = said_timeout(update.timeout, dialect),
-                   .pad = {}});
+  // Field by field where it goes: a record made elsewhere and copied would wait for its own narrow stores.
+  store(record, offsetof(UpdCRecord, id), Be64{update.id.id});
+  write_peer(update.src, record.data() + offsetof(UpdCRecord, src));
+  write_peer(update.dst, record.data() + offsetof(UpdCRecord, dst));
+  store(record, offsetof(UpdCRecord, creatorid), Be32{update.id.creatorid});
+  store(record, offsetof(UpdCRecord, expire), Be32{update.expire_s});
+  const std::uint32_t timeout = said_timeout(update.timeout, dialect);
+  store(record, offsetof(UpdCRecord, timeout), Be32{timeout << 24u});  // and the pad behind it
 }
 
 void write_id(StateId id, Room record) noexcept { store(record, 0, IdRecord{Be64{id.id}, Be32{id.creatorid}}); }

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 #include "wire/freebsd.h"
+#include "wire/lanes.h"
 #include "wire/messages.h"
 #include "wire/openbsd.h"
 #include "wire/state.h"
@@ -13,40 +15,23 @@
 /// Pieces of records ↔ pieces of values. Private to convert.cc and convert_state.cc.
 namespace pfsync::wire {
 
-[[nodiscard]] inline Peer to_peer(const PeerRecord& record) noexcept {
-  return Peer{.scrub = {.pfss_ts_mod = record.scrub.pfss_ts_mod.host(),
-                        .pfss_flags = record.scrub.pfss_flags.host(),
-                        .pfss_ttl = record.scrub.pfss_ttl,
-                        .scrub_flag = record.scrub.scrub_flag},
-              .seqlo = record.seqlo.host(),
-              .seqhi = record.seqhi.host(),
-              .seqdiff = record.seqdiff.host(),
-              .max_win = record.max_win.host(),
-              .mss = record.mss.host(),
-              .state = record.state,
-              .wscale = record.wscale};
-}
-
-[[nodiscard]] inline PeerRecord to_record(const Peer& peer) noexcept {
-  return PeerRecord{.scrub = {Be16{peer.scrub.pfss_flags}, peer.scrub.pfss_ttl, peer.scrub.scrub_flag,
-                              Be32{peer.scrub.pfss_ts_mod}},
-                    .seqlo = Be32{peer.seqlo},
-                    .seqhi = Be32{peer.seqhi},
-                    .seqdiff = Be32{peer.seqdiff},
-                    .max_win = Be16{peer.max_win},
-                    .mss = Be16{peer.mss},
-                    .state = peer.state,
-                    .wscale = peer.wscale,
-                    .pad = {}};
-}
-
 /// Drops what lies behind the NUL (OpenBSD leaves garbage there in CLR) and ends an unterminated name.
 template <std::size_t N>
 [[nodiscard]] Name<N> to_name(const std::array<char, N>& chars) noexcept {
+  static_assert(N % 8 == 0);
+  constexpr std::uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
   Name<N> name;
-  const void* end = std::memchr(chars.data(), 0, N - 1);
-  const std::size_t size = end == nullptr ? N - 1 : static_cast<std::size_t>(static_cast<const char*>(end) - chars.data());
-  std::memcpy(name.chars.data(), chars.data(), size);
+  std::uint64_t keep = ~std::uint64_t{0};
+  for (std::size_t at = 0; at < N; at += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, chars.data() + at, 8);
+    if (at + 8 == N) word &= ~std::uint64_t{0} >> 8u;
+    // The lowest top bit left is that of the first NUL. Source: A. Mycroft, comp.arch, 1987.
+    const std::uint64_t nuls = (word - ones) & ~word & tops;
+    word &= keep & (((nuls & -nuls) >> 7u) - 1);
+    std::memcpy(name.chars.data() + at, &word, 8);
+    if (nuls != 0) keep = 0;
+  }
   return name;
 }
 
@@ -73,8 +58,11 @@ template <std::size_t N>
 /// Only the first 4 bytes of an IPv4 address mean anything; a peer's rubbish behind them must neither
 /// reach another kernel (which compares all 16) nor make two equal keys differ here.
 [[nodiscard]] inline Address to_address(const std::array<std::uint8_t, 16>& bytes, Family family) noexcept {
-  Address address{bytes};
-  if (family == Family::inet) std::fill(address.bytes.begin() + 4, address.bytes.end(), std::uint8_t{0});
+  // As one lane: a branch's narrow stores would hold up whoever copies the address next.
+  constexpr Lane first_four{0xff, 0xff, 0xff, 0xff};
+  constexpr Lane all = ~Lane{};
+  Address address;
+  store_lane(&address, load_lane(&bytes) & (family == Family::inet ? first_four : all));
   return address;
 }
 

@@ -10,42 +10,48 @@ namespace {
 
 // --- what all four have, under the same names ----------------------------------------------------------
 
+/// Four numbers that lie in a row on both sides are swapped as one lane: rule, anchor, nat_rule, creation.
+template <class Head>
+constexpr void check_rows() noexcept {
+  static_assert(offsetof(State, anchor) == offsetof(State, rule) + 4 && offsetof(State, nat_rule) == offsetof(State, rule) + 8 &&
+                offsetof(State, creation_s) == offsetof(State, rule) + 12);
+  static_assert(offsetof(Head, anchor) == offsetof(Head, rule) + 4 && offsetof(Head, nat_rule) == offsetof(Head, rule) + 8 &&
+                offsetof(Head, creation) == offsetof(Head, rule) + 12);
+  static_assert(sizeof(Head::packets) == 16 && sizeof(Head::bytes) == 16);
+}
+
 /// Head: freebsd::StateHead or openbsd::StateRecord.
 template <class Head>
-void read_head(State& state, const Head& head, Family wire_family, Family stack_family) noexcept {
+[[gnu::always_inline]] inline void read_head(State& state, const Head& head, Family wire_family, Family stack_family) noexcept {
   state.id = {head.id.host(), head.creatorid.host()};
   state.ifname = to_name(head.ifname);
   state.key = {to_key(head.key[wire_side], wire_family), to_key(head.key[stack_side], stack_family)};
-  state.src = to_peer(head.src);
-  state.dst = to_peer(head.dst);
-  state.rule = head.rule.host();
-  state.anchor = head.anchor.host();
-  state.nat_rule = head.nat_rule.host();
-  state.creation_s = head.creation.host();
+  read_peer(&head.src, state.src);
+  read_peer(&head.dst, state.dst);
+  check_rows<Head>();
+  swap_row<std::uint32_t, 16>(&head.rule, &state.rule);
   state.expire_s = head.expire.host();
-  state.packets = {head.packets[0].host(), head.packets[1].host()};
-  state.bytes = {head.bytes[0].host(), head.bytes[1].host()};
+  swap_row<std::uint64_t, 16>(&head.packets, &state.packets);
+  swap_row<std::uint64_t, 16>(&head.bytes, &state.bytes);
   state.af = wire_family;
   if (stack_family != wire_family) state.stack_af = stack_family;
 }
 
 template <class Head>
-void write_head(Head& head, const State& state) noexcept {
+[[gnu::always_inline]] inline void write_head(Head& head, const State& state) noexcept {
   head.id = Be64{state.id.id};
   head.ifname = state.ifname.chars;
   for (std::size_t side = 0; side < 2; ++side) {
     head.key[side].addr = {state.key[side].addr[0].bytes, state.key[side].addr[1].bytes};
     head.key[side].port = {Be16{state.key[side].port[0]}, Be16{state.key[side].port[1]}};
   }
-  head.src = to_record(state.src);
-  head.dst = to_record(state.dst);
-  head.rule = Be32{state.rule};
-  head.anchor = Be32{state.anchor};
-  head.nat_rule = Be32{state.nat_rule};
-  head.creation = Be32{state.creation_s};
+  write_peer(state.src, &head.src);
+  write_peer(state.dst, &head.dst);
+  check_rows<Head>();
+  swap_row<std::uint32_t, 16>(&state.rule, &head.rule);
   head.expire = Be32{state.expire_s};
-  head.packets = {Be64{state.packets[0]}, Be64{state.packets[1]}};
-  head.bytes = {Be64{state.bytes[0]}, Be64{state.bytes[1]}};
+  swap_row<std::uint64_t, 16>(&state.packets, &head.packets);
+  swap_row<std::uint64_t, 16>(&state.bytes, &head.bytes);
   head.creatorid = Be32{state.id.creatorid};
 }
 
@@ -115,11 +121,10 @@ void read_1301(State& state, Bytes bytes) noexcept {
 }
 
 void write_1301(const State& state, Room room) noexcept {
-  freebsd::State1301 record{};
+  auto& record = make<freebsd::State1301>(room);
   write_head(record.head, state);
   write_tail(record, state, Dialect::freebsd_1301);
   record.state_flags = static_cast<std::uint8_t>(said_flags(state.state_flags, Dialect::freebsd_1301));
-  store(room, 0, record);
 }
 
 void read_1400(State& state, Bytes bytes) noexcept {
@@ -131,11 +136,10 @@ void read_1400(State& state, Bytes bytes) noexcept {
 }
 
 void write_1400(const State& state, Room room) noexcept {
-  freebsd::State1400 record{};
+  auto& record = make<freebsd::State1400>(room);
   write_head(record.head, state);
   write_tail(record, state, Dialect::freebsd_1400);
   write_actions(record, state, Dialect::freebsd_1400);
-  store(room, 0, record);
 }
 
 void read_1500(State& state, Bytes bytes) noexcept {
@@ -160,7 +164,7 @@ void read_1500(State& state, Bytes bytes) noexcept {
 }
 
 void write_1500(const State& state, Room room) noexcept {
-  freebsd::State1500 record{};
+  auto& record = make<freebsd::State1500>(room);
   write_head(record.head, state);
   write_actions(record, state, Dialect::freebsd_1500);
   record.head.rt_addr = state.rt_addr.bytes;
@@ -176,7 +180,6 @@ void write_1500(const State& state, Room room) noexcept {
   record.log = state.log;
   record.timeout = state.timeout;
   record.direction = static_cast<std::uint8_t>(state.direction);
-  store(room, 0, record);
 }
 
 void read_openbsd(State& state, Bytes bytes) noexcept {
@@ -208,7 +211,7 @@ void read_openbsd(State& state, Bytes bytes) noexcept {
 }
 
 void write_openbsd(const State& state, Room room) noexcept {
-  openbsd::StateRecord record{};
+  auto& record = make<openbsd::StateRecord>(room);
   write_head(record, state);
   const std::array families{state.af, state.stack_family()};
   for (std::size_t side = 0; side < 2; ++side) {
@@ -230,7 +233,6 @@ void write_openbsd(const State& state, Room room) noexcept {
   record.set_tos = state.set_tos;
   record.state_flags = Be16{said_flags(state.state_flags, Dialect::openbsd)};
   record.set_prio = state.set_prio;
-  store(room, 0, record);
 }
 
 }  // namespace
@@ -292,13 +294,27 @@ constexpr UpdateOffsets offsets_of(Layout layout) noexcept {
 
 }  // namespace
 
+namespace {
+
+/// Into the caller's value: a copy of it would wait for the stores of its fields.
+[[gnu::always_inline]] inline void read_update_at(const UpdateOffsets& at, Bytes record, Update& update) noexcept {
+  update.id = {load<Be64>(record, 0).host(), load<Be32>(record, at.creatorid).host()};
+  read_peer(record.data() + at.src, update.src);
+  read_peer(record.data() + at.dst, update.dst);
+  update.timeout = record[at.timeout];
+}
+
+}  // namespace
+
 Update read_update(Layout layout, Bytes record) noexcept {
-  const UpdateOffsets at = offsets_of(layout);
-  return {.id = {load<Be64>(record, 0).host(), load<Be32>(record, at.creatorid).host()},
-          .src = to_peer(load<PeerRecord>(record, at.src)),
-          .dst = to_peer(load<PeerRecord>(record, at.dst)),
-          .timeout = record[at.timeout],
-          .expire_s = layout == Layout::common ? load<Be32>(record, offsetof(UpdCRecord, expire)).host() : 0};
+  Update update;
+  if (layout == Layout::common) {
+    read_update_at(offsets_of(Layout::common), record, update);
+    update.expire_s = load<Be32>(record, offsetof(UpdCRecord, expire)).host();
+  } else {
+    read_update_at(offsets_of(layout), record, update);
+  }
+  return update;
 }
 
 StateId read_id(Message message, Layout layout, Bytes record) noexcept {

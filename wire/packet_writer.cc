@@ -1,6 +1,7 @@
 #include "wire/packet_writer.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace pfsync::wire {
 namespace {
@@ -12,35 +13,48 @@ constexpr std::size_t packet_bytes_max = 0xffff - 40;
 }  // namespace
 
 PacketWriter::PacketWriter(Dialect dialect, Room room, const Checksum& pfcksum) noexcept
-    : dialect_{&info(dialect)}, room_{room.first(std::min(room.size(), packet_bytes_max))}, pfcksum_{pfcksum} {}
+    : dialect_{&info(dialect)}, room_{room.first(std::min(room.size(), packet_bytes_max))}, pfcksum_{pfcksum} {
+  const std::size_t eof = dialect_->has_eof ? sizeof(Subheader) : 0;
+  end_ = room_.size() - std::min(eof, room_.size());
+}
 
-bool PacketWriter::section_takes(const Action& action) const noexcept {
-  if (section_action_ != &action) return false;
-  const std::size_t bytes = std::size_t{section_count_ + 1u} * action.record_bytes;
-  return dialect_->section_bytes_max == 0 || bytes <= dialect_->section_bytes_max;
+inline bool PacketWriter::section_takes(const Action& action) const noexcept {
+  return section_action_ == &action && section_count_ < section_count_max_;
 }
 
 bool PacketWriter::fits(Message message) const noexcept {
   const Action* action = find_action(dialect_->dialect, message);
-  if (action == nullptr) return false;
-  const std::size_t eof = dialect_->has_eof ? sizeof(Subheader) : 0;
-  const std::size_t subheader = section_takes(*action) ? 0 : sizeof(Subheader);
-  return used_ + subheader + action->record_bytes + eof <= room_.size();
+  return action != nullptr && used_ + (section_takes(*action) ? 0 : sizeof(Subheader)) + action->record_bytes <= end_;
 }
 
-Room PacketWriter::take(const Action& action) noexcept {
-  if (!fits(action.message)) return {};
+/// The count is known once the section is complete, and written then.
+void PacketWriter::close_section() noexcept {
+  if (section_action_ == nullptr) return;
+  const std::size_t words = dialect_->header_version == header_version_openbsd ? section_action_->record_bytes / 4 : 0;
+  store(room_, section_, Subheader{section_action_->number, static_cast<std::uint8_t>(words), Be16{section_count_}});
+}
+
+bool PacketWriter::open_section(const Action& action) noexcept {
+  if (used_ + sizeof(Subheader) + action.record_bytes > end_) return false;
+  close_section();
+  section_ = used_;
+  section_action_ = &action;
+  section_count_ = 0;
+  section_count_max_ = dialect_->section_bytes_max == 0
+                           ? std::numeric_limits<std::uint16_t>::max()
+                           : static_cast<std::uint16_t>(dialect_->section_bytes_max / action.record_bytes);
+  used_ += sizeof(Subheader);
+  return true;
+}
+
+inline Room PacketWriter::take(const Action& action) noexcept {
   if (!section_takes(action)) {
-    section_ = used_;
-    section_action_ = &action;
-    section_count_ = 0;
-    used_ += sizeof(Subheader);
+    if (!open_section(action)) return {};
+  } else if (used_ + action.record_bytes > end_) {
+    return {};
   }
   ++section_count_;
-  const std::uint8_t words =
-      dialect_->header_version == header_version_openbsd ? static_cast<std::uint8_t>(action.record_bytes / 4) : 0;
-  store(room_, section_, Subheader{action.number, words, Be16{section_count_}});
-  const Room record = room_.subspan(used_, action.record_bytes);
+  const Room record{room_.data() + used_, action.record_bytes};
   used_ += action.record_bytes;
   return record;
 }
@@ -93,6 +107,7 @@ bool PacketWriter::append_tdb(const Tdb& tdb) noexcept {
 }
 
 std::size_t PacketWriter::finish() noexcept {
+  close_section();
   if (dialect_->has_eof) {
     store(room_, used_, Subheader{find_action(dialect_->dialect, Message::eof)->number, 0, Be16{1}});
     used_ += sizeof(Subheader);

@@ -46,6 +46,8 @@ class PacketWriter {
   /// Room for one record, in the open section or a new one; empty when it does not fit.
   [[nodiscard]] Room take(const Action& action) noexcept;
   [[nodiscard]] bool section_takes(const Action& action) const noexcept;
+  [[nodiscard]] bool open_section(const Action& action) noexcept;
+  void close_section() noexcept;
 
   const DialectInfo* dialect_;
   Room room_;
@@ -54,6 +56,8 @@ class PacketWriter {
   std::size_t section_ = 0;  ///< offset of the open sub-header; 0 = none
   const Action* section_action_ = nullptr;
   std::uint16_t section_count_ = 0;
+  std::uint16_t section_count_max_ = 0;
+  std::size_t end_;          ///< no section reaches past this: behind it EOF has its place
 };
 
 }  // namespace pfsync::wire

@@ -74,7 +74,8 @@ struct Scrub {
 };
 
 /// One endpoint of a connection. `seqlo`, `seqhi`, `seqdiff` are modulo 2^32.
-struct Peer {
+/// Two 16-byte lanes with the same fields as the record's, so that each is read, copied and written whole.
+struct alignas(16) Peer {
   Scrub scrub{};
   std::uint32_t seqlo = 0;    ///< highest sequence number sent
   std::uint32_t seqhi = 0;    ///< highest the other end acknowledged, plus its window
