@@ -106,7 +106,8 @@ bool ControlServer::has_request(const Client& client) const {
 }
 
 void ControlServer::poll_once(std::chrono::milliseconds timeout) {
-  std::vector<pollfd> wanted{{listener_, POLLIN, 0}};
+  const bool accepts = Clock::now() >= accept_from_;
+  std::vector<pollfd> wanted{{listener_, static_cast<short>(accepts ? POLLIN : 0), 0}};
   for (const Client& client : clients_) {
     const bool waits = !client.out.empty();
     // While an answer is unread no more is taken in: a client cannot make us hold more than one of each.
@@ -138,7 +139,13 @@ void ControlServer::poll_once(std::chrono::milliseconds timeout) {
 
 void ControlServer::accept_one() {
   const int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd < 0) return;
+  if (fd < 0) {
+    if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;
+    // The client stays in the backlog and would end every wait at once: a busy loop for as long as the shortage lasts.
+    ++accept_failed_;
+    accept_from_ = Clock::now() + limits_.rest;
+    return;
+  }
   if (clients_.size() < limits_.clients) {
     clients_.push_back({.fd = fd});
     return;
@@ -225,7 +232,8 @@ std::vector<NamedCount> ControlServer::counts() const {
   return {{"control_requests", "requests on the control socket", requests_},
           {"control_requests_bad", "requests on the control socket that were refused", requests_bad_},
           {"control_clients_refused", "control clients refused because too many were connected", clients_refused_},
-          {"control_clients_slow", "control clients dropped because they left their answer unread", clients_slow_}};
+          {"control_clients_slow", "control clients dropped because they left their answer unread", clients_slow_},
+          {"control_accept_failed", "control clients put off because no file descriptor was left", accept_failed_}};
 }
 
 }  // namespace pfsync::engine

@@ -24,6 +24,7 @@ class ControlServer {
     std::size_t request_bytes = 64 * 1024;
     std::size_t clients = 16;
     std::chrono::milliseconds unread{5000};  ///< without taking a byte of its answer
+    std::chrono::milliseconds rest{1000};    ///< from accepting, when the process has no descriptor left for a client
   };
 
   /// Takes the path, replacing the socket of a process that is gone. Or one sentence why not.
@@ -75,6 +76,8 @@ class ControlServer {
   std::uint64_t requests_bad_ = 0;
   std::uint64_t clients_refused_ = 0;
   std::uint64_t clients_slow_ = 0;
+  std::uint64_t accept_failed_ = 0;
+  Clock::time_point accept_from_{};
 };
 
 }  // namespace pfsync::engine

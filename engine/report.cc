@@ -191,7 +191,6 @@ Json state_json(const wire::State& state) {
   json["packets"] = state.packets;
   json["bytes"] = state.bytes;
   json["rule"] = state.rule == wire::no_rule ? Json(nullptr) : Json(state.rule);
-  json["line"] = wire::state_line(state);
   json["text"] = wire::state_text(state);
   return json;
 }

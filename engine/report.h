@@ -55,7 +55,7 @@ struct Health {
 [[nodiscard]] Json status_json(const DaemonView& daemon, bool with_digest);
 /// `counters`, `received`, `sent` and `outside` as word → number; with sentences, `sentences` as word → text.
 [[nodiscard]] Json counters_json(const DaemonView& daemon, bool with_sentences);
-/// One object: addresses and levels as pfctl prints them, plus `text`.
+/// One object: addresses and levels as pfctl prints them, plus `text`, all of `pfctl -ss -vv`.
 [[nodiscard]] Json state_json(const wire::State& state);
 
 /// A page of the table.

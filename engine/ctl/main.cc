@@ -75,7 +75,8 @@ int show_counters(const Options& options) {
 int show_states(const Options& options) {
   auto client = Client::connect(options.socket);
   if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
-  Json request{{"command", "show"}, {"what", "states"}, {"only_text", !options.json}};
+  // The daemon's control thread works some milliseconds on a page of either kind; it has more to do than this.
+  Json request{{"command", "show"}, {"what", "states"}, {"only_text", !options.json}, {"limit", options.json ? 250 : 1000}};
   bool first = true;
   do {
     const auto answer = std::get<Client>(client).ask(request);

@@ -1,6 +1,7 @@
 #include "engine/control.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -203,6 +204,45 @@ TEST_F(ControlTest, RefusesOneClientTooMany) {
   ASSERT_TRUE(first.write("{}\n"));
   turn();
   EXPECT_TRUE(first.read().starts_with("{\"ok\":true"));
+}
+
+/// No descriptor to be had while it lives.
+class DescriptorShortage {
+ public:
+  DescriptorShortage() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    // 0, 1 and 2 are taken; poll() refuses more entries than the limit has.
+    const rlimit none{.rlim_cur = 3, .rlim_max = before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~DescriptorShortage() { setrlimit(RLIMIT_NOFILE, &before_); }
+  DescriptorShortage(const DescriptorShortage&) = delete;
+  DescriptorShortage& operator=(const DescriptorShortage&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(ControlTest, TakesAClientLaterWhenNoDescriptorIsLeft) {
+  serve({.rest = 0ms});
+  Client client{path};
+  ASSERT_TRUE(client.write("{}\n"));
+  {
+    const DescriptorShortage shortage;
+    turn();
+  }
+  EXPECT_GE(count("control_accept_failed"), 1u);
+  EXPECT_EQ(server->clients(), 0u);
+  turn();
+  EXPECT_TRUE(client.read().starts_with("{\"ok\":true"));
+}
+
+TEST_F(ControlTest, RestsInsteadOfTryingToAcceptAllTheTime) {
+  serve({.rest = 1h});
+  Client client{path};
+  const DescriptorShortage shortage;
+  turn();
+  EXPECT_EQ(count("control_accept_failed"), 1u);
 }
 
 TEST_F(ControlTest, DropsAClientThatDoesNotReadItsAnswer) {
