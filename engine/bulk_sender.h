@@ -14,7 +14,7 @@ namespace pfsync::engine {
 
 struct BulkSenderConfig {
   std::uint32_t creatorid = 0;
-  wire::Dialect dialect = wire::Dialect::freebsd_1301;
+  wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< until told otherwise
   std::uint64_t states_per_s = 50'000;  ///< 0 = as fast as the link takes them
 };
 
@@ -30,6 +30,8 @@ class BulkSender {
   /// `gate`: shared with the session that announces deletes; null when they share a thread and a queue.
   BulkSender(const BulkSenderConfig& config, const statetable::Table& table, BulkGate* gate = nullptr) noexcept;
 
+  /// What packets are written in from now on, also those of a bulk that runs.
+  void speak(wire::Dialect dialect) noexcept { config_.dialect = dialect; }
   /// A peer asked. While a bulk runs the walk begins again, under the new request's time.
   void start(Instant now) noexcept;
   [[nodiscard]] bool running() const noexcept { return running_.load(std::memory_order_relaxed); }

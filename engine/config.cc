@@ -72,14 +72,15 @@ bool same_network(const wire::Address& a, const wire::Address& b, unsigned bits)
   return true;
 }
 
-void read_dialect(ConfigSection& peer, Config& config) {
-  const auto word = peer.text("dialect");
-  if (!word || *word == "auto") return;
+/// None: "auto", or not given.
+std::optional<wire::Dialect> read_dialect(ConfigSection& section, bool may_be_auto = true) {
+  const auto word = section.text("dialect");
+  if (!word || (may_be_auto && *word == "auto")) return std::nullopt;
   const auto dialect = wire::find_dialect(*word);
   if (!dialect)
-    peer.fail("dialect", "\"" + *word + "\" is none that this knows: give \"1301\" (FreeBSD 12, 13), \"1400\" (FreeBSD 14), "
-                         "\"1500\" (FreeBSD 15), \"openbsd\", or \"auto\"");
-  config.dialect = *dialect;
+    section.fail("dialect", "\"" + *word + "\" is none that this knows: give \"1301\" (FreeBSD 12, 13), \"1400\" (FreeBSD 14), "
+                            "\"1500\" (FreeBSD 15), \"openbsd\"" + (may_be_auto ? ", or \"auto\"" : ""));
+  return dialect;
 }
 
 void read_peer(ConfigSection& file, Config& config, bool group_given) {
@@ -99,7 +100,9 @@ void read_peer(ConfigSection& file, Config& config, bool group_given) {
   if (config.link.prefix && !same_network(peer.address, config.link.address, *config.link.prefix))
     section.fail("address", "\"" + *text + "\" is outside link.address/" + std::to_string(*config.link.prefix) +
                                 ": the peer must be on the link, there are no routes here");
-  read_dialect(section, config);
+  if (config.link.dialect)
+    file.section("link")->fail("dialect", "is for multicast: give it as dialect of the [[peer]]");
+  peer.dialect = read_dialect(section);
   if (const auto mac = section.text("mac")) {
     peer.mac = wire::parse_mac(*mac);
     if (!peer.mac || (peer.mac->bytes[0] & 1u) != 0)
@@ -137,6 +140,7 @@ bool read_link(ConfigSection& file, Config& config) {
                                      " group: leave it out for the usual one (224.0.0.240, ff12::f0)");
     link.destination = parsed.address;
   }
+  link.dialect = read_dialect(*section);
   for (const std::string& source : section->texts("sources"))
     link.sources.push_back(host_of(*section, "sources", source, link.family).address);
   section->finish();
@@ -198,6 +202,7 @@ void read_sync(ConfigSection& file, Config::Sync& sync) {
   if (section->flag("defer").value_or(false))
     section->fail("defer", "is not supported: pfsyncd forwards no packets that could wait; set it to false or remove it");
   section->number_into(sync.bulk_states_per_s, "bulk_states_per_s", 0, 1'000'000'000);
+  sync.dialect = read_dialect(*section, false).value_or(sync.dialect);
   sync.request_bulk = section->flag("request_bulk").value_or(sync.request_bulk);
   section->finish();
 }

@@ -28,6 +28,7 @@ struct Config {
     std::size_t mtu = 1500;                ///< bytes from the IP header on
     std::optional<std::uint16_t> vlan;
     wire::Address destination{};           ///< the group, or the one peer
+    std::optional<wire::Dialect> dialect;  ///< of the group; none: learned from what is heard
     std::vector<wire::Address> sources;    ///< who may send to us; empty: the link's own rule
   } link;
 
@@ -35,9 +36,9 @@ struct Config {
   struct Peer {
     wire::Address address{};
     std::optional<wire::MacAddress> mac;
+    std::optional<wire::Dialect> dialect;  ///< none: learned from what it sends
   };
   std::optional<Peer> peer;
-  wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent; "auto" is 1301, as peers are not learned from yet
 
   struct Table {
     std::size_t states_max = 1'000'000;
@@ -51,6 +52,7 @@ struct Config {
     unsigned delay_ms = 1000;
     std::uint64_t bulk_states_per_s = 50'000;  ///< 0 = as fast as the link takes them
     bool request_bulk = true;
+    wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< spoken where none is fixed, until something was heard
   } sync;
 
   struct Control {

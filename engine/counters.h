@@ -45,6 +45,8 @@ enum class Tally : std::uint8_t {
   bulk_requests_out,
   sections_skipped,
   names_full,
+  dialect_changes,
+  not_understood,
 };
 
 struct TallyInfo {
@@ -73,11 +75,13 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::bulk_requests_out, "bulk_requests_out", "bulk updates asked of a peer"},
     TallyInfo{Tally::sections_skipped, "sections_skipped", "OpenBSD sections stepped over: unknown here, or of too short records"},
     TallyInfo{Tally::names_full, "names_full", "states whose route interface or tag was dropped: too many different names"},
+    TallyInfo{Tally::dialect_changes, "dialect_changes", "times that another dialect was chosen for a peer, after what it sent"},
+    TallyInfo{Tally::not_understood, "not_understood", "packets heard from nodes that do not take the dialect written to them"},
 };
 static_assert([] {
   for (std::size_t i = 0; i < tally_table.size(); ++i)
     if (static_cast<std::size_t>(tally_table[i].tally) != i) return false;
-  return static_cast<std::size_t>(Tally::names_full) + 1 == tally_table.size();
+  return static_cast<std::size_t>(Tally::not_understood) + 1 == tally_table.size();
 }(), "tally_table[i] must describe Tally(i), and every Tally");
 
 /// What the dialect that is spoken had no words for (wire/fields.h). Written by one thread, read by any.

@@ -25,7 +25,7 @@ bool Link::may_send(const wire::Address& source) const noexcept {
   return multicast_ || source == config_.destination;
 }
 
-std::optional<wire::Bytes> Link::on_frame(wire::Bytes frame) noexcept {
+std::optional<Arrival> Link::on_frame(wire::Bytes frame) noexcept {
   const auto reject = [this](Reject why) {
     (*counters_)[why].add();
     return std::nullopt;
@@ -58,7 +58,7 @@ std::optional<wire::Bytes> Link::on_frame(wire::Bytes frame) noexcept {
   if (ip.packet.source == config_.address) return reject(Reject::looped);
   if (!may_send(ip.packet.source)) return reject(Reject::badif);
   if (ip.packet.ttl != wire::link_local_ttl) return reject(Reject::badttl);
-  return ip.packet.payload;
+  return Arrival{ip.packet.payload, ip.packet.source, 0};
 }
 
 void Link::on_arp(wire::Bytes payload) noexcept {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/arrival.h"
 #include "engine/counters.h"
 #include "statetable/time.h"
 #include "wire/address.h"
@@ -40,7 +41,7 @@ class Link {
   Link(const LinkConfig& config, Counters& counters);
 
   /// The pfsync packet of a frame, borrowed from it; nullopt when it holds none for us.
-  [[nodiscard]] std::optional<wire::Bytes> on_frame(wire::Bytes frame) noexcept;
+  [[nodiscard]] std::optional<Arrival> on_frame(wire::Bytes frame) noexcept;
 
   /// Whether pfsync packets can be sent now: a peer's Ethernet address may not be known yet.
   [[nodiscard]] bool can_send() const noexcept { return peer_mac_.has_value(); }

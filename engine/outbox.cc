@@ -129,8 +129,8 @@ std::size_t Outbox::queued() const noexcept {
 
 // --- writing -----------------------------------------------------------------------------------------
 
-std::size_t Outbox::bytes_queued() const noexcept {
-  const std::size_t state_bytes = wire::info(config_.dialect).state_bytes;
+std::size_t Outbox::bytes_queued(wire::Dialect dialect) const noexcept {
+  const std::size_t state_bytes = wire::info(dialect).state_bytes;
   return (list(Queue::ins).count + list(Queue::upd).count) * state_bytes +
          list(Queue::upd_c).count * sizeof(wire::UpdCRecord) +
          (acks_.size() + requests_.size() + deletes_.size()) * sizeof(wire::IdRecord) +
@@ -151,17 +151,17 @@ std::size_t Outbox::deletes_allowed() noexcept {
   return gate_->has_passed(gate_stamp_) ? deletes_gated_ : 0;
 }
 
-std::size_t Outbox::transmit(wire::Room room, Instant now, const StateSource& source) noexcept {
+std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect, const StateSource& source) noexcept {
   if (queued() == 0) return 0;
   if (now >= oldest_ + config_.delay) push_ = true;  // until all that is queued now has left
-  if (!push_ && bytes_queued() + sizeof(wire::Header) + 2 * sizeof(wire::Subheader) <= room.size()) return 0;
+  if (!push_ && bytes_queued(dialect) + sizeof(wire::Header) + 2 * sizeof(wire::Subheader) <= room.size()) return 0;
 
-  wire::PacketWriter writer{config_.dialect, room};
+  wire::PacketWriter writer{dialect, room};
   // In the order of the kernel's sections. Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_qs[].
-  write_states(writer, Queue::ins, Message::ins, source);
+  write_states(writer, Queue::ins, Message::ins, dialect, source);
   write_ids(writer, acks_, Message::ins_ack, acks_.size());
-  write_states(writer, Queue::upd, Message::upd, source);
-  write_states(writer, Queue::upd_c, Message::upd_c, source);
+  write_states(writer, Queue::upd, Message::upd, dialect, source);
+  write_states(writer, Queue::upd_c, Message::upd_c, dialect, source);
   const std::size_t before = deletes_.size();
   write_ids(writer, deletes_, Message::del_c, deletes_allowed());
   deletes_gated_ -= std::min(deletes_gated_, before - deletes_.size());
@@ -175,7 +175,7 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, const StateSource& so
   return writer.finish();
 }
 
-void Outbox::write_states(wire::PacketWriter& writer, Queue queue, Message message,
+void Outbox::write_states(wire::PacketWriter& writer, Queue queue, Message message, wire::Dialect dialect,
                           const StateSource& source) noexcept {
   while (list(queue).first != 0 && writer.fits(message)) {
     const Slot slot = list(queue).first - 1;
@@ -184,7 +184,7 @@ void Outbox::write_states(wire::PacketWriter& writer, Queue queue, Message messa
       static_cast<void>(writer.append_update(source.update(slot)));  // it fits
     } else {
       const wire::State state = source.full_state(slot);
-      if (!counters_->lost.allow(state, config_.dialect)) continue;
+      if (!counters_->lost.allow(state, dialect)) continue;
       static_cast<void>(writer.append_state(message, state));
     }
     counters_->out(message).add();

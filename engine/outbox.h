@@ -62,7 +62,6 @@ class Outbox {
   using Slot = statetable::Slot;
 
   struct Config {
-    wire::Dialect dialect = wire::Dialect::freebsd_1301;
     Duration delay = std::chrono::seconds{1};
     unsigned maxupd = 128;
     std::size_t ids_max = 65536;  ///< in each queue of bare ids
@@ -88,8 +87,8 @@ class Outbox {
 
   /// When something has to leave; Instant::max() when nothing is queued.
   [[nodiscard]] Instant timeout(Instant now) const noexcept;
-  /// Writes one packet if one is due.
-  [[nodiscard]] std::size_t transmit(wire::Room room, Instant now, const StateSource& source) noexcept;
+  /// Writes one packet if one is due. What is queued has no dialect before.
+  [[nodiscard]] std::size_t transmit(wire::Room room, Instant now, wire::Dialect dialect, const StateSource& source) noexcept;
   [[nodiscard]] std::size_t queued() const noexcept;
 
  private:
@@ -112,8 +111,9 @@ class Outbox {
   void queued_one(Instant now) noexcept;
   [[nodiscard]] List& list(Queue queue) noexcept { return lists_[static_cast<std::size_t>(queue)]; }
   [[nodiscard]] const List& list(Queue queue) const noexcept { return lists_[static_cast<std::size_t>(queue)]; }
-  [[nodiscard]] std::size_t bytes_queued() const noexcept;
-  void write_states(wire::PacketWriter& writer, Queue queue, wire::Message message, const StateSource& source) noexcept;
+  [[nodiscard]] std::size_t bytes_queued(wire::Dialect dialect) const noexcept;
+  void write_states(wire::PacketWriter& writer, Queue queue, wire::Message message, wire::Dialect dialect,
+                    const StateSource& source) noexcept;
   void write_ids(wire::PacketWriter& writer, BoundedQueue<wire::StateId>& ids, wire::Message message,
                  std::size_t count_max) noexcept;
   [[nodiscard]] std::size_t deletes_allowed() noexcept;

@@ -45,6 +45,12 @@ Json synthetic_json(const SyntheticFirewall* synthetic) {
           {"waited", synthetic->waited()}};
 }
 
+/// Where the dialect that is written comes from.
+std::string_view origin_word(const PeerDialect& dialect) {
+  if (dialect.is_fixed()) return "fixed";
+  return dialect.is_learned() ? "learned" : "default";
+}
+
 double seconds_between(Instant from, Instant to) { return std::chrono::duration<double>(to - from).count(); }
 
 /// All but EOF, which carries nothing.
@@ -108,6 +114,11 @@ Health health_of(const DaemonView& daemon) {
                         bulk.tries())};
   if (refused > 0)
     return {false, fmt::format("{} states were refused because the table is full: raise table.states_max", refused)};
+  if (const PeerDialect& dialect = daemon.session.dialect(); dialect.apart() > 0)
+    return {false, fmt::format("{} of the nodes heard do not take the dialect {} that is written to them: {}", dialect.apart(),
+                               wire::word(dialect.in_use()),
+                               dialect.is_fixed() ? "set dialect = \"auto\""
+                                                  : "FreeBSD and OpenBSD have none in common, give each a link of its own")};
   if (phase == BulkPhase::asked) return {true, "waiting for a peer to answer the bulk request"};
   if (phase == BulkPhase::receiving) return {true, "a bulk update is being received"};
   return {true, phase == BulkPhase::done ? "in sync since the bulk update"
@@ -123,7 +134,10 @@ Json status_json(const DaemonView& daemon, bool with_digest) {
   json["reason"] = health.reason;
   json["uptime_s"] = seconds_between(daemon.started, daemon.now());
   json["creatorid"] = creatorid_text(daemon.session.config().creatorid);
-  json["dialect"] = wire::info(daemon.session.config().dialect).word;
+  const PeerDialect& dialect = daemon.session.dialect();
+  json["dialect"] = wire::word(dialect.in_use());
+  json["dialect_from"] = origin_word(dialect);
+  json["dialect_changes"] = dialect.changes();
   json["link"] = link_json(daemon);
   json["states"] = daemon.table.size();
   json["states_max"] = daemon.table.config().states_max;

@@ -34,7 +34,7 @@ struct DaemonView {
   std::string version;
   const Config& config;
   const statetable::Table& table;
-  const Session& session;  ///< only counters() and bulk() are read
+  const Session& session;  ///< only counters(), dialect() and bulk() are read
   const BulkSender& sender;
   const SyntheticFirewall* synthetic = nullptr;  ///< null: this node plays no firewall
   Instant started{};

@@ -77,7 +77,8 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
       table_{&table},
       writers_{claim_all(table)},
       slots_per_shard_{table.slot_count() / table.shard_count()},
-      outbox_{{config.dialect, config.delay, config.maxupd, config.ids_queued_max}, table.slot_count(), counters_, gate},
+      dialect_{config.dialect, config.learn_dialect},
+      outbox_{{config.delay, config.maxupd, config.ids_queued_max}, table.slot_count(), counters_, gate},
       removed_(std::max<std::size_t>(config.removed_max / removed_ways, 1)) {}
 
 void Session::start(Instant now) noexcept {
@@ -94,15 +95,30 @@ void Session::request_bulk(Instant now) noexcept {
 // --- receiving ---------------------------------------------------------------------------------------
 
 void Session::on_packets(std::span<const wire::Bytes> packets, Instant now) noexcept {
-  for (const wire::Bytes packet : packets) {
-    counters_[Tally::ipackets].add();
-    wire::PacketReader reader{packet};
-    wire::Section section;
-    while (reader.next(section)) gather(section, now);
-    if (const auto reject = reader.reject()) counters_[*reject].add();
-    if (reader.skipped() > 0) counters_[Tally::sections_skipped].add(reader.skipped());
-  }
+  for (const wire::Bytes packet : packets) read({packet}, now);
   apply_batch(now);
+}
+
+void Session::on_packets(std::span<const Arrival> packets, Instant now) noexcept {
+  for (const Arrival& arrival : packets) read(arrival, now);
+  apply_batch(now);
+}
+
+void Session::read(const Arrival& arrival, Instant now) noexcept {
+  counters_[Tally::ipackets].add();
+  wire::PacketReader reader{arrival.packet};
+  wire::Section section;
+  std::optional<wire::Dialect> told;
+  while (reader.next(section)) {
+    told = std::max(told, wire::told_dialect(reader.header().version, *section.action));
+    gather(section, now);
+  }
+  if (const auto reject = reader.reject()) counters_[*reject].add();
+  if (reader.skipped() > 0) counters_[Tally::sections_skipped].add(reader.skipped());
+  if (reader.reject() == Reject::hdrops || reader.reject() == Reject::badver) return;
+  const std::uint64_t changes = dialect_.changes();
+  if (!dialect_.heard(arrival.source, reader.header().version, told, now)) counters_[Tally::not_understood].add();
+  counters_[Tally::dialect_changes].add(dialect_.changes() - changes);
 }
 
 void Session::gather(const wire::Section& section, Instant now) noexcept {
@@ -432,7 +448,7 @@ Instant Session::timeout(Instant now) const noexcept {
 
 std::size_t Session::transmit(wire::Room room, Instant now) noexcept {
   if (outbox_.queued() == 0) return 0;
-  return outbox_.transmit(room, now, Source{writers_, slots_per_shard_, statetable::to_seconds(now)});
+  return outbox_.transmit(room, now, dialect_.in_use(), Source{writers_, slots_per_shard_, statetable::to_seconds(now)});
 }
 
 }  // namespace pfsync::engine

@@ -8,10 +8,12 @@
 #include <span>
 #include <vector>
 
+#include "engine/arrival.h"
 #include "engine/bulk_gate.h"
 #include "engine/bulk_requester.h"
 #include "engine/counters.h"
 #include "engine/outbox.h"
+#include "engine/peer_dialect.h"
 #include "engine/timeouts.h"
 #include "statetable/table.h"
 #include "statetable/time.h"
@@ -31,6 +33,7 @@ using statetable::Slot;
 struct SessionConfig {
   std::uint32_t creatorid = 0;           ///< own host id (pf.conf `set hostid`); not 0
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent
+  bool learn_dialect = false;  ///< only until something else is learned from what is heard
   std::size_t ids_queued_max = 65536;    ///< deletes, acks and requests that wait for a packet, each; more are counted
   std::size_t removed_max = 65536;  ///< how many of the states that ended lately are remembered, in sets of 8
   unsigned maxupd = 128;                 ///< updates of one state after which it is sent at once
@@ -60,6 +63,9 @@ class Session {
 
   /// Packets as they follow the IP header, in the order of arrival. A burst at a time is the fast way:
   /// table lines are prefetched across packets.
+  void on_packets(std::span<const Arrival> packets, Instant now) noexcept;
+  void on_packet(const Arrival& packet, Instant now) noexcept { on_packets({&packet, 1}, now); }
+  /// As if all came from one source.
   void on_packets(std::span<const wire::Bytes> packets, Instant now) noexcept;
   void on_packet(wire::Bytes packet, Instant now) noexcept { on_packets({&packet, 1}, now); }
 
@@ -93,6 +99,8 @@ class Session {
   /// For the owner of the link in front of the session, same thread.
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
   [[nodiscard]] const BulkRequester& bulk() const noexcept { return bulk_; }
+  /// What is written, and how that came.
+  [[nodiscard]] const PeerDialect& dialect() const noexcept { return dialect_; }
   [[nodiscard]] const SessionConfig& config() const noexcept { return config_; }
   /// Changes waiting to be announced.
   [[nodiscard]] std::size_t queued() const noexcept { return outbox_.queued(); }
@@ -108,6 +116,7 @@ class Session {
   };
   static constexpr std::size_t batch_max = 128;
 
+  void read(const Arrival& arrival, Instant now) noexcept;
   void gather(const wire::Section& section, Instant now) noexcept;
   void apply_batch(Instant now) noexcept;
   void apply(const Pending& pending, Instant now) noexcept;
@@ -139,6 +148,7 @@ class Session {
   statetable::Table* table_;
   std::vector<statetable::ShardWriter> writers_;
   std::size_t slots_per_shard_;
+  PeerDialect dialect_;
   Outbox outbox_;
   BulkRequester bulk_;
   std::atomic<bool> bulk_asked_{false};

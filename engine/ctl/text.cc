@@ -126,7 +126,8 @@ std::string status_text(const Json& status) {
   std::string text = fmt::format("Status: {:<35} Host id: {}\n  {}\n", std::string{health_word(status)} + ", up " +
                                  uptime_text(status.at("uptime_s").get<double>()),
                                  plain(status.at("creatorid")), plain(status.at("reason")));
-  text += fmt::format("\nLink\n  {}, dialect {}\n", link_text(status.at("link")), plain(status.at("dialect")));
+  const std::string from = status.at("dialect_from") == "fixed" ? "" : fmt::format(" ({})", plain(status.at("dialect_from")));
+  text += fmt::format("\nLink\n  {}, dialect {}{}\n", link_text(status.at("link")), plain(status.at("dialect")), from);
   text += fmt::format("\n{:<27} {:>14} {:>16}\n", "State Table", "Total", "Rate");
   text += row("current entries", number(status, "states"));
   text += row("limit", number(status, "states_max"));

@@ -51,9 +51,15 @@ statetable::TableConfig table_config(const Config& config) {
   return {.states_max = config.table.states_max, .shard_bits = config.table.shard_bits, .hash_seed = random_seed()};
 }
 
+/// The dialect that is set for the one destination; none: learned.
+std::optional<wire::Dialect> fixed_dialect(const Config& config) {
+  return config.peer ? config.peer->dialect : config.link.dialect;
+}
+
 SessionConfig session_config(const Config& config) {
   return {.creatorid = config.sync.creatorid,
-          .dialect = config.dialect,
+          .dialect = fixed_dialect(config).value_or(config.sync.dialect),
+          .learn_dialect = !fixed_dialect(config),
           .maxupd = config.sync.maxupd,
           .delay = milliseconds{config.sync.delay_ms},
           .request_bulk = config.sync.request_bulk,
@@ -72,7 +78,7 @@ LinkConfig link_config(const Config& config, const wire::MacAddress& mac) {
 }
 
 BulkSenderConfig sender_config(const Config& config) {
-  return {.creatorid = config.sync.creatorid, .dialect = config.dialect, .states_per_s = config.sync.bulk_states_per_s};
+  return {.creatorid = config.sync.creatorid, .states_per_s = config.sync.bulk_states_per_s};
 }
 
 std::size_t buffers_mib(const Config& config) {
@@ -142,6 +148,8 @@ struct Daemon::Parts {
   BulkPhase phase_seen_ = BulkPhase::none;
   bool serving_seen_ = false;
   bool full_seen_ = false;
+  wire::Dialect dialect_seen_ = wire::Dialect::freebsd_1301;
+  bool apart_seen_ = false;
   std::uint64_t heard_when_failed_ = 0;
   Instant failed_at_{};
 };
@@ -174,6 +182,7 @@ Daemon::Parts::Parts(const Config& given)
            .queued = [this] { return data_path.queued(); },
            .link_up = [this] { return link_up_.load(std::memory_order_relaxed); },
            .counts = [this] { return counts(); }} {
+  dialect_seen_ = session.dialect().in_use();
   make_commands();
   control = or_throw(ControlServer::create(
       config.control.socket, [this](const Json& request) { return handle_request(request, view, commands); }));
@@ -280,6 +289,15 @@ void Daemon::Parts::watch_session(Instant now) {
     else
       spdlog::info("bulk update: {} states sent", sender.states_sent());
   }
+  const PeerDialect& dialect = session.dialect();
+  if (const wire::Dialect in_use = dialect.in_use(); in_use != dialect_seen_) {
+    spdlog::info("dialect {} is written instead of {}, as that is what is heard", wire::word(in_use), wire::word(dialect_seen_));
+    dialect_seen_ = in_use;
+  }
+  if (const bool apart = dialect.apart() > 0; apart != apart_seen_) {
+    apart_seen_ = apart;
+    if (apart) spdlog::warn("{} of the nodes heard do not take the dialect {}", dialect.apart(), wire::word(dialect.in_use()));
+  }
   if (const std::uint64_t refused = session.counters()[Tally::table_full].value(); refused > 0 && !full_seen_) {
     full_seen_ = true;
     spdlog::error("the table is full and refuses states: raise table.states_max ({})", table->config().states_max);
@@ -289,7 +307,9 @@ void Daemon::Parts::watch_session(Instant now) {
 milliseconds Daemon::Parts::serve_bulk() {
   constexpr milliseconds at_rest{10};
   const Instant now = clock.now();
-  if (session.take_bulk_request()) sender.start(now);
+  const bool asked = session.take_bulk_request();  // before the dialect: the request may have told it
+  sender.speak(session.dialect().in_use());
+  if (asked) sender.start(now);
   if (!sender.running()) return at_rest;
   // Full frames wait for the data path, or the pace for time: either way a millisecond is short enough.
   return bulk.fill(sender, link, now) > 0 && config.sync.bulk_states_per_s == 0 ? milliseconds{0} : milliseconds{1};

@@ -65,7 +65,7 @@ class DataPath {
   std::atomic<bool> stop_{false};
   CommandSlot commands_;
   Counter queued_, bulk_frames_;
-  std::array<wire::Bytes, Port::burst_max> packets_{};
+  std::array<Arrival, Port::burst_max> packets_{};
   bool started_ = false;             ///< the session's life has begun
   unsigned idle_turns_ = 0;
   Instant refused_since_{};          ///< since when the device has not taken all

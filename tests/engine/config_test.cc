@@ -68,6 +68,7 @@ creatorid = "0xab"
 maxupd = 1
 delay_ms = 20
 defer = false
+dialect = "1400"
 bulk_states_per_s = 7
 request_bulk = false
 [control]
@@ -95,7 +96,8 @@ seed = 50
   ASSERT_TRUE(config.peer);
   EXPECT_EQ(config.link.destination, wire::ipv4_address(10, 0, 0, 2));
   EXPECT_EQ(config.peer->mac, wire::parse_mac("02:00:00:00:00:02"));
-  EXPECT_EQ(config.dialect, wire::Dialect::freebsd_1500);
+  EXPECT_EQ(config.peer->dialect, wire::Dialect::freebsd_1500);
+  EXPECT_EQ(config.sync.dialect, wire::Dialect::freebsd_1400);
   EXPECT_EQ(config.table.states_max, 5000u);
   EXPECT_EQ(config.table.shard_bits, 4u);
   EXPECT_EQ(config.table.timeouts.value[pftm::tcp_established], 3600u);
@@ -203,6 +205,10 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"peer_group_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"01:00:5e:00:00:02\"\n", "t.toml:6: peer.mac: ", "host"},
         Refusal{"peer6_without_mac", six + "[[peer]]\naddress = \"fd00::2\"\n", "t.toml:4: peer.mac: is missing", "IPv6"},
         Refusal{"dialect", link_section + "[[peer]]\naddress = \"10.0.0.2\"\ndialect = \"1600\"\n", "t.toml:6: peer.dialect: ", "\"1301\""},
+        Refusal{"group_dialect", link_section + "dialect = \"1401\"\n", "t.toml:4: link.dialect: ", "\"auto\""},
+        Refusal{"default_dialect", link_section + "[sync]\ndialect = \"auto\"\n", "t.toml:5: sync.dialect: ", "\"1301\""},
+        Refusal{"group_dialect_and_peer", link_section + "dialect = \"1400\"\n[[peer]]\naddress = \"10.0.0.2\"\n",
+                "t.toml:4: link.dialect: is for multicast", "[[peer]]"},
         Refusal{"interface_map", link_section + "[[peer]]\naddress = \"10.0.0.2\"\ninterface_map = {}\n",
                 "t.toml:6: peer.interface_map: is not in this version", "remove"},
         Refusal{"key_with_newline", link_section + "\"a\\nb\" = 1\n", "t.toml:4: link.a?b: unknown key", "mtu"},

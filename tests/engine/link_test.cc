@@ -63,7 +63,8 @@ TEST(Link, SendsToTheGroupAsTheKernelsDo) {
   End b{multicast(mac_b, address_b)};
   const auto packet = b.link.on_frame(frame);
   ASSERT_TRUE(packet);
-  EXPECT_EQ(packet->size(), 24u);
+  EXPECT_EQ(packet->packet.size(), 24u);
+  EXPECT_EQ(packet->source, address_a);
 }
 
 TEST(Link, CarriesIpv6AndVlans) {

@@ -59,6 +59,17 @@ TEST(Health, NamesTheLinkBeforeWhatFollowsFromIt) {
   EXPECT_EQ(health_of(node.view()).reason, "the link is down: check the cable or the device net_memif0,role=server");
 }
 
+TEST(Health, IsBadWhenANodeDoesNotTakeTheDialectWritten) {
+  Node node;
+  std::vector<std::uint8_t> room(100);
+  wire::PacketWriter writer{wire::Dialect::openbsd, room};
+  ASSERT_TRUE(writer.append_id(wire::Message::del_c, {1, 2}));
+  room.resize(writer.finish());
+  node.session.on_packet(room, node.now);
+  EXPECT_FALSE(health_of(node.view()).ok);
+  EXPECT_NE(health_of(node.view()).reason.find("do not take the dialect 1301"), std::string::npos);
+}
+
 TEST(Status, TellsTheNodeItsLinkAndItsTable) {
   Node node;
   ASSERT_EQ(node.open(1), Session::Local::done);
@@ -67,6 +78,7 @@ TEST(Status, TellsTheNodeItsLinkAndItsTable) {
   EXPECT_EQ(status["healthy"], true);
   EXPECT_EQ(status["creatorid"], "97bc0c81");
   EXPECT_EQ(status["dialect"], "1301");
+  EXPECT_EQ(status["dialect_from"], "fixed");
   EXPECT_EQ(status["uptime_s"], 90061.0);
   EXPECT_EQ(status["link"]["address"], "10.0.0.1");
   EXPECT_EQ(status["link"]["multicast"], "224.0.0.240");

@@ -98,6 +98,7 @@ struct Setting {
     room = std::array<std::size_t, 4>{wire::PacketWriter::smallest_room, 700, 1480, 9000}[more / 4u % 4];
     session.removed_max = 1024;  // none of the few ids here is displaced
     states_per_s = more & 16 ? 1000 : 0;
+    session.learn_dialect = more & 32;
   }
   statetable::TableConfig table;
   SessionConfig session;
@@ -248,12 +249,13 @@ class Run {
     while (reader.next(section)) {
       has_eof = section.action->message == Message::eof;
       check(section.count > 0, "no empty section is sent");
-      check(section.records.size() <= 2048, "a FreeBSD receiver takes every section");
+      check(section.records.size() <= 2048 || reader.header().version == wire::header_version_openbsd,
+            "a FreeBSD receiver takes every section");
       for (std::size_t i = 0; i < section.count && !has_eof; ++i) f(*section.action, section.record(i));
     }
     check(!reader.reject(), "what we send is well formed");
     check(reader.header().len.host() == bytes, "the header tells the packet's length");
-    check(has_eof == wire::info(setting_.session.dialect).has_eof, "EOF ends a packet");
+    check(has_eof == wire::info(session_.dialect().in_use()).has_eof, "EOF ends a packet");
   }
 
   void sent(const wire::Action& action, Bytes record) {
@@ -299,7 +301,7 @@ class Run {
     check(held.synchronised, "a no-sync state is not told of");
     Packet expected(record.size());
     if (action.message == Message::upd_c)
-      wire::write_update(wire::Dialect::freebsd_1301, {id, held.hot.src, held.hot.dst, held.hot.timeout}, expected);
+      wire::write_update(session_.dialect().in_use(), {id, held.hot.src, held.hot.dst, held.hot.timeout}, expected);
     else
       wire::write_state(action.layout, statetable::to_state(held.hot, held.cold, statetable::to_seconds(now_)), expected);
     check(std::equal(expected.begin(), expected.end(), record.begin()), "a message tells the state as it is now");
@@ -321,6 +323,7 @@ class Run {
 
   void send_bulk() {
     const bool was_running = bulk_.running();
+    bulk_.speak(session_.dialect().in_use());
     const std::size_t bytes = bulk_.transmit(room_, now_);
     if (bytes == 0) return check(!was_running || bulk_.timeout() > now_, "a bulk update goes on until it ends");
     std::map<StateId, unsigned> frame;

@@ -53,6 +53,14 @@ TEST(StatusText, HasALineForEachThingThatANodeMayHave) {
   EXPECT_NE(text.find("asked (request 1 of 13)\n"), std::string::npos) << text;
 }
 
+TEST(StatusText, TellsWhereTheDialectComesFrom) {
+  Node node;
+  Json status = status_json(node.view(), false);
+  status["dialect_from"] = "learned";
+  status["dialect"] = "1500";
+  EXPECT_NE(status_text(status).find("dialect 1500 (learned)\n"), std::string::npos) << status_text(status);
+}
+
 TEST(Rates, AreWhatWasAddedBySecond) {
   const Json before{{"uptime_s", 10.0}, {"totals", {{"inserts", 100}}}};
   const Json after{{"uptime_s", 12.0}, {"totals", {{"inserts", 150}}}};

@@ -1,0 +1,161 @@
+// Sessions that learn what their peers speak.
+#include "tests/engine/session_fixture.h"
+
+namespace pfsync::engine {
+namespace {
+
+using wire::Dialect;
+
+class AutoDialect : public SessionTest {
+ protected:
+  void make_learning(Dialect first = Dialect::freebsd_1301) {
+    SessionConfig config;
+    config.dialect = first;
+    config.learn_dialect = true;
+    config.expire = false;
+    make_quiet(config);
+  }
+  template <class F>
+  void hear(Dialect dialect, std::uint8_t source, Instant now, F&& fill) {
+    std::vector<std::uint8_t> room(1480);
+    wire::PacketWriter writer{dialect, room};
+    fill(writer);
+    room.resize(writer.finish());
+    session->on_packet(Arrival{room, wire::ipv4_address(10, 0, 0, source)}, now);
+  }
+  void hear_state(Dialect dialect, std::uint8_t source, Instant now) {
+    hear(dialect, source, now, [&](wire::PacketWriter& writer) {
+      ASSERT_TRUE(writer.append_state(Message::ins, tcp_state(++last_id)));
+    });
+  }
+  void hear_update(Dialect dialect, std::uint8_t source, Instant now) {
+    hear(dialect, source, now, [&](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_update(update_of(tcp_state(1)))); });
+  }
+  [[nodiscard]] Dialect in_use() const { return session->dialect().in_use(); }
+
+  std::uint64_t last_id = 0;
+};
+
+TEST_F(AutoDialect, IsTheDefaultUntilAFullStateTellsAnother) {
+  make_learning(Dialect::freebsd_1400);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+  EXPECT_FALSE(session->dialect().is_learned());
+  hear_update(Dialect::freebsd_1500, 2, t0);  // header version 5, no more
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+  EXPECT_FALSE(session->dialect().is_learned());
+  hear_state(Dialect::freebsd_1500, 2, t0);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1500);
+  EXPECT_TRUE(session->dialect().is_learned());
+  EXPECT_EQ(session->dialect().changes(), 1u);
+  EXPECT_EQ(count(Tally::dialect_changes), 1u);
+  EXPECT_EQ(count(Tally::not_understood), 0u);
+}
+
+TEST_F(AutoDialect, KnowsOpenBsdByItsHeaderAndFreeBsdToo) {
+  make_learning();
+  hear_update(Dialect::openbsd, 2, t0);
+  EXPECT_EQ(in_use(), Dialect::openbsd);
+  EXPECT_TRUE(session->dialect().is_learned());
+  hear_update(Dialect::freebsd_1400, 2, t0 + 1s);  // the same host, another system: any kernel of version 5 takes 1301
+  EXPECT_EQ(in_use(), Dialect::freebsd_1301);
+  EXPECT_FALSE(session->dialect().is_learned());
+}
+
+TEST_F(AutoDialect, FollowsAnUpgradeAndADowngrade) {
+  make_learning();
+  std::uint64_t changes = 0;
+  for (const Dialect dialect : {Dialect::freebsd_1400, Dialect::freebsd_1500, Dialect::openbsd, Dialect::freebsd_1301}) {
+    hear_state(dialect, 2, t0);
+    EXPECT_EQ(in_use(), dialect);
+    EXPECT_EQ(session->dialect().changes(), ++changes);
+  }
+}
+
+TEST_F(AutoDialect, ThatIsFixedIsNotLearnedButTheMisfitIsCounted) {
+  make_quiet();  // 1301
+  hear_state(Dialect::freebsd_1500, 2, t0);  // takes 1301
+  EXPECT_EQ(count(Tally::not_understood), 0u);
+  hear_state(Dialect::openbsd, 2, t0);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1301);
+  EXPECT_TRUE(session->dialect().is_fixed());
+  EXPECT_EQ(count(Tally::not_understood), 1u);
+  EXPECT_EQ(session->dialect().apart(), 1u);
+}
+
+TEST_F(AutoDialect, OfAGroupIsOneThatAllTake) {
+  make_learning();
+  hear_state(Dialect::freebsd_1500, 2, t0);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1500);
+  hear_state(Dialect::freebsd_1400, 3, t0 + 1s);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+  hear_state(Dialect::freebsd_1301, 4, t0 + 2s);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1301);
+  hear_state(Dialect::freebsd_1500, 4, t0 + 3s);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+  EXPECT_EQ(session->dialect().apart(), 0u);
+}
+
+TEST_F(AutoDialect, StaysWhereTwoHeaderVersionsHaveNoneInCommon) {
+  make_learning();
+  hear_state(Dialect::freebsd_1400, 2, t0);
+  hear_state(Dialect::openbsd, 3, t0);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+  EXPECT_EQ(session->dialect().apart(), 1u);
+  EXPECT_EQ(count(Tally::not_understood), 1u);
+  // The FreeBSD is gone: after an hour of silence it no longer counts.
+  hear_update(Dialect::openbsd, 3, t0 + 30min);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+  hear_update(Dialect::openbsd, 3, t0 + 61min);
+  EXPECT_EQ(in_use(), Dialect::openbsd);
+  EXPECT_EQ(session->dialect().apart(), 0u);
+}
+
+TEST_F(AutoDialect, RemembersABoundedNumberOfSources) {
+  make_learning();
+  hear_state(Dialect::freebsd_1301, 1, t0);
+  for (std::uint8_t source = 2; source <= PeerDialect::sources_max; ++source) hear_state(Dialect::freebsd_1500, source, t0 + 1s);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1301);
+  hear_state(Dialect::freebsd_1500, 100, t0 + 2s);  // in the place of the one heard longest ago
+  EXPECT_EQ(in_use(), Dialect::freebsd_1500);
+}
+
+TEST_F(AutoDialect, TakesTheNewestOfAPacketThatHasTwo) {
+  make_learning();
+  std::vector<std::uint8_t> packet(sizeof(wire::Header));
+  for (const std::uint8_t number : {std::uint8_t{1}, std::uint8_t{13}}) {
+    const wire::Action& action = *wire::find_action(wire::header_version_freebsd, number);
+    packet.insert(packet.end(), {number, 0, 0, 1});
+    packet.resize(packet.size() + action.record_bytes);
+    wire::write_state(action.layout, tcp_state(++last_id), wire::Room{packet}.last(action.record_bytes));
+  }
+  wire::store(wire::Room{packet}, 0, wire::Header{wire::header_version_freebsd, 0, wire::Be16{static_cast<std::uint16_t>(packet.size())}, {}});
+  session->on_packet(packet, t0);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+}
+
+TEST_F(AutoDialect, IsThatOfTheMomentAPacketIsWritten) {
+  make_learning();
+  ASSERT_EQ(session->insert(tcp_state(500, own_creatorid), t0), Session::Local::done);
+  hear_state(Dialect::openbsd, 2, t0);
+  std::vector<std::uint8_t> room(1480);
+  room.resize(session->transmit(room, t0 + 1s));
+  wire::PacketReader reader{room};
+  wire::Section section;
+  ASSERT_TRUE(reader.next(section));
+  EXPECT_EQ(reader.header().version, wire::header_version_openbsd);
+  EXPECT_EQ(section.action->layout, wire::Layout::state_openbsd);
+}
+
+TEST_F(AutoDialect, IsNotLearnedFromWhatCannotBeRead) {
+  make_learning();
+  std::vector<std::uint8_t> packet(sizeof(wire::Header));
+  wire::store(wire::Room{packet}, 0, wire::Header{7, 0, wire::Be16{sizeof(wire::Header)}, {}});
+  session->on_packet(packet, t0);
+  session->on_packet(wire::Bytes{packet}.first(2), t0);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1301);
+  EXPECT_EQ(count(Reject::badver), 1u);
+  EXPECT_EQ(count(Tally::not_understood), 0u);
+}
+
+}  // namespace
+}  // namespace pfsync::engine
