@@ -1,5 +1,5 @@
 // A pfsync packet (what follows the IP header): walk it, read every message as the plain decoder does, write
-// them all again in every dialect.
+// them all again in one of the dialects.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -75,17 +75,16 @@ void check_rewrite(Dialect dialect, const std::vector<test::ReadMessage>& messag
 void check_packet(Bytes payload) {
   check_sections(payload);
   const test::Walk walked = test::walk(payload);
-  // The plain decoder is slow: one input in eight, chosen by its bytes so that a finding stays one.
+  // The plain decoder is slow, and there are four dialects to write: the input's bytes choose, so that a
+  // finding stays one.
   unsigned sum = 0;
   for (const std::uint8_t byte : payload) sum += byte;
-  if (sum % 8 == 0) check(walked == test::plain_walk(payload), "both decoders read the same");
-  if (walked.messages.empty()) return;
-  for (const DialectInfo& dialect : dialect_table) {
-    std::vector<test::ReadMessage> sayable;
-    std::copy_if(walked.messages.begin(), walked.messages.end(), std::back_inserter(sayable),
-                 [&dialect](const auto& read) { return can_say(dialect.dialect, read); });
-    check_rewrite(dialect.dialect, sayable);
-  }
+  if (sum % 16 == 0) check(walked == test::plain_walk(payload), "both decoders read the same");
+  const Dialect dialect = dialect_table[sum % dialect_table.size()].dialect;
+  std::vector<test::ReadMessage> sayable;
+  std::copy_if(walked.messages.begin(), walked.messages.end(), std::back_inserter(sayable),
+               [dialect](const auto& read) { return can_say(dialect, read); });
+  check_rewrite(dialect, sayable);
 }
 
 }  // namespace
