@@ -5,10 +5,11 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <optional>
-#include <regex>
+#include <string_view>
 
 namespace pfsync::engine::dpdk {
 namespace {
@@ -31,6 +32,14 @@ std::string interfaces_here() {
   std::string list;
   for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
   return list;
+}
+
+/// "0000:03:00.0": domain, bus, device and function.
+bool is_pci_address(const std::string& device) {
+  constexpr std::string_view form = "xxxx:xx:xx.x";
+  return device.size() == form.size() && std::equal(device.begin(), device.end(), form.begin(), [](char c, char wanted) {
+           return wanted == 'x' ? std::isxdigit(static_cast<unsigned char>(c)) != 0 : c == wanted;
+         });
 }
 
 /// The effective set of this thread. Source: proc_pid_status(5), CapEff.
@@ -67,8 +76,7 @@ bool has_carrier(const std::string& interface) {
 
 std::variant<Device, std::string> find_device(const Config::Link& link) {
   const std::string& device = link.device;
-  static const std::regex pci{"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\\.[0-7]"};
-  if (std::regex_match(device, pci)) {
+  if (is_pci_address(device)) {
     if (!fs::exists("/sys/bus/pci/devices/" + device))
       return fmt::format("link.device: there is no PCI device {} on this machine: lspci -D lists those that are there", device);
     return Device{.port = device, .allow = {device}};
