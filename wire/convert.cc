@@ -23,7 +23,7 @@ void write_id(StateId id, Room record) noexcept { store(record, 0, IdRecord{Be64
 
 Clear read_clear(Bytes record) noexcept {
   const auto wire = load<ClrRecord>(record, 0);
-  return {.ifname = to_name(wire.ifname), .creatorid = wire.creatorid.host()};
+  return {.ifname = read_name<16>(record.data() + offsetof(ClrRecord, ifname)), .creatorid = wire.creatorid.host()};
 }
 
 void write_clear(const Clear& clear, Room record) noexcept {

@@ -16,15 +16,17 @@
 namespace pfsync::wire {
 
 /// Drops what lies behind the NUL (OpenBSD leaves garbage there in CLR) and ends an unterminated name.
+/// From the packet itself: in a copy of the record these loads would lie across two of its stores, and wait.
 template <std::size_t N>
-[[nodiscard]] Name<N> to_name(const std::array<char, N>& chars) noexcept {
+[[nodiscard]] Name<N> read_name(const std::uint8_t* chars) noexcept {
   static_assert(N % 8 == 0);
   constexpr std::uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
   Name<N> name;
+  if (chars[0] == 0) return name;  // tags and route interfaces mostly are
   std::uint64_t keep = ~std::uint64_t{0};
   for (std::size_t at = 0; at < N; at += 8) {
     std::uint64_t word = 0;
-    std::memcpy(&word, chars.data() + at, 8);
+    std::memcpy(&word, chars + at, 8);
     if (at + 8 == N) word &= ~std::uint64_t{0} >> 8u;
     // The lowest top bit left is that of the first NUL. Source: A. Mycroft, comp.arch, 1987.
     const std::uint64_t nuls = (word - ones) & ~word & tops;

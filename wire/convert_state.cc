@@ -22,9 +22,9 @@ constexpr void check_rows() noexcept {
 
 /// Head: freebsd::StateHead or openbsd::StateRecord.
 template <class Head>
-[[gnu::always_inline]] inline void read_head(State& state, const Head& head, Family wire_family, Family stack_family) noexcept {
+[[gnu::always_inline]] inline void read_head(State& state, const Head& head, Bytes bytes, Family wire_family, Family stack_family) noexcept {
   state.id = {head.id.host(), head.creatorid.host()};
-  state.ifname = to_name(head.ifname);
+  state.ifname = read_name<16>(bytes.data() + offsetof(Head, ifname));
   state.key = {to_key(head.key[wire_side], wire_family), to_key(head.key[stack_side], stack_family)};
   read_peer(&head.src, state.src);
   read_peer(&head.dst, state.dst);
@@ -57,7 +57,7 @@ template <class Head>
 
 /// What the ruleset says of the state's packets: 1400 and 1500.
 template <class Record>
-void read_actions(State& state, const Record& record) noexcept {
+void read_actions(State& state, const Record& record, Bytes bytes) noexcept {
   state.state_flags = record.state_flags.host();
   state.qid = record.qid.host();
   state.pqid = record.pqid.host();
@@ -69,7 +69,7 @@ void read_actions(State& state, const Record& record) noexcept {
   state.max_mss = record.max_mss.host();
   state.set_prio = record.set_prio;
   state.rt = record.rt;
-  state.rt_ifname = to_name(record.rt_ifname);
+  state.rt_ifname = read_name<16>(bytes.data() + offsetof(Record, rt_ifname));
 }
 
 template <class Record>
@@ -115,7 +115,7 @@ void write_tail(Record& record, const State& state, Dialect dialect) noexcept {
 void read_1301(State& state, Bytes bytes) noexcept {
   const auto record = load<freebsd::State1301>(bytes, 0);
   const Family family = freebsd_family(record.af);
-  read_head(state, record.head, family, family);
+  read_head(state, record.head, bytes, family, family);
   read_tail(state, record);
   state.state_flags = said_flags(record.state_flags, Dialect::freebsd_1301);
 }
@@ -130,9 +130,9 @@ void write_1301(const State& state, Room room) noexcept {
 void read_1400(State& state, Bytes bytes) noexcept {
   const auto record = load<freebsd::State1400>(bytes, 0);
   const Family family = freebsd_family(record.af);
-  read_head(state, record.head, family, family);
+  read_head(state, record.head, bytes, family, family);
   read_tail(state, record);
-  read_actions(state, record);
+  read_actions(state, record, bytes);
 }
 
 void write_1400(const State& state, Room room) noexcept {
@@ -148,8 +148,8 @@ void read_1500(State& state, Bytes bytes) noexcept {
   Family stack_family = freebsd_family(record.stack_af);
   // The kernel judges wire_af alone.
   if (stack_family == Family::none || wire_family == Family::none) stack_family = wire_family;
-  read_head(state, record.head, wire_family, stack_family);
-  read_actions(state, record);
+  read_head(state, record.head, bytes, wire_family, stack_family);
+  read_actions(state, record, bytes);
   const Family rt_family = freebsd_family(record.rt_af);
   if (rt_family != wire_family && wire_family != Family::none) state.rt_af = rt_family;
   state.rt_addr = to_address(record.head.rt_addr, state.rt_family());
@@ -158,8 +158,8 @@ void read_1500(State& state, Bytes bytes) noexcept {
   state.direction = Direction{record.direction};
   state.log = record.log;
   state.timeout = record.timeout;
-  state.tag = to_name(record.tagname);
-  const InterfaceName orig_ifname = to_name(record.orig_ifname);
+  state.tag = read_name<64>(bytes.data() + offsetof(freebsd::State1500, tagname));
+  const InterfaceName orig_ifname = read_name<16>(bytes.data() + offsetof(freebsd::State1500, orig_ifname));
   if (orig_ifname != state.ifname) state.orig_ifname = orig_ifname;
 }
 
@@ -192,7 +192,7 @@ void read_openbsd(State& state, Bytes bytes) noexcept {
     stack_family = openbsd_family(record.key[stack_side].af);
     if (stack_family == Family::none || wire_family == Family::none) stack_family = wire_family = Family::none;
   }
-  read_head(state, record, wire_family, stack_family);
+  read_head(state, record, bytes, wire_family, stack_family);
   state.rdomain = {record.key[wire_side].rdomain.host(), record.key[stack_side].rdomain.host()};
   state.rt_addr = to_address(record.rt_addr, wire_family);
   state.rtableid = {to_signed(record.rtableid[wire_side]), to_signed(record.rtableid[stack_side])};
