@@ -249,7 +249,7 @@ void Daemon::Parts::watch_link(Instant now) {
   if (link_seen_ && now < link_seen_at_ + every) return;
   const bool up = link_is_up();
   const bool before = link_up_.exchange(up, std::memory_order_relaxed);
-  if (!link_seen_ || up != before) spdlog::info("link {} is {}", device.port.substr(0, device.port.find(',')), up ? "up" : "down");
+  if (!link_seen_ || up != before) spdlog::info("link {} is {}", device.name(), up ? "up" : "down");
   // A link that comes up may have a peer behind it that knows more than we do.
   if (up && !before && !call({.kind = Command::Kind::link_up})) {
     link_up_.store(false, std::memory_order_relaxed);  // said again in the next round

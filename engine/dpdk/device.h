@@ -13,6 +13,9 @@ struct Device {
   std::string port;                  ///< for Port
   std::vector<std::string> allow{};  ///< for Eal: PCI addresses to probe
   std::string interface{};           ///< the Linux interface behind it; empty: none
+
+  /// As people call it.
+  [[nodiscard]] std::string name() const { return interface.empty() ? port.substr(0, port.find(',')) : interface; }
 };
 
 /// Looks a device up before DPDK does, whose own words about a missing one are few: a PCI address, a

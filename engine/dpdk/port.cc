@@ -1,12 +1,16 @@
 #include "engine/dpdk/port.h"
 
+#include <rte_alarm.h>
+#include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_mempool.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace pfsync::engine::dpdk {
 namespace {
@@ -24,6 +28,26 @@ std::uint16_t buffer_bytes(std::size_t mtu) noexcept {
   return static_cast<std::uint16_t>(RTE_PKTMBUF_HEADROOM + std::max<std::size_t>(RTE_MBUF_DEFAULT_DATAROOM, mtu + ethernet_max));
 }
 
+/// Calls f on DPDK's interrupt thread, where drivers handle a peer that connects or hangs up, and waits
+/// for it: memif of 22.11 frees a device under that thread's hands otherwise.
+template <class F>
+void on_interrupt_thread(F f) noexcept {
+  struct Call {
+    F f;
+    std::atomic<bool> done{false};
+  } call{.f = std::move(f)};
+  const auto body = [](void* given) {
+    auto& it = *static_cast<Call*>(given);
+    it.f();
+    it.done.store(true, std::memory_order_release);
+  };
+  if (rte_eal_alarm_set(1, body, &call) != 0) {
+    body(&call);
+    return;
+  }
+  while (!call.done.load(std::memory_order_acquire)) rte_delay_us_sleep(50);
+}
+
 }  // namespace
 
 std::size_t Port::memory_bytes(std::size_t mtu) noexcept {
@@ -32,7 +56,7 @@ std::size_t Port::memory_bytes(std::size_t mtu) noexcept {
 }
 
 void Port::DeviceRemover::operator()(const std::string* name) const noexcept {
-  rte_eal_hotplug_remove("vdev", name->c_str());
+  on_interrupt_thread([name] { rte_eal_hotplug_remove("vdev", name->c_str()); });
   delete name;
 }
 
@@ -40,8 +64,9 @@ Port::Port(const std::string& device, std::size_t mtu) {
   const std::string name = device.substr(0, device.find(','));
   const std::string options = name.size() == device.size() ? "" : device.substr(name.size() + 1);
   if (rte_eth_dev_get_port_by_name(name.c_str(), &id_) != 0) {
-    if (const int error = rte_eal_hotplug_add("vdev", name.c_str(), options.c_str()); error != 0)
-      fail(name, "cannot be made, check its name and options", error);
+    // The driver's error number says little: -EFAULT for a driver that is not there.
+    if (rte_eal_hotplug_add("vdev", name.c_str(), options.c_str()) != 0)
+      throw std::runtime_error{"link.device: " + name + " cannot be made: check the driver's name and its options"};
     created_.reset(new std::string{name});
     if (const int error = rte_eth_dev_get_port_by_name(name.c_str(), &id_); error != 0) fail(name, "is not an Ethernet device", error);
   }
@@ -69,8 +94,10 @@ Port::~Port() {
   release_received();
   rte_pktmbuf_free_bulk(outgoing_.data(), outgoing_count_);
   if (open_ != nullptr) rte_pktmbuf_free(open_);
-  rte_eth_dev_stop(id_);
-  rte_eth_dev_close(id_);
+  on_interrupt_thread([id = id_] {
+    rte_eth_dev_stop(id);
+    rte_eth_dev_close(id);
+  });
 }
 
 void Port::release_received() noexcept {
