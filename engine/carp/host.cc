@@ -1,0 +1,257 @@
+#include "engine/carp/host.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace pfsync::engine::carp {
+
+using wire::CarpAdvert;
+using wire::CarpReject;
+using wire::Family;
+
+namespace {
+
+constexpr unsigned bow_out_copies = 3;  // whoever misses all waits for the master-down time instead
+
+bool is_link_local(const wire::CarpAddress& address) noexcept {
+  return address.family == Family::inet6 && address.address.bytes[0] == 0xfe && (address.address.bytes[1] & 0xc0u) == 0x80;
+}
+
+bool any_of_family(const std::vector<wire::CarpAddress>& addresses, Family family) noexcept {
+  return std::any_of(addresses.begin(), addresses.end(), [=](const auto& a) { return a.family == family; });
+}
+
+std::optional<wire::CarpDigest> without_link_local(const HostConfig& config) {
+  if (std::none_of(config.addresses.begin(), config.addresses.end(), is_link_local)) return std::nullopt;
+  auto rest = config.addresses;
+  std::erase_if(rest, is_link_local);
+  return wire::CarpDigest{wire::carp_key(config.password), config.vhid, rest};
+}
+
+/// SplitMix64. Literature: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+std::uint64_t next_random(std::uint64_t& state) noexcept {
+  std::uint64_t z = state += 0x9e3779b97f4a7c15;
+  z = (z ^ z >> 30u) * 0xbf58476d1ce4e5b9;
+  z = (z ^ z >> 27u) * 0x94d049bb133111eb;
+  return z ^ z >> 31u;
+}
+
+}  // namespace
+
+Host::Host(const HostConfig& config, std::uint8_t port, Demotion& demotion, Journal& journal, std::uint64_t seed)
+    : config_{config},
+      digest_{wire::carp_key(config.password), config.vhid, config.addresses},
+      digest_without_link_local_{without_link_local(config)},
+      has_inet_{any_of_family(config.addresses, Family::inet)},
+      has_inet6_{any_of_family(config.addresses, Family::inet6)},
+      demotion_{&demotion},
+      journal_{&journal},
+      port_{port},
+      watch_{journal, port, config.vhid},
+      random_{seed} {
+  status_.vhid = config.vhid;
+  status_.advbase = config.advbase;
+  status_.advskew = config.advskew;
+  status_.skew_now = rank().advskew;
+}
+
+bool Host::has(const wire::CarpAddress& address) const noexcept {
+  return std::find(config_.addresses.begin(), config_.addresses.end(), address) != config_.addresses.end();
+}
+
+Rank Host::rank() const noexcept {
+  // OpenBSD advertises the skew as it is configured, and beside it how much is wrong.
+  if (config_.openbsd) return {config_.advbase, effective_skew(config_.advskew, 0), demotion_->count()};
+  return {config_.advbase, effective_skew(config_.advskew, demotion_->total()), 0};
+}
+
+void Host::request_adverts(std::uint8_t copies) noexcept {
+  due_ = {has_inet_ ? copies : std::uint8_t{0}, has_inet6_ ? copies : std::uint8_t{0}};
+}
+
+void Host::wait_for_master(Instant now) noexcept {
+  const Instant silent = now + master_down(config_.advbase, config_.advskew);
+  silent_at_ = {has_inet_ ? std::optional{silent} : std::nullopt, has_inet6_ ? std::optional{silent} : std::nullopt};
+}
+
+void Host::reign_of(const Source& source, Instant now) noexcept {
+  const auto& last = status_.reign[(status_.reigns + 7) % 8];
+  if (status_.reigns > 0 && last.source == source) return;
+  status_.reign[status_.reigns++ % 8] = {now, source};
+}
+
+void Host::on_event(Event event, Instant now) noexcept {
+  if (const State to = next(status_.state, event); to != status_.state) become(to, event, now);
+}
+
+void Host::become(State state, Event event, Instant now) noexcept {
+  const State from = std::exchange(status_.state, state);
+  status_.since = now;
+  status_.move[status_.moves++ % 8] = {now, from, state, event};
+  publish_ = true;
+  journal_->push({.kind = Entry::Kind::moved,
+                  .at = now,
+                  .port = port_,
+                  .vhid = config_.vhid,
+                  .from = from,
+                  .to = state,
+                  .event = event});
+  due_ = {};
+  bowing_out_ = false;
+  announcing_ = SIZE_MAX;
+  announcements_left_ = 0;
+  switch (state) {
+    case State::master:
+      request_adverts(1);
+      // The kernels arm the first interval with the skew as it is configured.
+      advert_at_ = now + interval(config_.advbase, effective_skew(config_.advskew, 0));
+      announcing_ = 0;
+      announcements_left_ = announcements - 1;
+      announce_at_ = now + announce_again;
+      reign_of({}, now);
+      break;
+    case State::backup: wait_for_master(now); break;
+    case State::init:
+      if (std::exchange(failing_, false)) demotion_->remove(Cause::send_errors, now);
+      errors_ = successes_ = 0;
+      // With a working link the others need not wait for the master-down time.
+      if (from == State::master && event == Event::disabled) {
+        bowing_out_ = true;
+        request_adverts(bow_out_copies);
+      }
+      break;
+  }
+}
+
+bool Host::is_own(const CarpAdvert& advert) const noexcept {
+  const auto end = sent_.begin() + static_cast<std::ptrdiff_t>(std::min(sent_count_, sent_.size()));
+  return std::find(sent_.begin(), end, advert) != end;
+}
+
+void Host::note(Mistake mistake, const Source& source, const CarpAdvert& advert, Instant now) noexcept {
+  watch_.see(mistake, source, advert, now);
+  status_.mistakes = watch_.sightings();
+  publish_ = true;
+}
+
+std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source& source, const wire::Address& own, Instant now) noexcept {
+  publish_ = true;
+  if (!digest_.verifies(advert) && !(digest_without_link_local_ && digest_without_link_local_->verifies(advert))) {
+    ++status_.badauth;
+    note(Mistake::authentication, source, advert, now);
+    return CarpReject::badauth;
+  }
+  // By the counter alone an advertisement is not known for our own: two masters that count on from the same one send
+  // the same counters and HMACs.
+  if (source.address == own && is_own(advert)) {
+    note(Mistake::looped, source, advert, now);
+    return CarpReject::looped;
+  }
+  heard_ = true;
+  counter_ = advert.counter;  // in every state, and whatever it is: OpenBSD's never changes, FreeBSD's jumps
+  ++status_.adverts_in;
+  status_.heard = true;
+  status_.advert = advert;
+  status_.source = source;
+  status_.heard_at = now;
+
+  const Rank theirs{advert.advbase, advert.advskew, advert.demote};
+  // With both families, one of them decides ties: a lower address in each on different sides would decide none.
+  const bool decides = source.family == (has_inet_ ? Family::inet : Family::inet6);
+  const bool known = own != wire::Address{} && source.address != own;
+  const auto verdict = judge(status_.state, rank(), theirs,
+                             {.preempt = config_.preempt,
+                              .openbsd = config_.openbsd,
+                              .wins_ties = known && (!decides || own < source.address)});
+  if (verdict) {
+    on_event(*verdict, now);
+  } else if (status_.state == State::backup) {
+    silent_at_[source.family == Family::inet6 ? 1 : 0] = now + master_down(config_.advbase, config_.advskew);
+  }
+  if (status_.state == State::backup && decides && !is_bow_out(theirs)) reign_of(source, now);
+  const auto since = status_.state == State::master ? std::optional{status_.since} : std::nullopt;
+  watch_.on_advert(advert, source, config_.advbase, since, now);
+  status_.mistakes = watch_.sightings();
+  return std::nullopt;
+}
+
+void Host::on_absence(Instant now) noexcept {
+  if (status_.state == State::backup) wait_for_master(now);
+}
+
+void Host::on_demotion(Instant now) noexcept {
+  status_.skew_now = rank().advskew;
+  publish_ = true;
+  if (status_.state != State::master) return;
+  request_adverts(1);
+  advert_at_ = now + interval(rank());
+}
+
+void Host::note_sending(bool sent, Instant now) noexcept {
+  unsigned& now_counted = sent ? successes_ : errors_;
+  (sent ? errors_ : successes_) = 0;
+  if (now_counted < errors_max && ++now_counted == errors_max && failing_ == sent) {
+    failing_ = !sent;
+    if (failing_) demotion_->add(Cause::send_errors, now);
+    else demotion_->remove(Cause::send_errors, now);
+  }
+}
+
+void Host::on_timeout(Instant now) noexcept {
+  if (status_.state == State::master && now >= advert_at_) {
+    // What has waited a whole interval for the port counts as not sent.
+    note_sending(due_[0] == 0 && due_[1] == 0, now);
+    request_adverts(1);
+    advert_at_ = now + interval(rank());
+  }
+  if (status_.state == State::master && announces() && now >= announce_at_) {
+    announcing_ = 0;
+    if (announcements_left_ > 0) --announcements_left_;
+    announce_at_ = now + (announcements_left_ > 0 ? Duration{announce_again} : Duration{unicast_refresh});
+  }
+  if (status_.state == State::backup) {
+    const auto passed = [&](const std::optional<Instant>& at) { return at && now >= *at; };
+    const bool all = (!silent_at_[0] || passed(silent_at_[0])) && (!silent_at_[1] || passed(silent_at_[1]));
+    if (config_.both_families ? all : passed(silent_at_[0]) || passed(silent_at_[1])) on_event(Event::master_silent, now);
+  }
+}
+
+std::optional<Instant> Host::timeout() const noexcept {
+  switch (status_.state) {
+    case State::init: return std::nullopt;
+    case State::master: return announces() ? std::min(advert_at_, announce_at_) : advert_at_;
+    case State::backup: {
+      const auto& [inet, inet6] = silent_at_;
+      if (!inet || !inet6) return inet ? inet : inet6;
+      return config_.both_families ? std::max(*inet, *inet6) : std::min(*inet, *inet6);
+    }
+  }
+  return std::nullopt;
+}
+
+bool Host::announces() const noexcept {
+  return announcements_left_ > 0 || (has_inet_ && !multicast(Family::inet)) || (has_inet6_ && !multicast(Family::inet6));
+}
+
+std::uint64_t Host::next_counter() noexcept {
+  counter_ = heard_ ? counter_ + 1 : next_random(random_);
+  return counter_;
+}
+
+CarpAdvert Host::take_advert(Family family) noexcept {
+  --due_[family == Family::inet6 ? 1 : 0];
+  const Rank as = bowing_out_ ? bow_out : rank();
+  CarpAdvert advert{.vhid = config_.vhid,
+                    .advbase = as.advbase,
+                    .advskew = as.advskew,
+                    .demote = as.demote,
+                    .counter = next_counter(),
+                    .md = {}};
+  advert.md = digest_.md(advert.counter);
+  sent_[sent_count_++ % sent_.size()] = advert;
+  ++status_.adverts_out;
+  publish_ = true;
+  return advert;
+}
+
+}  // namespace pfsync::engine::carp

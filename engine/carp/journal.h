@@ -1,0 +1,103 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "engine/carp/election.h"
+#include "engine/counters.h"
+#include "wire/address.h"
+
+namespace pfsync::engine::carp {
+
+/// Why a node stands back.
+enum class Cause : std::uint8_t { interface_down, bulk_update, send_errors, maintenance, operators };
+inline constexpr std::size_t cause_count = 5;
+
+/// As the kernels say it when it begins and when it ends, where they know it.
+struct CauseInfo {
+  Cause cause;
+  std::string_view word;
+  std::string_view begins, ends;
+};
+inline constexpr std::array cause_table{
+    CauseInfo{Cause::interface_down, "interface_down", "interface down", "interface up"},
+    CauseInfo{Cause::bulk_update, "bulk_update", "pfsync bulk start", "pfsync bulk done"},
+    CauseInfo{Cause::send_errors, "send_errors", "send error", "send ok"},
+    CauseInfo{Cause::maintenance, "maintenance", "maintenance mode entered", "maintenance mode left"},
+    CauseInfo{Cause::operators, "operator", "user requested via pfsyncctl", "user requested via pfsyncctl"},
+};
+static_assert([] {
+  for (std::size_t i = 0; i < cause_table.size(); ++i)
+    if (static_cast<std::size_t>(cause_table[i].cause) != i) return false;
+  return cause_table.size() == cause_count;
+}(), "cause_table[i] must describe Cause(i), and every Cause");
+
+/// What somebody set up wrongly, and what can be seen of it from here.
+enum class Mistake : std::uint8_t { two_masters, authentication, vrrp_clash, intervals_differ, looped };
+struct MistakeInfo {
+  Mistake mistake;
+  std::string_view word;
+  std::string_view sentence;  ///< of the source that is named with it
+};
+inline constexpr std::array mistake_table{
+    MistakeInfo{Mistake::two_masters, "two_masters", "advertises as master at the same time as another: one does not hear the other"},
+    MistakeInfo{Mistake::authentication, "authentication",
+                "advertises with another password or another list of addresses for this VHID (an incorrect hash can mean either)"},
+    MistakeInfo{Mistake::vrrp_clash, "vrrp_clash", "speaks VRRP with this VHID as its router id, and so uses the same Ethernet address: choose another VHID"},
+    MistakeInfo{Mistake::intervals_differ, "intervals_differ", "advertises with another advbase: it must be the same on all nodes"},
+    MistakeInfo{Mistake::looped, "looped", "is this node itself: the network returns its advertisements"},
+};
+inline constexpr std::size_t mistake_count = mistake_table.size();
+static_assert([] {
+  for (std::size_t i = 0; i < mistake_table.size(); ++i)
+    if (static_cast<std::size_t>(mistake_table[i].mistake) != i) return false;
+  return static_cast<std::size_t>(Mistake::looped) + 1 == mistake_table.size();
+}(), "mistake_table[i] must describe Mistake(i), and every Mistake");
+
+/// Something that operators want to read in the log.
+struct Entry {
+  enum class Kind : std::uint8_t { moved, demoted, mistake };
+  Kind kind = Kind::moved;
+  Instant at{};
+  std::uint8_t port = 0;  ///< moved, mistake: which VHID of which port
+  std::uint8_t vhid = 0;
+  State from = State::init, to = State::init;  ///< moved
+  Event event = Event::ready;                  ///< moved
+  Cause cause = Cause::interface_down;         ///< demoted
+  bool on = false;                             ///< demoted: it begins
+  int delta = 0, total = 0;                    ///< demoted
+  Mistake mistake = Mistake::two_masters;      ///< mistake
+  wire::Family family = wire::Family::none;    ///< mistake: of the source
+  wire::Address source{};
+};
+
+/// From the data path to the thread that writes the log: one writer, one reader, neither waits.
+/// An entry that finds no room is dropped and counted.
+class Journal {
+ public:
+  void push(const Entry& entry) noexcept {
+    const std::size_t end = end_.load(std::memory_order_relaxed);
+    if (end - begin_.load(std::memory_order_acquire) == entries_.size()) return dropped_.add();  // pairs with pop()'s release
+    entries_[end % entries_.size()] = entry;
+    end_.store(end + 1, std::memory_order_release);  // pairs with pop()'s acquire
+  }
+  [[nodiscard]] std::optional<Entry> pop() noexcept {
+    const std::size_t begin = begin_.load(std::memory_order_relaxed);
+    if (begin == end_.load(std::memory_order_acquire)) return std::nullopt;
+    const Entry entry = entries_[begin % entries_.size()];
+    begin_.store(begin + 1, std::memory_order_release);
+    return entry;
+  }
+  [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.value(); }
+
+ private:
+  std::array<Entry, 256> entries_{};
+  std::atomic<std::size_t> begin_{0}, end_{0};
+  Counter dropped_;
+};
+
+}  // namespace pfsync::engine::carp

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "engine/carp/journal.h"
+#include "wire/carp.h"
+
+namespace pfsync::engine::carp {
+
+/// Who sent something, as far as a frame tells.
+struct Source {
+  wire::Family family = wire::Family::none;
+  wire::Address address{};
+
+  friend constexpr bool operator==(const Source&, const Source&) noexcept = default;
+};
+
+/// When a mistake was last seen, and of whom.
+struct Sighting {
+  std::uint64_t count = 0;
+  Instant at{};
+  Source source{};
+  wire::CarpAdvert advert{};  ///< the advertisement concerned, when there was one
+};
+
+/// Keeps an eye on who else is heard for one VHID, and names what is set up wrongly. Judges nothing: elections do not
+/// depend on it.
+class Watch {
+ public:
+  /// A mistake that was not seen for so long is over.
+  static constexpr std::chrono::seconds fresh{10};
+  /// One log line in this time for each mistake of a VHID, however many frames show it.
+  static constexpr std::chrono::seconds quiet{60};
+
+  Watch(Journal& journal, std::uint8_t port, std::uint8_t vhid) noexcept : journal_{&journal}, port_{port}, vhid_{vhid} {}
+
+  /// A sound advertisement was heard. `master_since`: since when this node has been master, if it is.
+  void on_advert(const wire::CarpAdvert& advert, const Source& source, std::uint8_t own_advbase,
+                 std::optional<Instant> master_since, Instant now) noexcept;
+  void see(Mistake mistake, const Source& source, const wire::CarpAdvert& advert, Instant now) noexcept;
+
+  [[nodiscard]] const std::array<Sighting, mistake_count>& sightings() const noexcept { return sightings_; }
+  [[nodiscard]] static bool is_fresh(const Sighting& sighting, Instant now) noexcept {
+    return sighting.count > 0 && now - sighting.at < fresh;
+  }
+
+ private:
+  /// One who advertises. `first`: since when without a pause.
+  struct Speaker {
+    Source source{};
+    Instant first{}, last{};
+    Duration interval{};
+  };
+
+  Journal* journal_;
+  std::uint8_t port_, vhid_;
+  std::array<Speaker, 4> speakers_{};
+  std::array<Sighting, mistake_count> sightings_{};
+  std::array<Instant, mistake_count> told_{};
+};
+
+}  // namespace pfsync::engine::carp
