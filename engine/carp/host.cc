@@ -65,7 +65,8 @@ Rank Host::rank() const noexcept {
   return {config_.advbase, effective_skew(config_.advskew, demotion_->total()), 0};
 }
 
-void Host::request_adverts(std::uint8_t copies) noexcept {
+void Host::request_adverts(std::uint8_t copies, Instant now) noexcept {
+  adverted_at_ = now;
   due_ = {has_inet_ ? copies : std::uint8_t{0}, has_inet6_ ? copies : std::uint8_t{0}};
 }
 
@@ -102,7 +103,7 @@ void Host::become(State state, Event event, Instant now) noexcept {
   announcements_left_ = 0;
   switch (state) {
     case State::master:
-      request_adverts(1);
+      request_adverts(1, now);
       // The kernels arm the first interval with the skew as it is configured.
       advert_at_ = now + interval(config_.advbase, effective_skew(config_.advskew, 0));
       announcing_ = 0;
@@ -117,7 +118,7 @@ void Host::become(State state, Event event, Instant now) noexcept {
       // With a working link the others need not wait for the master-down time.
       if (from == State::master && event == Event::disabled) {
         bowing_out_ = true;
-        request_adverts(bow_out_copies);
+        request_adverts(bow_out_copies, now);
       }
       break;
   }
@@ -167,6 +168,8 @@ std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source
     on_event(*verdict, now);
   } else if (status_.state == State::backup) {
     silent_at_[source.family == Family::inet6 ? 1 : 0] = now + master_down(config_.advbase, config_.advskew);
+  } else if (status_.state == State::master && !is_bow_out(theirs)) {
+    advert_at_ = std::min(advert_at_, std::max(now, adverted_at_ + assert_again));
   }
   if (status_.state == State::backup && decides && !is_bow_out(theirs)) reign_of(source, now);
   const auto since = status_.state == State::master ? std::optional{status_.since} : std::nullopt;
@@ -183,7 +186,7 @@ void Host::on_demotion(Instant now) noexcept {
   status_.skew_now = rank().advskew;
   publish_ = true;
   if (status_.state != State::master) return;
-  request_adverts(1);
+  request_adverts(1, now);
   advert_at_ = now + interval(rank());
 }
 
@@ -201,7 +204,7 @@ void Host::on_timeout(Instant now) noexcept {
   if (status_.state == State::master && now >= advert_at_) {
     // What has waited a whole interval for the port counts as not sent.
     note_sending(due_[0] == 0 && due_[1] == 0, now);
-    request_adverts(1);
+    request_adverts(1, now);
     advert_at_ = now + interval(rank());
   }
   if (status_.state == State::master && announces() && now >= announce_at_) {

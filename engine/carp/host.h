@@ -64,6 +64,8 @@ class Host {
   static constexpr unsigned errors_max = 3;     ///< in a row, until this node stands back; as many successes end it
   static constexpr unsigned announcements = 3;  ///< on becoming master, a second apart: frames get lost
   static constexpr std::chrono::seconds announce_again{1};
+  /// A master that hears a worse one says so at once, but not more often than this.
+  static constexpr std::chrono::milliseconds assert_again{250};
   /// With a unicast peer no advertisement shows switches where the virtual Ethernet address is.
   static constexpr std::chrono::seconds unicast_refresh{30};
 
@@ -111,7 +113,7 @@ class Host {
  private:
   [[nodiscard]] Rank rank() const noexcept;
   void become(State state, Event event, Instant now) noexcept;
-  void request_adverts(std::uint8_t copies) noexcept;
+  void request_adverts(std::uint8_t copies, Instant now) noexcept;
   void wait_for_master(Instant now) noexcept;
   void reign_of(const Source& source, Instant now) noexcept;
   [[nodiscard]] bool announces() const noexcept;
@@ -131,7 +133,8 @@ class Host {
   HostStatus status_;
   bool publish_ = true;
 
-  Instant advert_at_{};                               ///< master
+  Instant advert_at_{};                               ///< master: when the next advertisement is due
+  Instant adverted_at_{};                             ///< and when the last one was
   std::array<std::optional<Instant>, 2> silent_at_{}; ///< backup: when the master is taken for dead, by family
   std::array<std::uint8_t, 2> due_{};                 ///< advertisements to send, by family
   bool bowing_out_ = false;

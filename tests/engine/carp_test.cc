@@ -174,6 +174,22 @@ TEST(CarpNode, OfEqualMastersTheLowerAddressStays) {
   }
 }
 
+TEST(CarpNode, AMasterThatHearsAWorseOneSaysSoAtOnceButNotForEver) {
+  Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
+  Other other{host_config(1, 100, {"192.168.1.100"})};
+  bench.pass(3300ms);
+  ASSERT_EQ(bench.state(), State::master);
+  std::size_t sent = 0;
+  for (int i = 0; i < 100; ++i) {
+    bench.hear(other.advert(1, 100));
+    sent += adverts_in(bench.pass(10ms)).size();
+    if (i == 0) {
+      EXPECT_EQ(sent, 1u);
+    }
+  }
+  EXPECT_LE(sent, 5u);  // in a second
+}
+
 TEST(CarpNode, TakesABowOutAsTheMastersEnd) {
   auto config = host_config(1, 100, {"192.168.1.100"});
   config.preempt = false;
