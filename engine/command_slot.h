@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "engine/carp/order.h"
 #include "wire/state.h"
 
 namespace pfsync::engine {
@@ -16,10 +17,12 @@ struct Command {
     push,     ///< announce what is queued without waiting
     flush,    ///< remove the own states on `ifname` (empty: on all interfaces)
     kill,     ///< remove the state `id`
+    carp,     ///< carry out `carp`
   };
   Kind kind = Kind::push;
   wire::InterfaceName ifname{};
   wire::StateId id{};
+  carp::Order carp{};
 };
 
 struct CommandResult {

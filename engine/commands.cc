@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/carp/report.h"
+
 namespace pfsync::engine {
 namespace {
 
@@ -59,7 +61,11 @@ Json show(const Json& request, const DaemonView& daemon) {
   if (what == "status") return answer(status_json(daemon, flag_of(request, "digest", false)));
   if (what == "states") return answer(states_json(daemon, page_of(request, daemon.table)));
   if (what == "counters") return answer(counters_json(daemon, flag_of(request, "sentences", false)));
-  throw Refusal{"there is nothing of that name to show: give \"status\", \"states\" or \"counters\""};
+  if (what == "carp") {
+    if (daemon.carp == nullptr) throw Refusal{"this node has no virtual address: its configuration has no [[carp]]"};
+    return answer(carp::status_json(*daemon.carp, daemon.now()));
+  }
+  throw Refusal{"there is nothing of that name to show: give \"status\", \"states\", \"counters\" or \"carp\""};
 }
 
 template <class F, class... Arguments>
@@ -76,6 +82,11 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
   if (command == "show") return show(request, daemon);
   if (command == "resync") return run(commands.resync);
   if (command == "push") return run(commands.push);
+  if (command == "carp") {
+    const auto order = carp::order_of(request);
+    if (const auto* why = std::get_if<std::string>(&order)) throw Refusal{*why};
+    return run(commands.carp, std::get<carp::Order>(order));
+  }
   if (command == "synthetic") return run(commands.synthetic, flag_of(request, "run", std::nullopt));
   if (command == "flush") {
     const std::string name = request.contains("interface") ? text_of(request, "interface") : "";
@@ -89,7 +100,7 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
     if (!id) throw Refusal{"\"id\" must be a state's id and creator as 16 and 8 hex digits, with / between"};
     return run(commands.kill, *id);
   }
-  throw Refusal{"there is no such command: give show, resync, push, flush, kill or synthetic"};
+  throw Refusal{"there is no such command: give show, resync, push, flush, kill, carp or synthetic"};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "engine/carp/order.h"
 #include "engine/report.h"
 #include "wire/state.h"
 
@@ -24,6 +25,7 @@ struct Commands {
   std::function<Outcome(wire::StateId)> kill;
   std::function<Outcome(bool run)> synthetic;  ///< stop or resume the load
   std::function<Outcome()> push;               ///< announce what is queued at once
+  std::function<Outcome(const carp::Order&)> carp{};  ///< empty: no [[carp]] here
 };
 
 /// Answers one request of the control socket. Any JSON is a possible request; every answer is an object
@@ -31,6 +33,7 @@ struct Commands {
 ///   {"command": "show", "what": "status", "digest": false}
 ///   {"command": "show", "what": "states", "limit": 1000, "cursor": {"shard": 0, "slot": 0}, "only_text": false}
 ///   {"command": "show", "what": "counters", "sentences": false}
+///   {"command": "show", "what": "carp"}, {"command": "carp", "do": …}: engine/carp/order.h
 ///   {"command": "resync"}, {"command": "push"}, {"command": "flush", "interface": ""},
 ///   {"command": "kill", "id": "16 hex/8 hex"}, {"command": "synthetic", "run": true}
 [[nodiscard]] Json handle_request(const Json& request, const DaemonView& daemon, const Commands& commands);

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <system_error>
 
+#include "engine/carp/read_settings.h"
 #include "engine/config_section.h"
 
 namespace pfsync::engine {
@@ -216,6 +217,10 @@ void read_control(ConfigSection& file, Config::Control& control) {
       section->fail("socket", "is not usable as a socket's path: give 1 to 107 characters");
     control.socket = *socket;
   }
+  if (const auto folder = section->text("state_dir")) {
+    if (!folder->starts_with('/')) section->fail("state_dir", "\"" + *folder + "\" is not an absolute path: begin it with /");
+    control.state_dir = *folder;
+  }
   section->finish();
 }
 
@@ -270,7 +275,7 @@ void read_synthetic(ConfigSection& file, Config& config) {
 
 void refuse_sections_to_come(ConfigSection& file) {
   constexpr std::string_view later = "is not in this version: remove the section, it would have no effect";
-  for (const std::string_view name : {"carp", "config_sync", "http", "snapshot"}) file.not_yet(name, later);
+  for (const std::string_view name : {"config_sync", "http", "snapshot"}) file.not_yet(name, later);
 }
 
 /// Keys, values and pieces of the file are quoted in sentences; no control character in them may break a line of the log.
@@ -292,6 +297,7 @@ Config read(const toml::table& table, const std::string& name) {
   read_cores(file, config.cores);
   read_log(file, config.log);
   read_synthetic(file, config);
+  config.carp = carp::read_settings(file, {config.link.family, config.link.address}, config.warnings);
   file.finish();
   return config;
 }

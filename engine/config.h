@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/carp/settings.h"
 #include "engine/synthetic.h"
 #include "engine/timeouts.h"
 #include "wire/address.h"
@@ -57,7 +58,10 @@ struct Config {
 
   struct Control {
     std::string socket = "/run/pfsyncd.sock";
+    std::string state_dir = "/var/lib/pfsyncd";  ///< what outlives the process
   } control;
+
+  std::vector<carp::Settings> carp;        ///< every [[carp]]
 
   enum class Poll : std::uint8_t { adaptive, busy };
   struct Cores {

@@ -50,7 +50,8 @@ std::optional<Arrival> Link::on_frame(wire::Bytes frame) noexcept {
                       (ip.packet.destination == config_.address ||
                        ip.packet.destination == (config_.family == Family::inet ? wire::pfsync_group_inet
                                                                                : wire::pfsync_group_inet6) ||
-                       (multicast_ && ip.packet.destination == config_.destination));
+                       (multicast_ && ip.packet.destination == config_.destination) ||
+                       (more_addresses_ != nullptr && more_addresses_->owns(ip.packet.family, ip.packet.destination)));
   if (ip.packet.protocol != wire::ipproto::pfsync || !for_us) {
     frames_other_.add();
     return std::nullopt;

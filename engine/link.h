@@ -8,6 +8,7 @@
 
 #include "engine/arrival.h"
 #include "engine/counters.h"
+#include "engine/own_addresses.h"
 #include "statetable/time.h"
 #include "wire/address.h"
 #include "wire/bytes.h"
@@ -39,6 +40,9 @@ class Link {
 
   /// Refusals are counted in `counters`, which the session owns.
   Link(const LinkConfig& config, Counters& counters);
+
+  /// Packets for these are taken as well. Outlives the link; null: none.
+  void take_also(const OwnAddresses* more) noexcept { more_addresses_ = more; }
 
   /// The pfsync packet of a frame, borrowed from it; nullopt when it holds none for us.
   [[nodiscard]] std::optional<Arrival> on_frame(wire::Bytes frame) noexcept;
@@ -75,6 +79,7 @@ class Link {
   std::optional<Answer> answer_due_;  ///< one at a time: a second question within a turn is asked again
   std::optional<Instant> asked_at_;
   Counters* counters_;
+  const OwnAddresses* more_addresses_ = nullptr;
   Counter frames_other_, arp_replies_, arp_requests_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/carp/report.h"
 #include "wire/address.h"
 #include "wire/text.h"
 
@@ -119,6 +120,8 @@ Health health_of(const DaemonView& daemon) {
                                wire::word(dialect.in_use()),
                                dialect.is_fixed() ? "set dialect = \"auto\""
                                                   : "FreeBSD and OpenBSD have none in common, give each a link of its own")};
+  if (daemon.carp != nullptr)
+    if (const std::string why = carp::trouble(*daemon.carp, daemon.now()); !why.empty()) return {false, why};
   if (phase == BulkPhase::asked) return {true, "waiting for a peer to answer the bulk request"};
   if (phase == BulkPhase::receiving) return {true, "a bulk update is being received"};
   return {true, phase == BulkPhase::done ? "in sync since the bulk update"

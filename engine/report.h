@@ -18,6 +18,10 @@
 
 namespace pfsync::engine {
 
+namespace carp {
+struct View;
+}
+
 /// Keys come out in the order they were put in.
 using Json = nlohmann::ordered_json;
 
@@ -37,6 +41,7 @@ struct DaemonView {
   const Session& session;  ///< only counters(), dialect() and bulk() are read
   const BulkSender& sender;
   const SyntheticFirewall* synthetic = nullptr;  ///< null: this node plays no firewall
+  const carp::View* carp = nullptr;              ///< null: no [[carp]] here
   Instant started{};
   std::function<Instant()> now;           ///< the data path's clock
   std::function<std::uint64_t()> queued;  ///< changes waiting to be announced

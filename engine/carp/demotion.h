@@ -5,12 +5,14 @@
 #include <string_view>
 
 #include "engine/carp/journal.h"
+#include "engine/carp/published.h"
 #include "statetable/time.h"
 
 namespace pfsync::engine::carp {
 
 /// How far this node stands back, and why: a sum of named parts, never a bare number, so that nothing can leak and
-/// "reset" has a meaning. One for all ports of a node. Thread-bound: the data path's.
+/// "reset" has a meaning. One for all ports of a node. Thread-bound (the data
+/// path's) but for what says otherwise.
 class Demotion {
  public:
   static constexpr int factor = 240;  ///< of each cause but the operator's; the kernels' default
@@ -42,6 +44,9 @@ class Demotion {
   }
   /// Changes with every change of the sum: who advertises says so at once.
   [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
+  using Parts = std::array<int, cause_count>;
+  /// The parts by Cause. Any thread.
+  [[nodiscard]] Parts seen() const noexcept { return published_.read(); }
 
  private:
   static constexpr std::size_t index(Cause cause) noexcept { return static_cast<std::size_t>(cause); }
@@ -50,11 +55,13 @@ class Demotion {
     if (delta == 0) return;
     parts_[index(cause)] = value;
     ++generation_;
+    published_.publish(parts_);
     journal_->push({.kind = Entry::Kind::demoted, .at = now, .cause = cause, .on = on, .delta = delta, .total = total()});
   }
 
   Journal* journal_;
-  std::array<int, cause_count> parts_{};
+  Parts parts_{};
+  Published<Parts> published_{};
   std::array<unsigned, cause_count> holders_{};
   std::uint64_t generation_ = 0;
 };

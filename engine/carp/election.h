@@ -28,6 +28,7 @@ enum class Event : std::uint8_t {
   ready,
   link_lost,
   disabled,
+  leaving,
   master_silent,
   ordered_up,
   ordered_down,
@@ -38,10 +39,11 @@ enum class Event : std::uint8_t {
 
 /// Why, in the kernels' words: monitoring greps for them.
 [[nodiscard]] constexpr std::string_view reason(Event event) noexcept {
-  constexpr std::array<std::string_view, 9> reasons{
+  constexpr std::array<std::string_view, 10> reasons{
       "initialization complete",
       "hardware interface down",
       "disabled by the operator",
+      "shutting down",
       "master timed out",
       "user requested via pfsyncctl",
       "user requested via pfsyncctl",
@@ -65,6 +67,8 @@ inline constexpr std::array transitions{
     Transition{State::master, Event::link_lost, State::init},
     Transition{State::backup, Event::disabled, State::init},
     Transition{State::master, Event::disabled, State::init},
+    Transition{State::backup, Event::leaving, State::init},
+    Transition{State::master, Event::leaving, State::init},
     Transition{State::backup, Event::master_silent, State::master},
     Transition{State::backup, Event::preempts, State::master},
     Transition{State::backup, Event::outlasts, State::master},

@@ -116,7 +116,7 @@ void Host::become(State state, Event event, Instant now) noexcept {
       if (std::exchange(failing_, false)) demotion_->remove(Cause::send_errors, now);
       errors_ = successes_ = 0;
       // With a working link the others need not wait for the master-down time.
-      if (from == State::master && event == Event::disabled) {
+      if (from == State::master && (event == Event::disabled || event == Event::leaving)) {
         bowing_out_ = true;
         request_adverts(bow_out_copies, now);
       }

@@ -71,7 +71,7 @@ void Node::on_ip(const wire::EthernetFrame& ethernet, const wire::IpPacket& pack
 }
 
 std::optional<CarpReject> Node::on_carp(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet, Instant now) noexcept {
-  if (!enabled_) return CarpReject::disabled;
+  if (!enabled()) return CarpReject::disabled;
   const bool inet = packet.family == Family::inet;
   if (packet.destination != (inet ? wire::carp_group_inet : wire::carp_group_inet6) && packet.destination != own(packet.family))
     return CarpReject::badif;
@@ -242,15 +242,15 @@ void Node::set_link(bool up, Instant now) noexcept {
   }
   for (Host& host : hosts_) {
     if (!up) host.on_event(Event::link_lost, now);
-    else if (enabled_) host.on_event(Event::ready, now);
+    else if (enabled()) host.on_event(Event::ready, now);
   }
   settle(now);
 }
 
-void Node::set_enabled(bool enabled, Instant now) noexcept {
-  enabled_ = enabled;
+void Node::set_enabled(bool enabled, Event why, Instant now) noexcept {
+  enabled_.store(enabled, std::memory_order_relaxed);
   for (Host& host : hosts_) {
-    if (!enabled) host.on_event(Event::disabled, now);
+    if (!enabled) host.on_event(why, now);
     else if (up_) host.on_event(Event::ready, now);
   }
   settle(now);

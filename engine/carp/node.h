@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "engine/carp/host.h"
 #include "engine/carp/journal.h"
 #include "engine/carp/published.h"
+#include "engine/own_addresses.h"
 #include "wire/address.h"
 #include "wire/arp.h"
 #include "wire/bytes.h"
@@ -34,7 +36,7 @@ struct NodeConfig {
 /// All virtual hosts of one port: the door for their frames. Takes frames and a time, gives frames and a deadline.
 /// Advertisements, ARP, neighbour discovery and echo for virtual addresses, the last three only while master.
 /// No I/O inside; after construction no allocation and no throw. Thread-bound, but for what says otherwise.
-class Node {
+class Node final : public OwnAddresses {
  public:
   static constexpr std::size_t answers_max = 32;        ///< that wait to be sent
   static constexpr std::size_t answer_bytes_max = 1600; ///< an echo reply is as large as its request
@@ -51,7 +53,9 @@ class Node {
   void on_absence(Instant now) noexcept;
   void set_link(bool up, Instant now) noexcept;
   /// CARP as a whole, for this run of the process: disabled, it says farewell and stands still.
-  void set_enabled(bool enabled, Instant now) noexcept;
+  void set_enabled(bool enabled, Instant now) noexcept { set_enabled(enabled, Event::disabled, now); }
+  /// The process ends: farewell, too.
+  void leave(Instant now) noexcept { set_enabled(false, Event::leaving, now); }
   /// One host becomes master or backup; false when there is no such VHID or it is in INIT.
   bool order(std::uint8_t vhid, State state, Instant now) noexcept;
 
@@ -59,12 +63,12 @@ class Node {
   [[nodiscard]] std::size_t transmit(wire::Room frame, Instant now) noexcept;
 
   /// Whether packets for this address are ours to take: a virtual address whose master we are.
-  [[nodiscard]] bool owns(wire::Family family, const wire::Address& address) const noexcept;
+  [[nodiscard]] bool owns(wire::Family family, const wire::Address& address) const noexcept override;
 
-  [[nodiscard]] bool enabled() const noexcept { return enabled_; }
   [[nodiscard]] const std::vector<Host>& hosts() const noexcept { return hosts_; }
 
   // Any thread
+  [[nodiscard]] bool enabled() const noexcept { return enabled_.load(std::memory_order_relaxed); }  // a flag alone: pairs with nothing
   [[nodiscard]] const NodeConfig& config() const noexcept { return config_; }
   [[nodiscard]] const PortCounters& counters() const noexcept { return counters_; }
   [[nodiscard]] HostStatus status(std::size_t host) const noexcept { return published_[host].read(); }
@@ -105,6 +109,7 @@ class Node {
   [[nodiscard]] wire::Room payload_room(wire::Family family, wire::Room frame) const noexcept;
   [[nodiscard]] Answer* new_answer() noexcept;
 
+  void set_enabled(bool enabled, Event why, Instant now) noexcept;
   /// After anything that may have changed a host: what follows for all of them.
   void settle(Instant now) noexcept;
   void publish() noexcept;
@@ -119,7 +124,8 @@ class Node {
   std::unique_ptr<Published<HostStatus>[]> published_;
   std::unique_ptr<std::array<Answer, answers_max>> answers_;
   std::size_t answers_begin_ = 0, answers_count_ = 0;
-  bool up_ = false, enabled_ = true, down_counted_ = false;
+  std::atomic<bool> enabled_{true};
+  bool up_ = false, down_counted_ = false;
   bool to_send_ = false;  ///< there may be something for transmit()
 };
 

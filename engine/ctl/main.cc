@@ -8,6 +8,7 @@
 #include <string>
 #include <variant>
 
+#include "engine/ctl/carp.h"
 #include "engine/ctl/client.h"
 #include "engine/ctl/exit_status.h"
 #include "engine/ctl/text.h"
@@ -28,6 +29,8 @@ struct Options {
   std::string id;
   double interval_s = 1;
   std::uint64_t pictures = 0;
+  int demotion = 0;
+  unsigned vhid = 0;
 };
 
 int fail(const std::string& sentence, int status) {
@@ -99,6 +102,11 @@ int show_states(const Options& options) {
   return exit_ok;
 }
 
+int show_carp(const Options& options) {
+  return answer_to(options, {{"command", "show"}, {"what", "carp"}}, [&](const Json& carp) { return carp_text(carp, options.verbose); },
+                   [](const Json& carp) { return carp.at("healthy").get<bool>() ? exit_ok : exit_unhealthy; });
+}
+
 int order(const Options& options, const Json& request) {
   return answer_to(options, request, [](const Json& answer) { return answer.at("sentence").get<std::string>() + ".\n"; });
 }
@@ -141,6 +149,34 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
       ->add_flag("-v", options.verbose, "all about each state, as pfctl -ss -vv does");
   command(*show, "counters", "what was counted, in the manner of netstat -s", [&] { return show_counters(options); })
       ->add_flag("-v", options.verbose, "also what is 0");
+
+  command(*show, "carp", "virtual addresses, in the manner of ifconfig; exit status 1 when something is wrong with them",
+          [&] { return show_carp(options); })
+      ->add_flag("-v", options.verbose, "also past changes, past mistakes and counters");
+
+  auto* carp = app.add_subcommand("carp", "steer the virtual addresses");
+  carp->require_subcommand(1);
+  const auto carp_order = [&](CLI::App& parent, const char* name, const char* words, Json request) {
+    request["command"] = "carp";
+    return command(parent, name, words, [&options, request] { return order(options, request); });
+  };
+  carp_order(*carp, "enable", "take part in elections again", {{"do", "enable"}});
+  carp_order(*carp, "disable", "hand every address over and stand still, until enabled or restarted", {{"do", "disable"}});
+  auto* maintenance = carp->add_subcommand("maintenance", "stand back behind the other nodes, also after a restart");
+  maintenance->require_subcommand(1);
+  carp_order(*maintenance, "enter", "begin", {{"do", "maintenance"}, {"on", true}});
+  carp_order(*maintenance, "leave", "end", {{"do", "maintenance"}, {"on", false}});
+  command(*carp, "demote", "stand back by N (-240 to 240; 0 ends it), which replaces what was given before",
+          [&] { return order(options, {{"command", "carp"}, {"do", "demote"}, {"value", options.demotion}}); })
+      ->add_option("N", options.demotion)
+      ->required()
+      ->check(CLI::Range(-240, 240));
+  for (const char* state : {"master", "backup"})
+    command(*carp, state, state[0] == 'm' ? "make this node master of a VHID now" : "make this node backup of a VHID now",
+            [&options, state] { return order(options, {{"command", "carp"}, {"do", "become"}, {"vhid", options.vhid}, {"state", state}}); })
+        ->add_option("VHID", options.vhid)
+        ->required()
+        ->check(CLI::Range(1, 255));
 
   command(app, "resync", "ask the peers for all their states again",
           [&] { return order(options, {{"command", "resync"}}); });

@@ -8,6 +8,8 @@
 #include <systemd/sd-daemon.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
@@ -15,6 +17,7 @@
 #include <thread>
 
 #include "engine/bulk_sender.h"
+#include "engine/carp/report.h"
 #include "engine/commands.h"
 #include "engine/control.h"
 #include "engine/dpdk/bulk_exchange.h"
@@ -27,6 +30,8 @@
 #include "engine/memory.h"
 #include "engine/session.h"
 #include "engine/version.h"
+#include "wire/icmp.h"
+#include "wire/text.h"
 
 namespace pfsync::engine::dpdk {
 namespace {
@@ -77,6 +82,20 @@ LinkConfig link_config(const Config& config, const wire::MacAddress& mac) {
           .sources = config.link.sources};
 }
 
+carp::NodeConfig carp_config(const Config& config, const Device& device, const wire::MacAddress& mac) {
+  carp::NodeConfig node{.name = device.name(), .mac = mac, .vlan = config.link.vlan, .hosts = {}, .seed = random_seed()};
+  // Where the link has no address of a family, IPv6 has the one that every host has.
+  node.inet = config.link.family == wire::Family::inet ? config.link.address : wire::Address{};
+  node.inet6 = config.link.family == wire::Family::inet6 ? config.link.address : wire::link_local_address(mac);
+  for (const carp::Settings& settings : config.carp) {
+    if (!settings.interface.empty() && settings.interface != node.name && settings.interface != config.link.device)
+      throw std::runtime_error{fmt::format("carp.interface: \"{}\" is not the port of [link], {}, and this version has only that: remove it",
+                                           wire::printable(settings.interface), node.name)};
+    node.hosts.push_back(settings.host);
+  }
+  return node;
+}
+
 BulkSenderConfig sender_config(const Config& config) {
   return {.creatorid = config.sync.creatorid, .states_per_s = config.sync.bulk_states_per_s};
 }
@@ -122,6 +141,10 @@ struct Daemon::Parts {
   BulkSender sender;
   Link link;
   std::optional<SyntheticFirewall> synthetic;
+  carp::Journal carp_journal;
+  carp::Demotion demotion{carp_journal};
+  std::optional<carp::Node> carp_node;
+  std::optional<carp::View> carp_view;
   DataPath data_path;
   DaemonView view;
   Commands commands;
@@ -139,6 +162,10 @@ struct Daemon::Parts {
   [[nodiscard]] std::vector<NamedCount> counts() const;
   void watch_link(Instant now);
   void watch_session(Instant now);
+  void make_carp();
+  void watch_carp();
+  [[nodiscard]] std::filesystem::path maintenance_file() const { return std::filesystem::path{config.control.state_dir} / "carp-maintenance"; }
+  Outcome order_carp(const carp::Order& order);
   /// Fills bulk frames. Returns how long the control socket may be waited for.
   milliseconds serve_bulk();
 
@@ -170,7 +197,9 @@ Daemon::Parts::Parts(const Config& given)
                  .gate = gate,
                  .synthetic = config.synthetic ? &synthetic.emplace(*config.synthetic) : nullptr,
                  .clock = clock,
-                 .busy = config.cores.poll == Config::Poll::busy}},
+                 .busy = config.cores.poll == Config::Poll::busy,
+                 .carp = config.carp.empty() ? nullptr : &carp_node.emplace(carp_config(config, device, port.mac()), demotion, carp_journal),
+                 .demotion = &demotion}},
       view{.version = std::string{version},
            .config = config,
            .table = *table,
@@ -184,6 +213,7 @@ Daemon::Parts::Parts(const Config& given)
            .counts = [this] { return counts(); }} {
   dialect_seen_ = session.dialect().in_use();
   make_commands();
+  if (carp_node) make_carp();
   control = or_throw(ControlServer::create(
       config.control.socket, [this](const Json& request) { return handle_request(request, view, commands); }));
 }
@@ -225,6 +255,49 @@ void Daemon::Parts::make_commands() {
     };
 }
 
+// --- virtual addresses -------------------------------------------------------------------------------
+
+void Daemon::Parts::make_carp() {
+  link.take_also(&*carp_node);
+  view.carp = &carp_view.emplace(carp::View{.node = *carp_node, .demotion = demotion, .journal = carp_journal, .settings = config.carp});
+  commands.carp = [this](const carp::Order& order) { return order_carp(order); };
+  for (const carp::Settings& settings : config.carp)
+    if (!port.accept(wire::carp_mac(settings.host.vhid)))
+      spdlog::warn("{} takes no further Ethernet address: packets for vhid {} may not arrive", device.name(), settings.host.vhid);
+  std::error_code error;
+  if (std::filesystem::exists(maintenance_file(), error)) {
+    spdlog::warn("carp: this node is in maintenance mode since before its start: pfsyncctl carp maintenance leave ends it");
+    demotion.hold(carp::Cause::maintenance, true, clock.now());
+  }
+}
+
+/// Maintenance mode is written down before it begins and after it has ended, so that no restart forgets it.
+Outcome Daemon::Parts::order_carp(const carp::Order& order) {
+  const bool maintenance = order.kind == carp::Order::Kind::maintenance;
+  if (maintenance && order.on) {
+    std::error_code error;
+    std::filesystem::create_directories(config.control.state_dir, error);
+    if (!std::ofstream{maintenance_file()})
+      return {false, maintenance_file().string() + " cannot be written: give control.state_dir a folder that pfsyncd may write to", 0};
+  }
+  const auto result = call({.kind = Command::Kind::carp, .carp = order});
+  if (!result) return {false, "the data path has not answered within two seconds: try again", 0};
+  if (!result->done) return {false, fmt::format("vhid {} is not in this configuration, or in INIT: pfsyncctl show carp tells", order.vhid), 0};
+  if (maintenance && !order.on) {
+    std::error_code error;
+    std::filesystem::remove(maintenance_file(), error);
+    if (error) return {false, maintenance_file().string() + " cannot be removed (" + error.message() + "): remove it by hand", 0};
+  }
+  return {true, carp::sentence_of(order), 0};
+}
+
+void Daemon::Parts::watch_carp() {
+  while (const auto entry = carp_journal.pop()) {
+    const std::string sentence = carp::sentence_of(*entry, carp_node->config().name);
+    carp::is_warning(*entry) ? spdlog::warn("{}", sentence) : spdlog::info("{}", sentence);
+  }
+}
+
 std::vector<NamedCount> Daemon::Parts::counts() const {
   const Port::Statistics device_counts = port.statistics();
   std::vector<NamedCount> counts{
@@ -249,6 +322,7 @@ void Daemon::Parts::watch_link(Instant now) {
   if (link_seen_ && now < link_seen_at_ + every) return;
   const bool up = link_is_up();
   const bool before = link_up_.exchange(up, std::memory_order_relaxed);
+  data_path.set_link(up);
   if (!link_seen_ || up != before) spdlog::info("link {} is {}", device.name(), up ? "up" : "down");
   // A link that comes up may have a peer behind it that knows more than we do.
   if (up && !before && !call({.kind = Command::Kind::link_up})) {
@@ -331,11 +405,13 @@ void Daemon::Parts::run(bool (*ended)()) {
     watch_link(clock.now());
     const milliseconds wait = serve_bulk();
     watch_session(clock.now());
+    if (carp_node) watch_carp();
     control->poll_once(wait);
   }
   sd_notify(0, "STOPPING=1");
   data_path.stop();
   rte_eal_wait_lcore(data_lcore);
+  if (carp_node) watch_carp();
   spdlog::info("pfsyncd ends with {} states", table->size());
 }
 

@@ -12,6 +12,7 @@ std::size_t DataPath::receive(Instant now) noexcept {
   std::size_t packets = 0;
   for (const wire::Bytes frame : frames)
     if (const auto packet = parts_.link.on_frame(frame)) packets_[packets++] = *packet;
+    else if (parts_.carp != nullptr) parts_.carp->on_frame(frame, now);
   if (packets > 0) parts_.session.on_packets({packets_.data(), packets}, now);
   return frames.size();
 }
@@ -20,6 +21,14 @@ std::size_t DataPath::transmit(Instant now) noexcept {
   Port& port = parts_.port;
   const Link& link = parts_.link;
   std::size_t frames = 0;
+  // Advertisements before all else: one that is late by three seconds is a failover.
+  while (parts_.carp != nullptr && frames < frames_max / 2) {
+    const wire::Room room = port.room();
+    const std::size_t bytes = room.empty() ? 0 : parts_.carp->transmit(room, now);
+    port.commit(bytes);
+    if (bytes == 0) break;
+    ++frames;
+  }
   if (const wire::Room room = port.room(); !room.empty()) {
     const std::size_t bytes = parts_.link.transmit_arp(room, now);
     port.commit(bytes);
@@ -71,6 +80,8 @@ CommandResult DataPath::execute(const Command& command, Instant now) noexcept {
       return {true, queued};
     }
     case Command::Kind::flush: return {true, session.flush(command.ifname, now)};
+    case Command::Kind::carp:
+      return {parts_.carp != nullptr && carp::carry_out(command.carp, *parts_.carp, *parts_.demotion, now), 0};
     case Command::Kind::kill: {
       const bool found = session.erase(command.id, now) == Session::Local::done;
       return {found, found ? 1u : 0u};
@@ -79,9 +90,25 @@ CommandResult DataPath::execute(const Command& command, Instant now) noexcept {
   return {};
 }
 
+void DataPath::turn_carp(Instant now) noexcept {
+  constexpr Duration absence = std::chrono::seconds{1};  // the longest between two advertisements that are heard in time
+  carp::Node& node = *parts_.carp;
+  if (now - turned_at_ > absence) node.on_absence(now);
+  turned_at_ = now;
+  if (const bool up = link_up_.load(std::memory_order_relaxed); up != carp_link_) {
+    carp_link_ = up;
+    node.set_link(up, now);
+  }
+  // A level, not two edges: what is read anew every turn cannot be left behind.
+  const BulkPhase phase = parts_.session.bulk().phase();
+  parts_.demotion->hold(carp::Cause::bulk_update, phase == BulkPhase::asked || phase == BulkPhase::receiving, now);
+  if (const auto due = node.timeout(); due && *due <= now) node.on_timeout(now);
+}
+
 bool DataPath::turn(Instant now) noexcept {
   std::size_t done = receive(now);
   done += commands_.serve([&](const Command& command) { return execute(command, now); }) ? 1 : 0;
+  if (parts_.carp != nullptr) turn_carp(now);
   if (now >= parts_.session.timeout(now)) parts_.session.on_timeout(now);
   // A load below the most that a turn can do is no reason to stay awake: it accrues meanwhile.
   if (parts_.synthetic != nullptr)
@@ -121,6 +148,7 @@ void DataPath::run() noexcept {
 
 void DataPath::drain() noexcept {
   const Instant until = parts_.clock.now() + farewell;
+  if (parts_.carp != nullptr) parts_.carp->leave(parts_.clock.now());
   for (Instant now = parts_.clock.now(); now < until; now = parts_.clock.now()) {
     parts_.session.push();
     const std::size_t sent = transmit(now);

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "engine/bulk_gate.h"
+#include "engine/carp/node.h"
 #include "engine/command_slot.h"
 #include "engine/counters.h"
 #include "engine/dpdk/bulk_exchange.h"
@@ -36,7 +37,9 @@ class DataPath {
     BulkGate& gate;
     SyntheticFirewall* synthetic;  ///< null: this node plays no firewall
     CycleClock clock;
-    bool busy;  ///< never sleep
+    bool busy;                           ///< never sleep
+    carp::Node* carp = nullptr;          ///< null: this node has no virtual address
+    carp::Demotion* demotion = nullptr;  ///< of `carp`
   };
   explicit DataPath(const Parts& parts) noexcept : parts_{parts} {}
 
@@ -46,6 +49,8 @@ class DataPath {
   bool turn(Instant now) noexcept;
 
   // Any thread:
+  /// What the control thread sees of the link.
+  void set_link(bool up) noexcept { link_up_.store(up, std::memory_order_relaxed); }
   void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] CommandSlot& commands() noexcept { return commands_; }
   /// Changes waiting to be announced.
@@ -57,15 +62,19 @@ class DataPath {
   std::size_t transmit(Instant now) noexcept;
   void hand_over(Instant now) noexcept;
   [[nodiscard]] CommandResult execute(const Command& command, Instant now) noexcept;
+  void turn_carp(Instant now) noexcept;
   /// Nothing to do until `due`: pauses, then sleeps longer and longer.
   void idle(Instant now) noexcept;
   void drain() noexcept;
 
   Parts parts_;
   std::atomic<bool> stop_{false};
+  std::atomic<bool> link_up_{false};  ///< a word alone: pairs with nothing
   CommandSlot commands_;
   Counter queued_, bulk_frames_;
   std::array<Arrival, Port::burst_max> packets_{};
+  bool carp_link_ = false;
+  Instant turned_at_{};
   bool started_ = false;             ///< the session's life has begun
   unsigned idle_turns_ = 0;
   Instant refused_since_{};          ///< since when the device has not taken all

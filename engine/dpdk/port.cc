@@ -164,6 +164,14 @@ wire::MacAddress Port::mac() const {
   return mac;
 }
 
+bool Port::accept(const wire::MacAddress& mac) noexcept {
+  if (rte_eth_promiscuous_get(id_) == 1) return true;
+  rte_ether_addr address{};
+  std::memcpy(address.addr_bytes, mac.bytes.data(), mac.bytes.size());
+  const int error = rte_eth_dev_mac_addr_add(id_, &address, 0);
+  return error == 0 || error == -ENOTSUP;  // a software device that knows no filter has none
+}
+
 bool Port::link_up() const noexcept {
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;

@@ -234,7 +234,6 @@ INSTANTIATE_TEST_SUITE_P(
                 "t.toml:7: synthetic.states: ", "to 9"},
         Refusal{"synthetic_percent", link_section + "[synthetic]\ntcp_percent = 80\nudp_percent = 21\n",
                 "t.toml:6: synthetic.udp_percent: ", "100"},
-        Refusal{"carp", link_section + "[[carp]]\nvhid = 1\n", "t.toml:4: carp: is not in this version", "remove"},
         Refusal{"config_sync", link_section + "[config_sync]\n", "t.toml:4: config_sync: ", "remove"},
         Refusal{"http", link_section + "[http]\n", "t.toml:4: http: ", "remove"},
         Refusal{"snapshot", link_section + "[snapshot]\n", "t.toml:4: snapshot: ", "remove"}),

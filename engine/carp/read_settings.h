@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/carp/settings.h"
+#include "engine/config_section.h"
+
+namespace pfsync::engine::carp {
+
+/// Every [[carp]] of a file. Throws ConfigError, as all that reads the configuration; `own` is the address of
+/// the link, `warnings` are sentences.
+[[nodiscard]] std::vector<Settings> read_settings(ConfigSection& file, const wire::CarpAddress& own, std::vector<std::string>& warnings);
+
+}  // namespace pfsync::engine::carp

@@ -1,0 +1,178 @@
+#include "engine/carp/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "wire/text.h"
+
+namespace pfsync::engine::carp {
+namespace {
+
+double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+std::string text_of(const Source& source) {
+  return source.family == wire::Family::none ? "this node" : wire::to_string(source.address, source.family);
+}
+
+const MistakeInfo& info(Mistake mistake) { return mistake_table[static_cast<std::size_t>(mistake)]; }
+
+std::string sentence_of(Mistake mistake, const Source& source) { return text_of(source) + " " + std::string{info(mistake).sentence}; }
+
+bool verifies(const Settings& settings, std::string_view password, const std::vector<wire::CarpAddress>& addresses, const wire::CarpAdvert& advert) {
+  return wire::CarpDigest{wire::carp_key(password), settings.host.vhid, addresses}.verifies(advert);
+}
+
+Json heard_json(const HostStatus& status, Instant now) {
+  if (!status.heard) return nullptr;
+  return {{"source", text_of(status.source)},
+          {"seconds_ago", seconds(now - status.heard_at)},
+          {"advbase", status.advert.advbase},
+          {"advskew", status.advert.advskew},
+          {"demote", status.advert.demote}};
+}
+
+Json mistakes_json(const HostStatus& status, const Settings& settings, Instant now) {
+  Json list = Json::array();
+  for (const MistakeInfo& row : mistake_table) {
+    const Sighting& sighting = status.mistakes[static_cast<std::size_t>(row.mistake)];
+    if (sighting.count == 0) continue;
+    std::string sentence = sentence_of(row.mistake, sighting.source);
+    if (row.mistake == Mistake::authentication) sentence += ": " + diagnosis(settings, sighting.advert);
+    list.push_back({{"mistake", row.word},
+                    {"now", Watch::is_fresh(sighting, now)},
+                    {"source", text_of(sighting.source)},
+                    {"seconds_ago", seconds(now - sighting.at)},
+                    {"count", sighting.count},
+                    {"sentence", sentence}});
+  }
+  return list;
+}
+
+/// The last ones, oldest first.
+template <class T, class F>
+Json last_json(const std::array<T, 8>& ring, std::uint32_t count, F&& as_json) {
+  Json list = Json::array();
+  for (std::uint32_t i = count > ring.size() ? count - static_cast<std::uint32_t>(ring.size()) : 0; i < count; ++i)
+    list.push_back(as_json(ring[i % ring.size()]));
+  return list;
+}
+
+Json host_json(const View& view, std::size_t index, Instant now) {
+  const Settings& settings = view.settings[index];
+  const HostStatus status = view.node.status(index);
+  Json json;
+  json["interface"] = wire::printable(view.node.config().name);
+  json["vhid"] = status.vhid;
+  json["state"] = view.node.enabled() ? word(status.state) : "DISABLED";
+  json["seconds"] = seconds(now - status.since);
+  json["advbase"] = status.advbase;
+  json["advskew"] = status.advskew;
+  json["skew_now"] = status.skew_now;
+  json["addresses"] = Json::array();
+  for (const std::string& text : settings.address_texts) json["addresses"].push_back(wire::printable(text));
+  json["mac"] = wire::to_string(wire::carp_mac(status.vhid));
+  json["heard"] = heard_json(status, now);
+  json["adverts_in"] = status.adverts_in;
+  json["adverts_out"] = status.adverts_out;
+  json["badauth"] = status.badauth;
+  json["mistakes"] = mistakes_json(status, settings, now);
+  json["moves"] = last_json(status.move, status.moves, [&](const HostStatus::Move& move) -> Json {
+    return {{"seconds_ago", seconds(now - move.at)}, {"from", word(move.from)}, {"to", word(move.to)}, {"reason", reason(move.event)}};
+  });
+  json["masters"] = last_json(status.reign, status.reigns, [&](const HostStatus::Reign& reign) -> Json {
+    return {{"seconds_ago", seconds(now - reign.at)}, {"master", text_of(reign.source)}};
+  });
+  return json;
+}
+
+}  // namespace
+
+std::string sentence_of(const Entry& entry, const std::string& port) {
+  switch (entry.kind) {
+    case Entry::Kind::moved:
+      return fmt::format("carp: {}@{}: {} -> {} ({})", entry.vhid, port, word(entry.from), word(entry.to), reason(entry.event));
+    case Entry::Kind::demoted: {
+      const CauseInfo& cause = cause_table[static_cast<std::size_t>(entry.cause)];
+      return fmt::format("carp: demoted by {} to {} ({})", entry.delta, entry.total, entry.on ? cause.begins : cause.ends);
+    }
+    case Entry::Kind::mistake:
+      return fmt::format("carp: {}@{}: {}", entry.vhid, port, sentence_of(entry.mistake, {entry.family, entry.source}));
+  }
+  return "";
+}
+
+std::string diagnosis(const Settings& settings, const wire::CarpAdvert& advert) {
+  const HostConfig& host = settings.host;
+  for (std::size_t i = 0; i < host.addresses.size(); ++i) {
+    auto rest = host.addresses;
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(i));
+    if (verifies(settings, host.password, rest, advert)) return settings.address_texts[i] + " is missing there";
+  }
+  const std::string as_pfsense = wire::as_pfsense_hands_over(settings.typed_password);
+  if (host.password != as_pfsense && verifies(settings, as_pfsense, host.addresses, advert))
+    return "the password fits in pfSense's form: set password_form = \"pfsense\"";
+  if (host.password != settings.typed_password && verifies(settings, settings.typed_password, host.addresses, advert))
+    return "the password fits as it is typed: set password_form = \"raw\"";
+  if (!host.password.empty() && verifies(settings, "", host.addresses, advert)) return "there is no password there";
+  return "compare the password and all addresses of the VHID on both nodes";
+}
+
+std::string trouble(const View& view, Instant now) {
+  for (std::size_t i = 0; i < view.settings.size(); ++i) {
+    const HostStatus status = view.node.status(i);
+    const std::string name = fmt::format("carp {}@{}: ", status.vhid, view.node.config().name);
+    for (const MistakeInfo& row : mistake_table)
+      if (const Sighting& sighting = status.mistakes[static_cast<std::size_t>(row.mistake)]; Watch::is_fresh(sighting, now))
+        return name + sentence_of(row.mistake, sighting.source);
+    if (view.node.enabled() && status.state == State::init) return name + "is in INIT: the link is down";
+  }
+  const auto parts = view.demotion.seen();
+  for (const Cause cause : {Cause::interface_down, Cause::send_errors})
+    if (parts[static_cast<std::size_t>(cause)] != 0)
+      return fmt::format("carp: this node stands back by {} ({})", parts[static_cast<std::size_t>(cause)],
+                         cause_table[static_cast<std::size_t>(cause)].begins);
+  return "";
+}
+
+Json status_json(const View& view, Instant now) {
+  const std::string why = trouble(view, now);
+  const auto parts = view.demotion.seen();
+  Json json;
+  json["healthy"] = why.empty();
+  json["reason"] = why.empty() ? "all is well" : why;
+  json["enabled"] = view.node.enabled();
+  json["maintenance"] = parts[static_cast<std::size_t>(Cause::maintenance)] != 0;
+  int total = 0;
+  Json named = Json::object();
+  for (const CauseInfo& row : cause_table) {
+    const int part = parts[static_cast<std::size_t>(row.cause)];
+    total += part;
+    if (part != 0) named[std::string{row.word}] = part;
+  }
+  json["demotion"] = total;
+  json["demotion_parts"] = named;
+  json["hosts"] = Json::array();
+  for (std::size_t i = 0; i < view.settings.size(); ++i) json["hosts"].push_back(host_json(view, i, now));
+  json["log_dropped"] = view.journal.dropped();
+  json["counters"] = counters_json(view.node);
+  json["sentences"] = sentences_json();
+  return json;
+}
+
+Json counters_json(const Node& node) {
+  Json json = Json::object();
+  for (const TallyInfo& row : tally_table) json[std::string{row.word}] = node.counters()[row.tally].value();
+  for (const auto& row : wire::carp_reject_table) json[std::string{row.word}] = node.counters()[row.reject].value();
+  return json;
+}
+
+Json sentences_json() {
+  Json json = Json::object();
+  for (const TallyInfo& row : tally_table) json[std::string{row.word}] = row.sentence;
+  for (const auto& row : wire::carp_reject_table) json[std::string{row.word}] = row.sentence;
+  return json;
+}
+
+}  // namespace pfsync::engine::carp

@@ -1,0 +1,272 @@
+// CARP as operators meet it: the configuration, orders, what is told.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/carp/order.h"
+#include "engine/carp/report.h"
+#include "engine/config.h"
+#include "engine/ctl/carp.h"
+#include "tests/engine/carp_bench.h"
+
+namespace pfsync::engine::carp::test {
+namespace {
+
+const std::string head = "[link]\ndevice = \"eth1\"\naddress = \"10.0.0.1/24\"\n[[carp]]\n";  // lines 1 to 4
+const std::string least = head + "vhid = 7\npassword = \"secret\"\naddresses = [\"10.0.0.254/24\"]\n";
+
+Config good(const std::string& text) {
+  const ConfigResult result = parse_config(text, "t.toml");
+  if (const auto* why = std::get_if<std::string>(&result)) {
+    ADD_FAILURE() << *why;
+    return {};
+  }
+  return std::get<Config>(result);
+}
+
+TEST(CarpConfig, TheShortestHasEveryDefault) {
+  const Config config = good(least);
+  ASSERT_EQ(config.carp.size(), 1u);
+  const HostConfig& host = config.carp[0].host;
+  EXPECT_EQ(host.vhid, 7);
+  EXPECT_EQ(host.advbase, 1);
+  EXPECT_EQ(host.advskew, 0);
+  EXPECT_EQ(host.password, "secret");
+  EXPECT_EQ(host.addresses, std::vector{address("10.0.0.254")});
+  EXPECT_EQ(config.carp[0].address_texts, std::vector<std::string>{"10.0.0.254/24"});
+  EXPECT_EQ(host.peer_inet, wire::carp_group_inet);
+  EXPECT_TRUE(host.preempt);
+  EXPECT_FALSE(host.openbsd);
+  EXPECT_FALSE(host.both_families);
+  EXPECT_TRUE(config.warnings.empty());
+  EXPECT_TRUE(good("[link]\ndevice = \"eth1\"\naddress = \"10.0.0.1/24\"\n").carp.empty());
+}
+
+TEST(CarpConfig, EveryKeyIsTaken) {
+  const Config config = good(head + R"(vhid = 255
+advbase = 3
+advskew = 254
+password = "a b'c"
+password_form = "pfsense"
+addresses = ["10.0.0.254/24", "2001:db8::1/64"]
+peer = "10.0.0.2"
+peer6 = "fe80::2"
+preempt = false
+openbsd = true
+both_families = true
+interface = "eth1"
+[[carp]]
+vhid = 1
+password = ""
+addresses = ["10.0.0.253"]
+[control]
+state_dir = "/var/db/x"
+)");
+  ASSERT_EQ(config.carp.size(), 2u);
+  const HostConfig& host = config.carp[0].host;
+  EXPECT_EQ(host.advbase, 3);
+  EXPECT_EQ(host.advskew, 254);
+  EXPECT_EQ(host.password, "ab\\'c");
+  EXPECT_EQ(host.addresses.size(), 2u);
+  EXPECT_EQ(host.peer_inet, address("10.0.0.2").address);
+  EXPECT_EQ(host.peer_inet6, address("fe80::2").address);
+  EXPECT_FALSE(host.preempt);
+  EXPECT_TRUE(host.openbsd);
+  EXPECT_TRUE(host.both_families);
+  EXPECT_EQ(config.carp[0].interface, "eth1");
+  EXPECT_EQ(config.control.state_dir, "/var/db/x");
+}
+
+TEST(CarpConfig, APasswordMayStandInAFile) {
+  const auto file = std::filesystem::temp_directory_path() / ("carp-password-" + std::to_string(::getpid()));
+  std::ofstream{file} << "from a file\r\nsecond line\n";
+  const Config config = good(head + "vhid = 1\npassword_file = \"" + file.string() + "\"\naddresses = [\"10.0.0.254\"]\n");
+  std::filesystem::remove(file);
+  ASSERT_EQ(config.carp.size(), 1u);
+  EXPECT_EQ(config.carp[0].host.password, "from a file");
+}
+
+TEST(CarpConfig, WarnsOfAPasswordThatKernelsCut) {
+  const Config config = good(head + "vhid = 1\npassword = \"12345678901234567890\"\naddresses = [\"10.0.0.254\"]\n");
+  ASSERT_EQ(config.warnings.size(), 1u);
+  EXPECT_NE(config.warnings[0].find("first 19 bytes"), std::string::npos);
+}
+
+TEST(CarpConfig, RefusesInOneSentenceThatNamesLineAndKey) {
+  struct Refusal {
+    std::string text, starts, says;
+  };
+  const std::string rest = "password = \"x\"\naddresses = [\"10.0.0.254\"]\n";
+  for (const Refusal& row : {
+           Refusal{head + rest, "t.toml:4: carp.vhid: is missing", "1 to 255"},
+           Refusal{head + "vhid = 0\n" + rest, "t.toml:5: carp.vhid:", "1"},
+           Refusal{head + "vhid = 256\n" + rest, "t.toml:5: carp.vhid:", "255"},
+           Refusal{least + "advskew = 255\n", "t.toml:8: carp.advskew:", "254"},
+           Refusal{least + "advbase = 0\n", "t.toml:8: carp.advbase:", "1"},
+           Refusal{least + "advbase = 255\n", "t.toml:8: carp.advbase:", "254"},
+           Refusal{head + "vhid = 1\naddresses = [\"10.0.0.254\"]\n", "t.toml:4: carp.password:", "password_file"},
+           Refusal{least + "password_file = \"/x\"\n", "t.toml:8: carp.password_file:", "either"},
+           Refusal{head + "vhid = 1\npassword_file = \"/nowhere\"\naddresses = [\"10.0.0.254\"]\n", "t.toml:6: carp.password_file:", "/nowhere"},
+           Refusal{least + "password_form = \"md5\"\n", "t.toml:8: carp.password_form:", "pfsense"},
+           Refusal{head + "vhid = 1\npassword = \"x\"\n", "t.toml:4: carp.addresses: is missing", "every address"},
+           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"224.0.0.1\"]\n", "t.toml:7: carp.addresses:", "224.0.0.1"},
+           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"10.0.0.254/33\"]\n", "t.toml:7: carp.addresses:", "/32"},
+           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"10.0.0.1\"]\n", "t.toml:7: carp.addresses:", "link.address"},
+           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"10.0.0.9\", \"10.0.0.9/24\"]\n", "t.toml:7: carp.addresses:", "twice"},
+           Refusal{least + "peer = \"fe80::1\"\n", "t.toml:8: carp.peer:", "IPv4"},
+           Refusal{least + "peer = \"224.0.0.18\"\n", "t.toml:8: carp.peer:", "leave it out"},
+           Refusal{least + "peer = \"10.0.0.1\"\n", "t.toml:8: carp.peer:", "link.address"},
+           Refusal{least + "[[carp]]\nvhid = 7\npassword = \"x\"\naddresses = [\"10.0.0.9\"]\n", "t.toml:9: carp.vhid:", "earlier"},
+           Refusal{least + "[[carp]]\nvhid = 8\npassword = \"x\"\naddresses = [\"10.0.0.254\"]\n", "t.toml:9: carp.vhid:", "shares an address"},
+           Refusal{least + "vhidd = 1\n", "t.toml:8: carp.vhidd:", "unknown"},
+       }) {
+    const ConfigResult result = parse_config(row.text, "t.toml");
+    const auto* why = std::get_if<std::string>(&result);
+    ASSERT_NE(why, nullptr) << row.text;
+    EXPECT_TRUE(why->starts_with(row.starts)) << *why << "\nshould start with " << row.starts;
+    EXPECT_NE(why->find(row.says), std::string::npos) << *why;
+  }
+}
+
+// --- orders ------------------------------------------------------------------------------------------
+
+TEST(CarpOrder, IsReadOrRefusedInOneSentence) {
+  const auto is_order = [](const char* text) { return std::holds_alternative<Order>(order_of(Json::parse(text))); };
+  EXPECT_TRUE(is_order(R"({"do": "enable"})"));
+  EXPECT_TRUE(is_order(R"({"do": "maintenance", "on": true})"));
+  EXPECT_TRUE(is_order(R"({"do": "demote", "value": -240})"));
+  EXPECT_TRUE(is_order(R"({"do": "become", "vhid": 255, "state": "master"})"));
+  for (const char* text : {R"({})", R"({"do": 1})", R"({"do": "maintenance"})", R"({"do": "maintenance", "on": 1})", R"({"do": "demote", "value": 241})",
+                           R"({"do": "demote", "value": 18446744073709551615})", R"({"do": "demote", "value": 1.5})",
+                           R"({"do": "become", "vhid": 0, "state": "master"})", R"({"do": "become", "vhid": 1, "state": "init"})"})
+    EXPECT_FALSE(is_order(text)) << text;
+}
+
+TEST(CarpOrder, IsCarriedOut) {
+  Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
+  const auto carry = [&](const Order& order) { return carry_out(order, bench.node, bench.demotion, bench.now); };
+  EXPECT_TRUE(carry({.kind = Order::Kind::become, .vhid = 1, .state = State::master}));
+  EXPECT_EQ(bench.state(), State::master);
+  EXPECT_FALSE(carry({.kind = Order::Kind::become, .vhid = 9, .state = State::master}));
+  EXPECT_TRUE(carry({.kind = Order::Kind::maintenance, .on = true}));
+  EXPECT_TRUE(carry({.kind = Order::Kind::demote, .value = -40}));
+  EXPECT_EQ(bench.demotion.total(), 200);
+  EXPECT_TRUE(carry({.kind = Order::Kind::disable}));
+  EXPECT_EQ(bench.state(), State::init);
+  EXPECT_FALSE(carry({.kind = Order::Kind::become, .vhid = 1, .state = State::master}));
+  EXPECT_TRUE(carry({.kind = Order::Kind::enable}));
+  EXPECT_EQ(bench.state(), State::backup);
+}
+
+// --- what is told ------------------------------------------------------------------------------------
+
+struct Told {
+  std::vector<Settings> settings;
+  Bench bench;
+  View view;
+
+  explicit Told(const HostConfig& host)
+      : settings{{.host = host, .typed_password = host.password, .address_texts = {}, .interface = ""}},
+        bench{node_config({host})},
+        view{bench.node, bench.demotion, bench.journal, settings} {
+    for (const auto& it : host.addresses) settings[0].address_texts.push_back(wire::to_string(it.address, it.family) + "/24");
+  }
+};
+
+TEST(CarpReport, LogsInTheKernelsWords) {
+  Told told{host_config(1, 0, {"192.168.1.100"})};
+  told.bench.pass(3s);
+  told.bench.demotion.hold(Cause::bulk_update, true, told.bench.now);
+  told.bench.demotion.hold(Cause::bulk_update, false, told.bench.now);
+  Other liar{host_config(1, 0, {"192.168.1.100"})};
+  liar.config.password = "other";
+  told.bench.hear(liar.advert(1, 0));
+  std::vector<std::string> lines;
+  while (const auto entry = told.bench.journal.pop()) lines.push_back(sentence_of(*entry, "dev0"));
+  ASSERT_EQ(lines.size(), 5u);
+  EXPECT_EQ(lines[0], "carp: 1@dev0: INIT -> BACKUP (initialization complete)");
+  EXPECT_EQ(lines[1], "carp: 1@dev0: BACKUP -> MASTER (master timed out)");
+  EXPECT_EQ(lines[2], "carp: demoted by 240 to 240 (pfsync bulk start)");
+  EXPECT_EQ(lines[3], "carp: demoted by -240 to 0 (pfsync bulk done)");
+  EXPECT_EQ(lines[4], "carp: 1@dev0: 192.168.1.2 advertises with another password or another list of addresses for this VHID "
+                      "(an incorrect hash can mean either)");
+}
+
+TEST(CarpReport, FindsOutWhatAWrongHashMeans) {
+  Told told{host_config(1, 0, {"192.168.1.100", "192.168.1.101"})};
+  const auto says = [&](const HostConfig& other) {
+    told.bench.hear(Other{other}.advert(1, 0));
+    const HostStatus status = told.bench.node.status(0);
+    return diagnosis(told.settings[0], status.mistakes[static_cast<std::size_t>(Mistake::authentication)].advert);
+  };
+  EXPECT_EQ(says(host_config(1, 0, {"192.168.1.100"})), "192.168.1.101/24 is missing there");
+  auto other = told.settings[0].host;
+  other.password = "";
+  EXPECT_EQ(says(other), "there is no password there");
+  other.password = "something else";
+  EXPECT_NE(says(other).find("compare the password and all addresses"), std::string::npos);
+  told.settings[0].typed_password = "mek mitas digoat";
+  other.password = "mek mitas digoat";
+  EXPECT_EQ(says(other), "the password fits as it is typed: set password_form = \"raw\"");
+}
+
+TEST(CarpReport, TellsWhoIsMasterSinceWhenAndWhy) {
+  Told told{host_config(1, 100, {"192.168.1.100"})};
+  Other other{host_config(1, 0, {"192.168.1.100"})};
+  told.bench.hear(other.advert(1, 0));
+  told.bench.pass(4s);
+  told.bench.pass(60s);
+  const Json json = status_json(told.view, told.bench.now);
+  EXPECT_TRUE(json.at("healthy").get<bool>()) << json.at("reason");
+  const Json& host = json.at("hosts").at(0);
+  EXPECT_EQ(host.at("state"), "MASTER");
+  EXPECT_EQ(host.at("interface"), "dev0");
+  EXPECT_EQ(host.at("mac"), "00:00:5e:00:01:01");
+  EXPECT_NEAR(host.at("seconds").get<double>(), 60.6, 0.1);
+  EXPECT_EQ(host.at("heard").at("source"), "192.168.1.2");
+  EXPECT_EQ(host.at("masters").size(), 2u);
+  EXPECT_EQ(host.at("masters").at(0).at("master"), "192.168.1.2");
+  EXPECT_EQ(host.at("masters").at(1).at("master"), "this node");
+  const std::string text = ctl::carp_text(json, true);
+  EXPECT_NE(text.find("carp: MASTER vhid 1 advbase 1 advskew 100"), std::string::npos) << text;
+  EXPECT_NE(text.find("BACKUP -> MASTER (master timed out)"), std::string::npos) << text;
+  EXPECT_NE(text.find("1 packets received (IPv4)"), std::string::npos) << text;
+}
+
+TEST(CarpReport, IsUnhealthyWhileSomethingIsWrongAndNotAfterwards) {
+  Told told{host_config(1, 0, {"192.168.1.100"})};
+  Other liar{host_config(1, 0, {"192.168.1.100"})};
+  liar.config.password = "other";
+  told.bench.hear(liar.advert(1, 0));
+  EXPECT_NE(trouble(told.view, told.bench.now).find("another password"), std::string::npos);
+  told.bench.pass(11s);
+  EXPECT_EQ(trouble(told.view, told.bench.now), "");
+  told.bench.node.set_link(false, told.bench.now);
+  EXPECT_NE(trouble(told.view, told.bench.now).find("INIT"), std::string::npos);
+  const Json json = status_json(told.view, told.bench.now);
+  EXPECT_EQ(json.at("demotion"), 240);
+  EXPECT_EQ(json.at("demotion_parts").at("interface_down"), 240);
+}
+
+TEST(CarpReport, DisabledIsSaidAndIsNoTrouble) {
+  Told told{host_config(1, 0, {"192.168.1.100"})};
+  told.bench.node.set_enabled(false, told.bench.now);
+  const Json json = status_json(told.view, told.bench.now);
+  EXPECT_TRUE(json.at("healthy").get<bool>());
+  EXPECT_EQ(json.at("hosts").at(0).at("state"), "DISABLED");
+  EXPECT_NE(ctl::carp_text(json, false).find("CARP is disabled"), std::string::npos);
+}
+
+TEST(CarpReport, EveryCounterHasAWordOfItsOwnAndASentence) {
+  const Told told{host_config(1, 0, {"192.168.1.100"})};
+  const Json counters = counters_json(told.bench.node), sentences = sentences_json();
+  EXPECT_EQ(counters.size(), tally_count + wire::carp_reject_count);
+  EXPECT_EQ(sentences.size(), counters.size());
+  for (const auto& [word, value] : counters.items()) EXPECT_FALSE(sentences.at(word).get<std::string>().empty()) << word;
+}
+
+}  // namespace
+}  // namespace pfsync::engine::carp::test
