@@ -106,9 +106,7 @@ void Host::become(State state, Event event, Instant now) noexcept {
       request_adverts(1, now);
       // The kernels arm the first interval with the skew as it is configured.
       advert_at_ = now + interval(config_.advbase, effective_skew(config_.advskew, 0));
-      announcing_ = 0;
-      announcements_left_ = announcements - 1;
-      announce_at_ = now + announce_again;
+      announce(now);
       reign_of({}, now);
       break;
     case State::backup: wait_for_master(now); break;
@@ -170,6 +168,7 @@ std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source
     silent_at_[source.family == Family::inet6 ? 1 : 0] = now + master_down(config_.advbase, config_.advskew);
   } else if (status_.state == State::master && !is_bow_out(theirs)) {
     advert_at_ = std::min(advert_at_, std::max(now, adverted_at_ + assert_again));
+    if (announcements_left_ == 0) announce(now);  // it has told hosts and switches otherwise
   }
   if (status_.state == State::backup && decides && !is_bow_out(theirs)) reign_of(source, now);
   const auto since = status_.state == State::master ? std::optional{status_.since} : std::nullopt;
@@ -180,6 +179,14 @@ std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source
 
 void Host::on_absence(Instant now) noexcept {
   if (status_.state == State::backup) wait_for_master(now);
+  if (status_.state == State::master) announce(now);  // another may have been master meanwhile
+}
+
+void Host::announce(Instant now) noexcept {
+  announcing_ = 0;
+  announcements_left_ = announcements - 1;
+  announce_at_ = now + announce_again;
+  publish_ = true;
 }
 
 void Host::on_demotion(Instant now) noexcept {

@@ -92,7 +92,8 @@ class Host {
   [[nodiscard]] std::optional<Instant> timeout() const noexcept;
   /// The demotion has changed: a master says so now.
   void on_demotion(Instant now) noexcept;
-  /// Nothing was received for so long that a master's silence means nothing: timers of a backup begin anew.
+  /// Nothing was received for so long that a master's silence means nothing: timers of a backup begin anew. A master
+  /// announces its addresses again.
   void on_absence(Instant now) noexcept;
 
   // What is to be sent
@@ -114,6 +115,7 @@ class Host {
   [[nodiscard]] Rank rank() const noexcept;
   void become(State state, Event event, Instant now) noexcept;
   void request_adverts(std::uint8_t copies, Instant now) noexcept;
+  void announce(Instant now) noexcept;
   void wait_for_master(Instant now) noexcept;
   void reign_of(const Source& source, Instant now) noexcept;
   [[nodiscard]] bool announces() const noexcept;

@@ -231,6 +231,7 @@ std::optional<Instant> Node::timeout() const noexcept {
 
 void Node::on_absence(Instant now) noexcept {
   for (Host& host : hosts_) host.on_absence(now);
+  settle(now);
 }
 
 void Node::set_link(bool up, Instant now) noexcept {

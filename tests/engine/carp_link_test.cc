@@ -75,6 +75,21 @@ TEST(CarpLink, AnnouncesEachAddressThreeTimesAfterTheAdvertisement) {
   EXPECT_EQ(bench.count(Tally::announcements), 9u);
 }
 
+TEST(CarpLink, AnnouncesAgainWhenHostsMayHaveBelievedAnother) {
+  Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
+  bench.pass(10s);
+  EXPECT_EQ(bench.count(Tally::announcements), 3u);
+  Other worse{host_config(1, 100, {"192.168.1.100"})};
+  bench.hear(worse.advert(1, 100));
+  EXPECT_EQ(arps_in(bench.take()).size(), 1u);
+  bench.pass(10s);
+  EXPECT_EQ(bench.count(Tally::announcements), 6u);
+  bench.now += 20s;  // the process did not run
+  bench.node.on_absence(bench.now);
+  bench.pass(10s);
+  EXPECT_EQ(bench.count(Tally::announcements), 9u);
+}
+
 TEST(CarpLink, OnlyTheMasterAnswersArp) {
   Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
   bench.hear(arp_request("192.168.1.100"));
