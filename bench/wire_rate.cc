@@ -125,9 +125,9 @@ void write(benchmark::State& run, const Traffic& traffic) {
     for (auto& room : rooms) {
       wire::PacketWriter writer{traffic.dialect, room};
       if (traffic.message == Message::upd_c)
-        while (next < traffic.updates.size() && writer.append_update(traffic.updates[next])) ++next;
+        next += writer.append_updates(std::span{traffic.updates}.subspan(next));
       else
-        while (next < traffic.states.size() && writer.append_state(traffic.message, traffic.states[next])) ++next;
+        next += writer.append_states(traffic.message, std::span{traffic.states}.subspan(next));
       benchmark::DoNotOptimize(writer.finish());
       benchmark::ClobberMemory();
     }

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstring>
 #include <cstdint>
-#include <new>
 #include <span>
 #include <type_traits>
 
@@ -25,13 +24,6 @@ template <Record R>
   R record;
   std::memcpy(&record, bytes.data() + offset, sizeof(R));
   return record;
-}
-
-/// A zeroed record at the front of `room`, to be filled where it is: copied there from elsewhere, its wide
-/// loads would wait for the narrow stores of its fields. Contract: sizeof(R) <= room.size().
-template <Record R>
-[[nodiscard]] inline R& make(Room room) noexcept {
-  return *::new (static_cast<void*>(room.data())) R{};
 }
 
 /// Copies a record into `room` at `offset`. Contract: offset + sizeof(R) <= room.size().

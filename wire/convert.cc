@@ -8,15 +8,29 @@
 
 namespace pfsync::wire {
 
-void write_update(Dialect dialect, const Update& update, Room record) noexcept {
+namespace {
+
+[[gnu::always_inline]] inline void write_update_at(std::uint8_t* record, const Update& update, std::uint32_t timeout) noexcept {
   // Field by field where it goes: a record made elsewhere and copied would wait for its own narrow stores.
-  store(record, offsetof(UpdCRecord, id), Be64{update.id.id});
-  write_peer(update.src, record.data() + offsetof(UpdCRecord, src));
-  write_peer(update.dst, record.data() + offsetof(UpdCRecord, dst));
-  store(record, offsetof(UpdCRecord, creatorid), Be32{update.id.creatorid});
-  store(record, offsetof(UpdCRecord, expire), Be32{update.expire_s});
-  const std::uint32_t timeout = said_timeout(update.timeout, dialect);
-  store(record, offsetof(UpdCRecord, timeout), Be32{timeout << 24u});  // and the pad behind it
+  const Be64 id{update.id.id};
+  std::memcpy(record + offsetof(UpdCRecord, id), &id, sizeof id);
+  write_peer(update.src, record + offsetof(UpdCRecord, src));
+  write_peer(update.dst, record + offsetof(UpdCRecord, dst));
+  const std::uint64_t creatorid_expire = std::uint64_t{update.id.creatorid} << 32u | update.expire_s;
+  const Be64 tail{creatorid_expire};
+  std::memcpy(record + offsetof(UpdCRecord, creatorid), &tail, sizeof tail);
+  const std::uint32_t last = timeout;  // the byte, and the pad behind it: little-endian
+  std::memcpy(record + offsetof(UpdCRecord, timeout), &last, sizeof last);
+}
+
+}  // namespace
+
+void write_updates(Dialect dialect, std::span<const Update> updates, Room records) noexcept {
+  std::uint8_t* record = records.data();
+  for (const Update& update : updates) {
+    write_update_at(record, update, said_timeout(update.timeout, dialect));
+    record += sizeof(UpdCRecord);
+  }
 }
 
 void write_id(StateId id, Room record) noexcept { store(record, 0, IdRecord{Be64{id.id}, Be32{id.creatorid}}); }

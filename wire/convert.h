@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "wire/bytes.h"
 #include "wire/dialect.h"
@@ -23,11 +24,15 @@ namespace pfsync::wire {
 [[nodiscard]] Tdb read_tdb(Layout layout, Bytes record) noexcept;
 
 /// Each write_* fills `record` completely, padding included, and needs exactly its action's size.
-void write_state(Layout layout, const State& state, Room record) noexcept;
-void write_update(Dialect dialect, const Update& update, Room record) noexcept;
 void write_id(StateId id, Room record) noexcept;
 void write_clear(const Clear& clear, Room record) noexcept;
 void write_bulk_status(const BulkStatus& status, Room record) noexcept;
 void write_tdb(Layout layout, const Tdb& tdb, Room record) noexcept;
+/// Records in a row, as a section has them.
+void write_states(Layout layout, std::span<const State> states, Room records) noexcept;
+void write_updates(Dialect dialect, std::span<const Update> updates, Room records) noexcept;
+
+inline void write_state(Layout layout, const State& state, Room record) noexcept { write_states(layout, {&state, 1}, record); }
+inline void write_update(Dialect dialect, const Update& update, Room record) noexcept { write_updates(dialect, {&update, 1}, record); }
 
 }  // namespace pfsync::wire

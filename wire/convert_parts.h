@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "wire/freebsd.h"
 #include "wire/lanes.h"
@@ -78,5 +80,27 @@ template <class KeyRecord>
 /// -1 and other negative numbers travel as two's complement.
 [[nodiscard]] inline std::int32_t to_signed(Be32 field) noexcept { return static_cast<std::int32_t>(field.host()); }
 [[nodiscard]] inline Be32 to_be32(std::int32_t value) noexcept { return Be32{static_cast<std::uint32_t>(value)}; }
+
+template <class T>
+[[gnu::always_inline]] inline void put(std::uint8_t* to, const T& value) noexcept {
+  static_assert(std::is_trivially_copyable_v<T>);
+  std::memcpy(to, &value, sizeof value);
+}
+
+/// The first bytes of a lane.
+template <std::size_t bytes>
+[[gnu::always_inline]] inline void put_first(std::uint8_t* to, Lane lane) noexcept {
+  static_assert(bytes <= sizeof lane);
+  using Words [[gnu::vector_size(16)]] = std::uint64_t;
+  const auto words = reinterpret_cast<Words>(lane);  // taken from the register: memcpy of a lane goes by way of the stack
+  const std::uint64_t first = words[0], second = words[1];
+  std::memcpy(to, &first, std::min<std::size_t>(bytes, 8));
+  if constexpr (bytes > 8) std::memcpy(to + 8, &second, bytes - 8);
+}
+
+/// Two ports at once.
+[[nodiscard]] inline std::uint32_t swapped_pair(const std::array<std::uint16_t, 2>& numbers) noexcept {
+  return std::rotl(byte_swapped(std::bit_cast<std::uint32_t>(numbers)), 16);
+}
 
 }  // namespace pfsync::wire

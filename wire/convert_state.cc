@@ -37,22 +37,80 @@ template <class Head>
   if (stack_family != wire_family) state.stack_af = stack_family;
 }
 
+/// Every byte of a record is stored once, in as few and as wide pieces as its fields allow, and none is read again:
+/// a load waits for narrower stores of its bytes. `to`: the front of a Head.
 template <class Head>
-[[gnu::always_inline]] inline void write_head(Head& head, const State& state) noexcept {
-  head.id = Be64{state.id.id};
-  head.ifname = state.ifname.chars;
+[[gnu::always_inline]] inline void write_head(std::uint8_t* to, const State& state) noexcept {
+  put(to + offsetof(Head, id), Be64{state.id.id});
+  put(to + offsetof(Head, ifname), load_lane(&state.ifname));
   for (std::size_t side = 0; side < 2; ++side) {
-    head.key[side].addr = {state.key[side].addr[0].bytes, state.key[side].addr[1].bytes};
-    head.key[side].port = {Be16{state.key[side].port[0]}, Be16{state.key[side].port[1]}};
+    using Record = typename decltype(Head::key)::value_type;
+    std::uint8_t* key = to + offsetof(Head, key) + side * sizeof(Record);
+    put(key, load_lane(&state.key[side].addr[0]));
+    put(key + 16, load_lane(&state.key[side].addr[1]));
+    put(key + offsetof(Record, port), swapped_pair(state.key[side].port));
   }
-  write_peer(state.src, &head.src);
-  write_peer(state.dst, &head.dst);
+  write_peer(state.src, to + offsetof(Head, src));
+  write_peer(state.dst, to + offsetof(Head, dst));
   check_rows<Head>();
-  swap_row<std::uint32_t, 16>(&state.rule, &head.rule);
-  head.expire = Be32{state.expire_s};
-  swap_row<std::uint64_t, 16>(&state.packets, &head.packets);
-  swap_row<std::uint64_t, 16>(&state.bytes, &head.bytes);
-  head.creatorid = Be32{state.id.creatorid};
+  swap_row<std::uint32_t, 16>(&state.rule, to + offsetof(Head, rule));
+  put(to + offsetof(Head, expire), Be32{state.expire_s});
+  swap_row<std::uint64_t, 16>(&state.packets, to + offsetof(Head, packets));
+  swap_row<std::uint64_t, 16>(&state.bytes, to + offsetof(Head, bytes));
+  put(to + offsetof(Head, creatorid), Be32{state.id.creatorid});
+}
+
+/// The next hop, or none for a receiver that would take it for one of another family.
+[[gnu::always_inline]] inline void write_next_hop(std::uint8_t* to, const State& state, Dialect dialect) noexcept {
+  put(to, says_next_hop(state, dialect) ? load_lane(&state.rt_addr) : Lane{});
+}
+
+/// The 16 bytes of a State from `af` to `max_mss`, which records hold in other orders, by their place among them.
+namespace small {
+inline constexpr int none = 16;  // a zero byte
+template <std::size_t offset>
+inline constexpr int place = static_cast<int>(offset - offsetof(State, af));
+inline constexpr int af = 0, proto = place<offsetof(State, proto)>, direction = place<offsetof(State, direction)>, log = place<offsetof(State, log)>,
+                     flags_low = place<offsetof(State, state_flags)>, flags_high = flags_low + 1, timeout = place<offsetof(State, timeout)>,
+                     sync_flags = place<offsetof(State, sync_flags)>, rt = place<offsetof(State, rt)>, min_ttl = place<offsetof(State, min_ttl)>,
+                     set_tos = place<offsetof(State, set_tos)>, prio_0 = place<offsetof(State, set_prio)>, prio_1 = prio_0 + 1,
+                     unused = prio_1 + 1, mss_low = place<offsetof(State, max_mss)>, mss_high = mss_low + 1;
+static_assert(mss_high == 15 && unused + 1 == mss_low);
+
+/// As the dialect says them; each byte keeps its place.
+template <Dialect dialect>
+[[gnu::always_inline]] inline Lane said(const State& state) noexcept {
+  constexpr std::uint16_t flags = said_flags(0xffff, dialect);
+  constexpr auto all = std::uint8_t{0xff};
+  constexpr Lane keep{all, all, all, all, flags & 0xffu, flags >> 8u, all, said_sync_flags(all, dialect), all, all, all, all, all, 0, all, all};
+  Lane lane = load_lane(&state.af) & keep;
+  lane[af] = dialect == Dialect::openbsd ? openbsd_af(state.af) : freebsd_af(state.af);
+  if constexpr (dialect != Dialect::freebsd_1301) lane[rt] = said_rt(state, dialect);
+  return lane;
+}
+
+/// `places` in the order of the record; what is missing of 16 is zero.
+template <int... places>
+[[gnu::always_inline]] inline Lane ordered(Lane lane) noexcept {
+  constexpr std::array<int, 16> at = [] {
+    std::array<int, 16> all;
+    all.fill(none);
+    std::size_t i = 0;
+    ((all[i++] = places), ...);
+    return all;
+  }();
+  return __builtin_shufflevector(lane, Lane{}, at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7], at[8], at[9], at[10], at[11], at[12], at[13],
+                                 at[14], at[15]);
+}
+}  // namespace small
+
+/// ALTQ queues and dummynet pipes lie in a row on both sides.
+[[gnu::always_inline]] inline void write_queues_and_pipes(std::uint8_t* to, const State& state) noexcept {
+  static_assert(offsetof(State, pqid) == offsetof(State, qid) + 2 && offsetof(State, dnpipe) == offsetof(State, qid) + 4 &&
+                offsetof(State, dnrpipe) == offsetof(State, qid) + 6);
+  std::uint64_t four = 0;
+  std::memcpy(&four, &state.qid, sizeof four);
+  put(to, (four & 0x00ff00ff00ff00ffu) << 8u | (four >> 8u & 0x00ff00ff00ff00ffu));
 }
 
 /// What the ruleset says of the state's packets: 1400 and 1500.
@@ -72,22 +130,6 @@ void read_actions(State& state, const Record& record, Bytes bytes) noexcept {
   state.rt_ifname = read_name<16>(bytes.data() + offsetof(Record, rt_ifname));
 }
 
-template <class Record>
-void write_actions(Record& record, const State& state, Dialect dialect) noexcept {
-  record.state_flags = Be16{said_flags(state.state_flags, dialect)};
-  record.qid = Be16{state.qid};
-  record.pqid = Be16{state.pqid};
-  record.dnpipe = Be16{state.dnpipe};
-  record.dnrpipe = Be16{state.dnrpipe};
-  record.rtableid = to_be32(said_rtableid(state.rtableid, dialect)[wire_side]);
-  record.min_ttl = state.min_ttl;
-  record.set_tos = state.set_tos;
-  record.max_mss = Be16{state.max_mss};
-  record.set_prio = state.set_prio;
-  record.rt = said_rt(state, dialect);
-  record.rt_ifname = state.rt_ifname.chars;
-}
-
 /// All of 1301 and 1400 that lies at the same place in both.
 template <class Record>
 void read_tail(State& state, const Record& record) noexcept {
@@ -97,17 +139,6 @@ void read_tail(State& state, const Record& record) noexcept {
   state.log = record.log;
   state.timeout = record.timeout;
   state.sync_flags = record.sync_flags;
-}
-
-template <class Record>
-void write_tail(Record& record, const State& state, Dialect dialect) noexcept {
-  if (says_next_hop(state, dialect)) record.head.rt_addr = state.rt_addr.bytes;
-  record.af = freebsd_af(state.af);
-  record.proto = state.proto;
-  record.direction = static_cast<std::uint8_t>(state.direction);
-  record.log = state.log;
-  record.timeout = state.timeout;
-  record.sync_flags = state.sync_flags;
 }
 
 // --- one dialect each ----------------------------------------------------------------------------------
@@ -120,11 +151,14 @@ void read_1301(State& state, Bytes bytes) noexcept {
   state.state_flags = said_flags(record.state_flags, Dialect::freebsd_1301);
 }
 
-void write_1301(const State& state, Room room) noexcept {
-  auto& record = make<freebsd::State1301>(room);
-  write_head(record.head, state);
-  write_tail(record, state, Dialect::freebsd_1301);
-  record.state_flags = static_cast<std::uint8_t>(said_flags(state.state_flags, Dialect::freebsd_1301));
+void write_1301(const State& state, std::uint8_t* to) noexcept {
+  constexpr auto dialect = Dialect::freebsd_1301;
+  using Record = freebsd::State1301;
+  using namespace small;
+  write_head<freebsd::StateHead>(to, state);
+  write_next_hop(to + offsetof(freebsd::StateHead, rt_addr), state, dialect);
+  const Lane lane = said<dialect>(state);
+  put_first<10>(to + offsetof(Record, af), ordered<af, proto, direction, none, none, log, flags_low, timeout, sync_flags, none>(lane));
 }
 
 void read_1400(State& state, Bytes bytes) noexcept {
@@ -135,11 +169,19 @@ void read_1400(State& state, Bytes bytes) noexcept {
   read_actions(state, record, bytes);
 }
 
-void write_1400(const State& state, Room room) noexcept {
-  auto& record = make<freebsd::State1400>(room);
-  write_head(record.head, state);
-  write_tail(record, state, Dialect::freebsd_1400);
-  write_actions(record, state, Dialect::freebsd_1400);
+void write_1400(const State& state, std::uint8_t* to) noexcept {
+  constexpr auto dialect = Dialect::freebsd_1400;
+  using Record = freebsd::State1400;
+  using namespace small;
+  write_head<freebsd::StateHead>(to, state);
+  write_next_hop(to + offsetof(freebsd::StateHead, rt_addr), state, dialect);
+  const Lane lane = said<dialect>(state);
+  put_first<10>(to + offsetof(Record, af), ordered<af, proto, direction, flags_high, flags_low, log, none, timeout, sync_flags, none>(lane));
+  write_queues_and_pipes(to + offsetof(Record, qid), state);
+  put(to + offsetof(Record, rtableid), to_be32(said_rtableid(state.rtableid, dialect)[wire_side]));
+  // One byte too far, into the name that is stored next.
+  put_first<8>(to + offsetof(Record, min_ttl), ordered<min_ttl, set_tos, mss_high, mss_low, prio_0, prio_1, rt>(lane));
+  put(to + offsetof(Record, rt_ifname), load_lane(&state.rt_ifname));
 }
 
 void read_1500(State& state, Bytes bytes) noexcept {
@@ -163,23 +205,29 @@ void read_1500(State& state, Bytes bytes) noexcept {
   if (orig_ifname != state.ifname) state.orig_ifname = orig_ifname;
 }
 
-void write_1500(const State& state, Room room) noexcept {
-  auto& record = make<freebsd::State1500>(room);
-  write_head(record.head, state);
-  write_actions(record, state, Dialect::freebsd_1500);
-  record.head.rt_addr = state.rt_addr.bytes;
-  record.tagname = state.tag.chars;
+void write_1500(const State& state, std::uint8_t* to) noexcept {
+  constexpr auto dialect = Dialect::freebsd_1500;
+  using Record = freebsd::State1500;
+  using namespace small;
+  write_head<freebsd::StateHead>(to, state);
+  put(to + offsetof(freebsd::StateHead, rt_addr), load_lane(&state.rt_addr));
+  for (std::size_t at = 0; at < sizeof(TagName); at += sizeof(Lane))
+    put(to + offsetof(Record, tagname) + at, load_lane(state.tag.chars.data() + at));
+  put(to + offsetof(Record, rt_ifname), load_lane(&state.rt_ifname));
   // A state without it would be dropped by receivers, unless it is bound to "all".
-  record.orig_ifname = state.orig_ifname.empty() ? state.ifname.chars : state.orig_ifname.chars;
-  record.wire_af = freebsd_af(state.af);
-  record.stack_af = freebsd_af(state.stack_family());
-  const bool has_next_hop = record.rt != route::none || state.rt_addr != Address{} || state.rt_af != Family::none;
-  if (has_next_hop) record.rt_af = freebsd_af(state.rt_family());
-  record.wire_proto = state.proto;
-  record.stack_proto = state.stack_proto == 0 ? state.usual_stack_proto() : state.stack_proto;
-  record.log = state.log;
-  record.timeout = state.timeout;
-  record.direction = static_cast<std::uint8_t>(state.direction);
+  put(to + offsetof(Record, orig_ifname), load_lane(state.orig_ifname.empty() ? &state.ifname : &state.orig_ifname));
+  put(to + offsetof(Record, rtableid), to_be32(said_rtableid(state.rtableid, dialect)[wire_side]));
+  write_queues_and_pipes(to + offsetof(Record, qid), state);
+  const Lane lane = said<dialect>(state);
+  put_first<2>(to + offsetof(Record, state_flags), ordered<flags_high, flags_low>(lane));
+  put_first<2>(to + offsetof(Record, max_mss), ordered<mss_high, mss_low>(lane));
+  const bool has_next_hop = lane[rt] != route::none || !is_zero(load_lane(&state.rt_addr)) || state.rt_af != Family::none;
+  Lane last = ordered<af, none, none, proto, none, log, timeout, direction, rt, min_ttl, set_tos, prio_0, prio_1>(lane);
+  const auto insert = [&last](std::size_t offset, std::uint8_t byte) { last[offset - offsetof(Record, wire_af)] = byte; };
+  insert(offsetof(Record, stack_af), freebsd_af(state.stack_family()));
+  insert(offsetof(Record, rt_af), has_next_hop ? freebsd_af(state.rt_family()) : std::uint8_t{0});
+  insert(offsetof(Record, stack_proto), state.stack_proto == 0 ? state.usual_stack_proto() : state.stack_proto);
+  put(to + offsetof(Record, wire_af), last);
 }
 
 void read_openbsd(State& state, Bytes bytes) noexcept {
@@ -210,29 +258,24 @@ void read_openbsd(State& state, Bytes bytes) noexcept {
   state.set_prio = record.set_prio;
 }
 
-void write_openbsd(const State& state, Room room) noexcept {
-  auto& record = make<openbsd::StateRecord>(room);
-  write_head(record, state);
+void write_openbsd(const State& state, std::uint8_t* to) noexcept {
+  constexpr auto dialect = Dialect::openbsd;
+  using Record = openbsd::StateRecord;
+  using namespace small;
+  write_head<Record>(to, state);
   const std::array families{state.af, state.stack_family()};
   for (std::size_t side = 0; side < 2; ++side) {
-    record.key[side].rdomain = Be16{state.rdomain[side]};
-    record.key[side].af = openbsd_af(families[side]);
-    record.rtableid[side] = to_be32(state.rtableid[side]);
+    std::uint8_t* key = to + offsetof(Record, key) + side * sizeof(openbsd::KeyRecord);
+    put(key + offsetof(openbsd::KeyRecord, rdomain), Be16{state.rdomain[side]});
+    put(key + offsetof(openbsd::KeyRecord, af), std::array{openbsd_af(families[side]), std::uint8_t{0}});
   }
-  if (says_next_hop(state, Dialect::openbsd)) record.rt_addr = state.rt_addr.bytes;
-  record.max_mss = Be16{state.max_mss};
-  record.af = openbsd_af(state.af);
-  record.proto = state.proto;
-  record.direction = static_cast<std::uint8_t>(state.direction);
-  record.log = state.log;
-  const std::uint8_t rt = said_rt(state, Dialect::openbsd);
-  record.rt = rt == route::none ? rt : static_cast<std::uint8_t>(rt - 1);
-  record.timeout = said_timeout(state.timeout, Dialect::openbsd);
-  record.sync_flags = said_sync_flags(state.sync_flags, Dialect::openbsd);
-  record.min_ttl = state.min_ttl;
-  record.set_tos = state.set_tos;
-  record.state_flags = Be16{said_flags(state.state_flags, Dialect::openbsd)};
-  record.set_prio = state.set_prio;
+  write_next_hop(to + offsetof(Record, rt_addr), state, dialect);
+  put(to + offsetof(Record, rtableid), std::array{to_be32(state.rtableid[wire_side]), to_be32(state.rtableid[stack_side])});
+  Lane lane = said<dialect>(state);
+  if (lane[rt] != route::none) lane[rt] = static_cast<std::uint8_t>(lane[rt] - 1);
+  lane[timeout] = said_timeout(state.timeout, dialect);
+  put(to + offsetof(Record, max_mss), ordered<mss_high, mss_low, af, proto, direction, log, rt, timeout, sync_flags, none, min_ttl, set_tos,
+                                              flags_high, flags_low, prio_0, prio_1>(lane));
 }
 
 }  // namespace
@@ -252,12 +295,25 @@ State read_state(Layout layout, Bytes record) noexcept {
   return state;
 }
 
-void write_state(Layout layout, const State& state, Room record) noexcept {
+namespace {
+
+template <class Record>
+[[gnu::always_inline]] inline void write_each(void (*write)(const State&, std::uint8_t*), std::span<const State> states, Room records) noexcept {
+  std::uint8_t* to = records.data();
+  for (const State& state : states) {
+    write(state, to);
+    to += sizeof(Record);
+  }
+}
+
+}  // namespace
+
+void write_states(Layout layout, std::span<const State> states, Room records) noexcept {
   switch (layout) {
-    case Layout::state_1301: write_1301(state, record); break;
-    case Layout::state_1400: write_1400(state, record); break;
-    case Layout::state_1500: write_1500(state, record); break;
-    case Layout::state_openbsd: write_openbsd(state, record); break;
+    case Layout::state_1301: write_each<freebsd::State1301>(write_1301, states, records); break;
+    case Layout::state_1400: write_each<freebsd::State1400>(write_1400, states, records); break;
+    case Layout::state_1500: write_each<freebsd::State1500>(write_1500, states, records); break;
+    case Layout::state_openbsd: write_each<openbsd::StateRecord>(write_openbsd, states, records); break;
     case Layout::none:
     case Layout::common:
     case Layout::tdb_freebsd:

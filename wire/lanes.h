@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <bit>
 #include <concepts>
 #include <cstddef>
@@ -23,6 +24,11 @@ using Lane [[gnu::vector_size(16)]] = std::uint8_t;
   return lane;
 }
 inline void store_lane(void* to, Lane lane) noexcept { std::memcpy(to, &lane, sizeof lane); }
+
+[[nodiscard]] inline bool is_zero(Lane lane) noexcept {
+  const auto words = std::bit_cast<std::array<std::uint64_t, 2>>(lane);
+  return (words[0] | words[1]) == 0;
+}
 
 static_assert(sizeof(Peer) == 32 && offsetof(Peer, scrub) == 0 && offsetof(Scrub, pfss_ts_mod) == 0 &&
               offsetof(Scrub, pfss_flags) == 4 && offsetof(Scrub, pfss_ttl) == 6 && offsetof(Scrub, scrub_flag) == 7 &&

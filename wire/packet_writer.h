@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "wire/bytes.h"
 #include "wire/convert.h"
@@ -27,8 +28,11 @@ class PacketWriter {
 
   PacketWriter(Dialect dialect, Room room, const Checksum& pfcksum = {}) noexcept;
 
-  [[nodiscard]] bool append_state(Message ins_or_upd, const State& state) noexcept;
-  [[nodiscard]] bool append_update(const Update& update) noexcept;
+  [[nodiscard]] bool append_state(Message ins_or_upd, const State& state) noexcept { return append_states(ins_or_upd, {&state, 1}) == 1; }
+  [[nodiscard]] bool append_update(const Update& update) noexcept { return append_updates({&update, 1}) == 1; }
+  /// As many as fit, from the front; returns how many. Room is looked for once a section, not once a message.
+  [[nodiscard]] std::size_t append_states(Message ins_or_upd, std::span<const State> states) noexcept;
+  [[nodiscard]] std::size_t append_updates(std::span<const Update> updates) noexcept;
   /// For INS_ACK, UPD_REQ and DEL_C; false for any other.
   [[nodiscard]] bool append_id(Message message, StateId id) noexcept;
   [[nodiscard]] bool append_clear(const Clear& clear) noexcept;
@@ -45,9 +49,12 @@ class PacketWriter {
  private:
   /// Room for one record, in the open section or a new one; empty when it does not fit.
   [[nodiscard]] Room take(const Action& action) noexcept;
+  /// The same for up to `wanted` records in a row, which end where `used_` then is; how many.
+  [[nodiscard]] std::size_t count_taken(const Action& action, std::size_t wanted) noexcept;
   [[nodiscard]] bool section_takes(const Action& action) const noexcept;
   [[nodiscard]] bool open_section(const Action& action) noexcept;
   void close_section() noexcept;
+  void store_subheader(std::size_t at, std::uint8_t action, std::size_t words, std::uint16_t count) noexcept;
 
   const DialectInfo* dialect_;
   Room room_;
@@ -56,7 +63,7 @@ class PacketWriter {
   std::size_t section_ = 0;  ///< offset of the open sub-header; 0 = none
   const Action* section_action_ = nullptr;
   std::uint16_t section_count_ = 0;
-  std::uint16_t section_count_max_ = 0;
+  std::size_t section_end_ = 0;  ///< what receivers take of the open section
   std::size_t end_;          ///< no section reaches past this: behind it EOF has its place
 };
 
