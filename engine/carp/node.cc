@@ -21,6 +21,13 @@ bool looks_like_carp(wire::Bytes datagram) noexcept {
   return (datagram[0] >> 4u == 4 && datagram[9] == wire::ipproto::carp) || (datagram[0] >> 4u == 6 && datagram[6] == wire::ipproto::carp);
 }
 
+/// Whether a packet may be answered: a group, a broadcast or ourselves as its source would make us send to many, or for ever.
+/// Source: RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e).
+bool may_be_answered(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet) noexcept {
+  return (ethernet.source.bytes[0] & 1u) == 0 && !wire::is_multicast(packet.family, packet.source) &&
+         packet.source != packet.destination && packet.source != wire::ipv4_address(255, 255, 255, 255);
+}
+
 constexpr std::uint16_t ethertype_of(Family family) noexcept {
   return family == Family::inet ? wire::ethertype::ipv4 : wire::ethertype::ipv6;
 }
@@ -148,6 +155,7 @@ void Node::on_neighbour(const wire::EthernetFrame& ethernet, const wire::IpPacke
     return;
   }
   if (neighbour->mac) learn({Family::inet6, packet.source}, *neighbour->mac);
+  if (!may_be_answered(ethernet, packet)) return;
   const bool probes = packet.source == none;  // a host that asks whether the address is free: all shall hear the answer
   std::uint8_t vhid = 0;
   MacAddress mac;
@@ -168,6 +176,7 @@ void Node::on_neighbour(const wire::EthernetFrame& ethernet, const wire::IpPacke
 void Node::on_echo(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet) noexcept {
   const std::uint8_t request = packet.family == Family::inet ? wire::icmp_type::echo_request : wire::icmpv6_type::echo_request;
   if (packet.payload.empty() || packet.payload[0] != request) return;
+  if (packet.source == none || !may_be_answered(ethernet, packet)) return;
   std::uint8_t vhid = 0;
   MacAddress mac;
   if (!answers_for({packet.family, packet.destination}, vhid, mac)) return;

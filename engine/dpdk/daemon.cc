@@ -163,7 +163,7 @@ struct Daemon::Parts {
   void watch_link(Instant now);
   void watch_session(Instant now);
   void make_carp();
-  void watch_carp();
+  void watch_carp(Instant now);
   [[nodiscard]] std::filesystem::path maintenance_file() const { return std::filesystem::path{config.control.state_dir} / "carp-maintenance"; }
   Outcome order_carp(const carp::Order& order);
   /// Fills bulk frames. Returns how long the control socket may be waited for.
@@ -174,6 +174,8 @@ struct Daemon::Parts {
   std::atomic<bool> link_up_{false};
   BulkPhase phase_seen_ = BulkPhase::none;
   bool serving_seen_ = false;
+  unsigned carp_lines_ = 0;
+  Instant carp_lines_since_{};
   bool full_seen_ = false;
   wire::Dialect dialect_seen_ = wire::Dialect::freebsd_1301;
   bool apart_seen_ = false;
@@ -291,8 +293,16 @@ Outcome Daemon::Parts::order_carp(const carp::Order& order) {
   return {true, carp::sentence_of(order), 0};
 }
 
-void Daemon::Parts::watch_carp() {
+/// Recorded advertisements can be replayed, and make a host change sides as fast as they come: the log is bounded.
+void Daemon::Parts::watch_carp(Instant now) {
+  constexpr unsigned lines_per_s_max = 20;
+  if (now - carp_lines_since_ >= std::chrono::seconds{1}) {
+    if (carp_lines_ > lines_per_s_max) spdlog::warn("carp: {} further lines within a second were left out", carp_lines_ - lines_per_s_max);
+    carp_lines_ = 0;
+    carp_lines_since_ = now;
+  }
   while (const auto entry = carp_journal.pop()) {
+    if (++carp_lines_ > lines_per_s_max) continue;
     const std::string sentence = carp::sentence_of(*entry, carp_node->config().name);
     carp::is_warning(*entry) ? spdlog::warn("{}", sentence) : spdlog::info("{}", sentence);
   }
@@ -405,13 +415,13 @@ void Daemon::Parts::run(bool (*ended)()) {
     watch_link(clock.now());
     const milliseconds wait = serve_bulk();
     watch_session(clock.now());
-    if (carp_node) watch_carp();
+    if (carp_node) watch_carp(clock.now());
     control->poll_once(wait);
   }
   sd_notify(0, "STOPPING=1");
   data_path.stop();
   rte_eal_wait_lcore(data_lcore);
-  if (carp_node) watch_carp();
+  if (carp_node) watch_carp(clock.now());
   spdlog::info("pfsyncd ends with {} states", table->size());
 }
 

@@ -181,6 +181,15 @@ TEST(CarpLink, OnlyTheMasterAnswersEcho) {
   }
 }
 
+TEST(CarpLink, AnswersNoEchoThatWouldReachManyOrItself) {
+  Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
+  bench.pass(3s);
+  for (const char* source : {"224.0.0.1", "255.255.255.255", "0.0.0.0", "192.168.1.100"}) {
+    bench.hear(echo_request("192.168.1.100", wire::carp_mac(1), source));
+    EXPECT_TRUE(bench.take().empty()) << source;
+  }
+}
+
 TEST(CarpLink, BoundsWhatItAnswersAtOnceAndCountsTheRest) {
   Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
   bench.pass(3s);

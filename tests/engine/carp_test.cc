@@ -509,6 +509,15 @@ TEST(CarpNode, LogsAMistakeOnceAMinuteHoweverOftenItIsSeen) {
   EXPECT_EQ(bench.status().badauth, 1000u);
 }
 
+TEST(CarpNode, KeepsTimeWith255Hosts) {
+  std::vector<HostConfig> hosts;
+  for (unsigned vhid = 1; vhid <= 255; ++vhid)
+    hosts.push_back(host_config(static_cast<std::uint8_t>(vhid), 0, {("10.0.0." + std::to_string(vhid)).c_str()}));
+  Bench bench{node_config(std::move(hosts))};
+  bench.pass(3s);
+  EXPECT_EQ(adverts_in(bench.pass(60s)).size(), 255u * 60);
+}
+
 TEST(CarpNode, PublishesWhatItIs) {
   Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
   bench.pass(3s);

@@ -149,6 +149,25 @@ TEST(Link, AUnicastLinkResolvesItsPeerAndTakesNobodyElse) {
   EXPECT_EQ(b.count(Reject::badif), 1u);
 }
 
+TEST(Link, TakesPacketsForFurtherAddressesWhileTheyAreItsOwn) {
+  struct Virtual final : OwnAddresses {
+    bool master = false;
+    [[nodiscard]] bool owns(Family family, const wire::Address& address) const noexcept override {
+      return master && family == Family::inet && address == wire::ipv4_address(10, 0, 0, 254);
+    }
+  } also;
+  End node{multicast(mac_a, address_a)};
+  LinkConfig known = unicast(mac_b, address_b, wire::ipv4_address(10, 0, 0, 254));
+  known.peer_mac = wire::MacAddress{{0, 0, 0x5e, 0, 1, 1}};
+  End to_virtual{known};
+  const Frame frame = to_virtual.send();
+  EXPECT_FALSE(node.link.on_frame(frame));
+  node.link.take_also(&also);
+  EXPECT_FALSE(node.link.on_frame(frame));
+  also.master = true;
+  EXPECT_TRUE(node.link.on_frame(frame));
+}
+
 TEST(Link, AnswersArpOnlyForItsOwnAddress) {
   End a{multicast(mac_a, address_a)}, asker{unicast(mac_b, address_b, wire::ipv4_address(10, 0, 0, 9))};
   EXPECT_FALSE(a.link.on_frame(asker.arp()));

@@ -50,10 +50,10 @@ def ip(*arguments):
 
 
 class Ping:
-    """Asks the virtual address fifty times a second until end()."""
+    """Asks the virtual address, fifty times a second unless told, until end()."""
 
-    def __init__(self, inside, address):
-        self.process = subprocess.Popen([*inside, "ping", "-n", "-D", "-i", "0.02", "-W", "1", address],
+    def __init__(self, inside, address, interval_s=0.02):
+        self.process = subprocess.Popen([*inside, "ping", "-n", "-D", "-i", str(interval_s), "-W", "1", address],
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def end(self):
