@@ -63,7 +63,7 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 
 TEST(CarpSim, RandomSchedulesStayWithinCarpsOwnBounds) {
   const std::uint64_t only = from_environment("SIM_SEED", 0);
-  const std::uint64_t schedules = only != 0 ? 1 : from_environment("CARP_SCHEDULES", 20000);
+  const std::uint64_t schedules = only != 0 ? 1 : from_environment("CARP_SCHEDULES", 10000);
   for (std::uint64_t i = 0; i < schedules; ++i) {
     const std::uint64_t seed = only != 0 ? only : i + 1;
     ASSERT_EQ(run_schedule(seed).first, "") << "replay with SIM_SEED=" << seed;
