@@ -14,6 +14,7 @@ struct Command {
   enum class Kind : std::uint8_t {
     link_up,  ///< frames can be exchanged now: ask for a bulk update
     resync,   ///< ask for a bulk update, whatever the state of the last
+    retry,    ///< ask those peers again that have not answered
     push,     ///< announce what is queued without waiting
     flush,    ///< remove the own states on `ifname` (empty: on all interfaces)
     kill,     ///< remove the state `id`

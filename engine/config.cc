@@ -11,6 +11,7 @@
 
 #include "engine/carp/read_settings.h"
 #include "engine/config_section.h"
+#include "engine/session.h"
 
 namespace pfsync::engine {
 namespace {
@@ -84,25 +85,17 @@ std::optional<wire::Dialect> read_dialect(ConfigSection& section, bool may_be_au
   return dialect;
 }
 
-void read_peer(ConfigSection& file, Config& config, bool group_given) {
-  auto peers = file.sections("peer");
-  if (peers.empty()) return;
-  if (peers.size() > 1)
-    peers[1].fail("", "is the second peer: this version speaks with one unicast peer (the hub for several comes later); "
-                      "remove it, or remove every [[peer]] to use multicast");
-  ConfigSection& section = peers.front();
+Config::Peer read_peer(ConfigSection& section, const Config& config) {
   const auto text = section.text("address");
   if (!text) section.fail("address", "is missing: give the peer's address, or remove [[peer]] to use multicast");
-  if (group_given)
-    section.fail("address", "link.multicast is given too: remove one, pfsync goes to a group or to one peer");
   Config::Peer peer;
   peer.address = host_of(section, "address", *text, config.link.family).address;
   if (peer.address == config.link.address) section.fail("address", "is link.address: give the other node's address");
+  for (const Config::Peer& other : config.peers)
+    if (other.address == peer.address) section.fail("address", "\"" + *text + "\" is a peer already: remove one of the two");
   if (config.link.prefix && !same_network(peer.address, config.link.address, *config.link.prefix))
     section.fail("address", "\"" + *text + "\" is outside link.address/" + std::to_string(*config.link.prefix) +
                                 ": the peer must be on the link, there are no routes here");
-  if (config.link.dialect)
-    file.section("link")->fail("dialect", "is for multicast: give it as dialect of the [[peer]]");
   peer.dialect = read_dialect(section);
   if (const auto mac = section.text("mac")) {
     peer.mac = wire::parse_mac(*mac);
@@ -113,8 +106,21 @@ void read_peer(ConfigSection& file, Config& config, bool group_given) {
   }
   section.not_yet("interface_map", "is not in this version: remove it, it would have no effect");
   section.finish();
-  config.peer = peer;
-  config.link.destination = peer.address;
+  return peer;
+}
+
+void read_peers(ConfigSection& file, Config& config, bool group_given) {
+  auto sections = file.sections("peer");
+  for (ConfigSection& section : sections) {
+    if (group_given)
+      section.fail("address", "link.multicast is given too: remove one, pfsync goes to a group or to peers");
+    if (config.link.dialect)
+      file.section("link")->fail("dialect", "is for multicast: give it as dialect of the [[peer]]");
+    if (config.peers.size() == peers_max)
+      section.fail("", "is one too many: a node speaks with " + std::to_string(peers_max) + " peers at most; remove it");
+    config.peers.push_back(read_peer(section, config));
+  }
+  if (!config.peers.empty()) config.link.destination = config.peers.front().address;
 }
 
 /// Returns whether a group was named.
@@ -290,7 +296,7 @@ Config read(const toml::table& table, const std::string& name) {
   Config config;
   refuse_sections_to_come(file);
   const bool group_given = read_link(file, config);
-  read_peer(file, config, group_given);
+  read_peers(file, config, group_given);
   read_table(file, config.table);
   read_sync(file, config.sync);
   read_control(file, config.control);

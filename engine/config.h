@@ -28,18 +28,18 @@ struct Config {
     std::optional<unsigned> prefix;        ///< as in "10.0.0.1/24"; a unicast peer must lie within it
     std::size_t mtu = 1500;                ///< bytes from the IP header on
     std::optional<std::uint16_t> vlan;
-    wire::Address destination{};           ///< the group, or the one peer
+    wire::Address destination{};           ///< the group, or the first peer
     std::optional<wire::Dialect> dialect;  ///< of the group; none: learned from what is heard
     std::vector<wire::Address> sources;    ///< who may send to us; empty: the link's own rule
   } link;
 
-  /// The one [[peer]]: unicast. None: multicast.
+  /// A [[peer]]: unicast.
   struct Peer {
     wire::Address address{};
     std::optional<wire::MacAddress> mac;
     std::optional<wire::Dialect> dialect;  ///< none: learned from what it sends
   };
-  std::optional<Peer> peer;
+  std::vector<Peer> peers;                 ///< none: multicast; several: a hub, which passes on what one says
 
   struct Table {
     std::size_t states_max = 1'000'000;

@@ -12,17 +12,22 @@ using wire::Family;
 using wire::Reject;
 
 Link::Link(const LinkConfig& config, Counters& counters)
-    : config_{config}, multicast_{wire::is_multicast(config.family, config.destination)}, counters_{&counters} {
-  if (multicast_)
-    peer_mac_ = wire::multicast_mac(config.family, config.destination);
-  else
-    peer_mac_ = config.peer_mac;
+    : config_{config},
+      multicast_{config.peers.empty() && wire::is_multicast(config.family, config.destination)},
+      counters_{&counters} {
+  if (multicast_) peers_.push_back({config.destination, wire::multicast_mac(config.family, config.destination)});
+  if (!multicast_ && config.peers.empty()) peers_.push_back({config.destination, config.peer_mac, !config.peer_mac});
+  for (const LinkPeer& peer : config.peers) peers_.push_back({peer.address, peer.mac, !peer.mac});
 }
 
-bool Link::may_send(const wire::Address& source) const noexcept {
-  if (!config_.sources.empty())
-    return std::find(config_.sources.begin(), config_.sources.end(), source) != config_.sources.end();
-  return multicast_ || source == config_.destination;
+std::optional<unsigned> Link::peer_of(const wire::Address& source) const noexcept {
+  const bool listed = std::find(config_.sources.begin(), config_.sources.end(), source) != config_.sources.end();
+  if (!config_.sources.empty() && !listed) return std::nullopt;
+  if (multicast_) return 0;
+  for (unsigned i = 0; i < peers_.size(); ++i)
+    if (peers_[i].address == source) return i;
+  // The one peer may be a shared address, whose holders send under their own.
+  return listed && peers_.size() == 1 ? std::optional{0u} : std::nullopt;
 }
 
 std::optional<Arrival> Link::on_frame(wire::Bytes frame) noexcept {
@@ -50,16 +55,17 @@ std::optional<Arrival> Link::on_frame(wire::Bytes frame) noexcept {
                       (ip.packet.destination == config_.address ||
                        ip.packet.destination == (config_.family == Family::inet ? wire::pfsync_group_inet
                                                                                : wire::pfsync_group_inet6) ||
-                       (multicast_ && ip.packet.destination == config_.destination) ||
+                       (multicast_ && ip.packet.destination == peers_.front().address) ||
                        (more_addresses_ != nullptr && more_addresses_->owns(ip.packet.family, ip.packet.destination)));
   if (ip.packet.protocol != wire::ipproto::pfsync || !for_us) {
     frames_other_.add();
     return std::nullopt;
   }
   if (ip.packet.source == config_.address) return reject(Reject::looped);
-  if (!may_send(ip.packet.source)) return reject(Reject::badif);
+  const auto peer = peer_of(ip.packet.source);
+  if (!peer) return reject(Reject::badif);
   if (ip.packet.ttl != wire::link_local_ttl) return reject(Reject::badttl);
-  return Arrival{ip.packet.payload, ip.packet.source, 0};
+  return Arrival{ip.packet.payload, ip.packet.source, *peer};
 }
 
 void Link::on_arp(wire::Bytes payload) noexcept {
@@ -68,8 +74,9 @@ void Link::on_arp(wire::Bytes payload) noexcept {
     (*counters_)[Reject::badip].add();
     return;
   }
-  // The peer's own word about its address, question or answer, is taken (RFC 826, "Merge_flag").
-  if (!multicast_ && !config_.peer_mac && arp->sender == config_.destination) peer_mac_ = arp->sender_mac;
+  // A peer's own word about its address, question or answer, is taken (RFC 826, "Merge_flag").
+  for (Peer& peer : peers_)
+    if (peer.is_resolved && arp->sender == peer.address) peer.mac = arp->sender_mac;
   if (arp->operation == wire::ArpOperation::request && arp->target == config_.address &&
       arp->sender != config_.address)
     answer_due_ = Answer{arp->sender_mac, arp->sender};
@@ -79,25 +86,29 @@ std::size_t Link::transmit_arp(wire::Room frame, Instant now) noexcept {
   if (config_.family != Family::inet) return 0;
   wire::Arp arp{.sender_mac = config_.mac, .sender = config_.address};
   wire::MacAddress to = wire::broadcast_mac;
+  Peer* asked = nullptr;
   if (answer_due_) {
     arp.operation = wire::ArpOperation::reply;
     arp.target_mac = to = answer_due_->mac;
     arp.target = answer_due_->address;
-  } else if (!peer_mac_ && (!asked_at_ || now >= *asked_at_ + arp_retry)) {
-    arp.operation = wire::ArpOperation::request;
-    arp.target = config_.destination;
   } else {
-    return 0;
+    const auto wanted = std::find_if(peers_.begin(), peers_.end(), [now](const Peer& peer) {
+      return !peer.mac && (!peer.asked_at || now >= *peer.asked_at + arp_retry);
+    });
+    if (wanted == peers_.end()) return 0;
+    asked = &*wanted;
+    arp.operation = wire::ArpOperation::request;
+    arp.target = asked->address;
   }
   const std::size_t header = wire::write_ethernet_header(to, config_.mac, config_.vlan, wire::ethertype::arp, frame);
   const std::size_t body = header == 0 ? 0 : wire::write_arp(arp, frame.subspan(header));
   if (body == 0) return 0;
-  if (answer_due_) {
+  if (asked != nullptr) {
+    asked->asked_at = now;
+    arp_requests_.add();
+  } else {
     answer_due_.reset();
     arp_replies_.add();
-  } else {
-    asked_at_ = now;
-    arp_requests_.add();
   }
   return header + body;
 }
@@ -109,11 +120,12 @@ wire::Room Link::packet_room(wire::Room frame) const noexcept {
   return frame.subspan(headers, std::min(frame.size() - headers, config_.mtu - ip));
 }
 
-std::size_t Link::finish(wire::Room frame, std::size_t packet_bytes) const noexcept {
+std::size_t Link::finish(wire::Room frame, std::size_t packet_bytes, unsigned peer) const noexcept {
+  const Peer& to = peers_[peer];
   const std::uint16_t type = config_.family == Family::inet ? wire::ethertype::ipv4 : wire::ethertype::ipv6;
-  const std::size_t ethernet = wire::write_ethernet_header(*peer_mac_, config_.mac, config_.vlan, type, frame);
+  const std::size_t ethernet = wire::write_ethernet_header(*to.mac, config_.mac, config_.vlan, type, frame);
   const std::size_t ip = wire::write_ip_header(
-      {config_.family, config_.address, config_.destination, wire::ipproto::pfsync}, packet_bytes, frame.subspan(ethernet));
+      {config_.family, config_.address, to.address, wire::ipproto::pfsync}, packet_bytes, frame.subspan(ethernet));
   return ethernet + ip + packet_bytes;
 }
 

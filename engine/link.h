@@ -16,15 +16,23 @@
 
 namespace pfsync::engine {
 
+/// A unicast destination.
+struct LinkPeer {
+  wire::Address address{};
+  std::optional<wire::MacAddress> mac{};  ///< needs no resolving; required for an IPv6 peer
+};
+
 struct LinkConfig {
   wire::MacAddress mac{};
   wire::Family family = wire::Family::inet;
   wire::Address address{};                        ///< own, source of what is sent
   wire::Address destination = wire::pfsync_group_inet;  ///< a group, or the one peer
-  std::optional<wire::MacAddress> peer_mac{};     ///< needs no resolving; required for an IPv6 peer
+  std::optional<wire::MacAddress> peer_mac{};     ///< of the one peer, as in LinkPeer
+  std::vector<LinkPeer> peers{};                  ///< instead of the two above, when there are several
   std::optional<std::uint16_t> vlan{};
   std::size_t mtu = 1500;                         ///< bytes from the IP header on
-  /// Who may send to us; empty: anybody on a multicast link, only the peer on a unicast one.
+  /// Who may send to us; empty: anybody on a multicast link, only the peers on a unicast one.
+  /// Of several peers each is known by its source address, so that nobody else's packets are taken.
   std::vector<wire::Address> sources{};
 };
 
@@ -48,15 +56,15 @@ class Link {
   [[nodiscard]] std::optional<Arrival> on_frame(wire::Bytes frame) noexcept;
 
   /// Whether pfsync packets can be sent now: a peer's Ethernet address may not be known yet.
-  [[nodiscard]] bool can_send() const noexcept { return peer_mac_.has_value(); }
+  [[nodiscard]] bool can_send(unsigned peer = 0) const noexcept { return peers_[peer].mac.has_value(); }
   /// Where the pfsync packet belongs in a frame's room, MTU and headers considered; empty when the room
   /// is too small.
   [[nodiscard]] wire::Room packet_room(wire::Room frame) const noexcept;
   /// Writes the headers in front of a packet of that many bytes that stands in `packet_room(frame)`.
-  /// Returns the frame's bytes. Contract: can_send().
-  [[nodiscard]] std::size_t finish(wire::Room frame, std::size_t packet_bytes) const noexcept;
+  /// Returns the frame's bytes. Contract: can_send(peer).
+  [[nodiscard]] std::size_t finish(wire::Room frame, std::size_t packet_bytes, unsigned peer = 0) const noexcept;
 
-  /// An ARP frame if one is due: an answer, or a request for the peer. 0: none.
+  /// An ARP frame if one is due: an answer, or a request for a peer. 0: none.
   [[nodiscard]] std::size_t transmit_arp(wire::Room frame, Instant now) noexcept;
 
   /// Frames that were neither pfsync nor ARP for us, and ARP requests answered.
@@ -66,18 +74,24 @@ class Link {
 
  private:
   void on_arp(wire::Bytes payload) noexcept;
-  [[nodiscard]] bool may_send(const wire::Address& source) const noexcept;
+  /// Which peer's the packets of a source are; nullopt: it may not send.
+  [[nodiscard]] std::optional<unsigned> peer_of(const wire::Address& source) const noexcept;
   [[nodiscard]] std::size_t ethernet_bytes() const noexcept { return config_.vlan ? 18 : 14; }
 
   LinkConfig config_;
   bool multicast_;
-  std::optional<wire::MacAddress> peer_mac_;
+  struct Peer {
+    wire::Address address{};
+    std::optional<wire::MacAddress> mac{};
+    bool is_resolved = false;  ///< by us: `mac` may be learned
+    std::optional<Instant> asked_at{};
+  };
+  std::vector<Peer> peers_;
   struct Answer {
     wire::MacAddress mac{};
     wire::Address address{};
   };
   std::optional<Answer> answer_due_;  ///< one at a time: a second question within a turn is asked again
-  std::optional<Instant> asked_at_;
   Counters* counters_;
   const OwnAddresses* more_addresses_ = nullptr;
   Counter frames_other_, arp_replies_, arp_requests_;

@@ -157,6 +157,9 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
   if (!push_ && bytes_queued(dialect) + sizeof(wire::Header) + 2 * sizeof(wire::Subheader) <= room.size()) return 0;
 
   wire::PacketWriter writer{dialect, room};
+  // What a clear is about left the queues with it: all that is queued now is later, or of other creators.
+  for (; !clears_.empty() && writer.append_clear(clears_.front()); clears_.pop())
+    counters_->out(Message::clr).add();
   // In the order of the kernel's sections. Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_qs[].
   write_states(writer, Queue::ins, Message::ins, dialect, source);
   write_ids(writer, acks_, Message::ins_ack, acks_.size());
@@ -166,8 +169,6 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
   write_ids(writer, deletes_, Message::del_c, deletes_allowed());
   deletes_gated_ -= std::min(deletes_gated_, before - deletes_.size());
   write_ids(writer, requests_, Message::upd_req, requests_.size());
-  for (; !clears_.empty() && writer.append_clear(clears_.front()); clears_.pop())
-    counters_->out(Message::clr).add();
 
   if (queued() == 0) push_ = false;
   if (writer.empty()) return 0;  // only deletes that wait behind a bulk frame, or states without words for them

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "engine/carp/report.h"
@@ -18,7 +19,7 @@ Json link_json(const DaemonView& daemon) {
   json["address"] = wire::to_string(link.address, link.family);
   json["mtu"] = link.mtu;
   json["vlan"] = link.vlan ? Json(*link.vlan) : Json(nullptr);
-  json[daemon.config.peer ? "peer" : "multicast"] = wire::to_string(link.destination, link.family);
+  json[daemon.config.peers.empty() ? "multicast" : "peer"] = wire::to_string(link.destination, link.family);
   json["up"] = daemon.link_up();
   return json;
 }
@@ -37,6 +38,19 @@ Json serving_json(const BulkSender& sender) {
           {"bulks_served", sender.bulks_served()}};
 }
 
+/// All peers' together: of those that run, else of the last ones.
+Json serving_json(const std::vector<const BulkSender*>& senders) {
+  const bool running = std::any_of(senders.begin(), senders.end(), [](const BulkSender* one) { return one->running(); });
+  std::uint64_t sent = 0, total = 0, served = 0;
+  for (const BulkSender* sender : senders) {
+    served += sender->bulks_served();
+    if (running && !sender->running()) continue;
+    sent += sender->states_sent();
+    total += sender->states_total();
+  }
+  return {{"running", running}, {"states_sent", sent}, {"states_total", total}, {"bulks_served", served}};
+}
+
 Json synthetic_json(const SyntheticFirewall* synthetic) {
   if (synthetic == nullptr) return nullptr;
   return {{"running", synthetic->running()},
@@ -50,6 +64,24 @@ Json synthetic_json(const SyntheticFirewall* synthetic) {
 std::string_view origin_word(const PeerDialect& dialect) {
   if (dialect.is_fixed()) return "fixed";
   return dialect.is_learned() ? "learned" : "default";
+}
+
+/// One object for each destination.
+Json peers_json(const DaemonView& daemon) {
+  const Config& config = daemon.config;
+  Json peers = Json::array();
+  for (unsigned i = 0; i < daemon.session.peers(); ++i) {
+    const PeerDialect& dialect = daemon.session.dialect(i);
+    const wire::Address& address = i < config.peers.size() ? config.peers[i].address : config.link.destination;
+    peers.push_back({{"address", wire::to_string(address, config.link.family)},
+                     {"dialect", wire::word(dialect.in_use())},
+                     {"dialect_from", origin_word(dialect)},
+                     {"dialect_changes", dialect.changes()},
+                     {"not_understood_by", dialect.apart()},
+                     {"bulk", bulk_json(daemon.session.bulk(i))},
+                     {"serving", serving_json(*daemon.senders[i])}});
+  }
+  return peers;
 }
 
 double seconds_between(Instant from, Instant to) { return std::chrono::duration<double>(to - from).count(); }
@@ -99,10 +131,20 @@ std::string_view direction_word(wire::Direction direction) {
   return direction == wire::Direction::out ? "out" : "inout";
 }
 
+/// The one that an operator should know of: what failed, then what is on its way.
+const BulkRequester& slowest_bulk(const Session& session) {
+  constexpr std::array order{BulkPhase::none, BulkPhase::done, BulkPhase::receiving, BulkPhase::asked, BulkPhase::failed};
+  const auto rank = [&order](BulkPhase phase) { return std::find(order.begin(), order.end(), phase) - order.begin(); };
+  unsigned worst = 0;
+  for (unsigned i = 1; i < session.peers(); ++i)
+    if (rank(session.bulk(i).phase()) > rank(session.bulk(worst).phase())) worst = i;
+  return session.bulk(worst);
+}
+
 }  // namespace
 
 Health health_of(const DaemonView& daemon) {
-  const BulkRequester& bulk = daemon.session.bulk();
+  const BulkRequester& bulk = slowest_bulk(daemon.session);
   const BulkPhase phase = bulk.phase();
   const std::uint64_t refused = daemon.session.counters()[Tally::table_full].value();
   // In the order of causes: without a link no bulk update can end well.
@@ -115,11 +157,14 @@ Health health_of(const DaemonView& daemon) {
                         bulk.tries())};
   if (refused > 0)
     return {false, fmt::format("{} states were refused because the table is full: raise table.states_max", refused)};
-  if (const PeerDialect& dialect = daemon.session.dialect(); dialect.apart() > 0)
+  for (unsigned i = 0; i < daemon.session.peers(); ++i) {
+    const PeerDialect& dialect = daemon.session.dialect(i);
+    if (dialect.apart() == 0) continue;
     return {false, fmt::format("{} of the nodes heard do not take the dialect {} that is written to them: {}", dialect.apart(),
                                wire::word(dialect.in_use()),
                                dialect.is_fixed() ? "set dialect = \"auto\""
                                                   : "FreeBSD and OpenBSD have none in common, give each a link of its own")};
+  }
   if (daemon.carp != nullptr)
     if (const std::string why = carp::trouble(*daemon.carp, daemon.now()); !why.empty()) return {false, why};
   if (phase == BulkPhase::asked) return {true, "waiting for a peer to answer the bulk request"};
@@ -145,8 +190,9 @@ Json status_json(const DaemonView& daemon, bool with_digest) {
   json["states"] = daemon.table.size();
   json["states_max"] = daemon.table.config().states_max;
   json["queued"] = daemon.queued();
-  json["bulk"] = bulk_json(daemon.session.bulk());
-  json["serving"] = serving_json(daemon.sender);
+  json["bulk"] = bulk_json(slowest_bulk(daemon.session));
+  json["serving"] = serving_json(daemon.senders);
+  json["peers"] = peers_json(daemon);
   json["synthetic"] = synthetic_json(daemon.synthetic);
   json["totals"] = totals_json(daemon.session.counters());
   if (with_digest) {
@@ -167,15 +213,20 @@ Json counters_json(const DaemonView& daemon, bool with_sentences) {
   for (const auto& row : tally_table) add(row, counters[row.tally].value());
   for (const auto& row : wire::reject_table) add(row, counters[row.reject].value());
   // Fields that every dialect carries cannot be lost.
-  const Losses &live = counters.lost, &bulk = daemon.sender.lost();
+  const Losses& live = counters.lost;
+  const auto in_bulks = [&](auto&& count) {
+    std::uint64_t sum = 0;
+    for (const BulkSender* sender : daemon.senders) sum += count(sender->lost()).value();
+    return sum;
+  };
   for (const wire::FieldInfo& row : wire::field_table) {
     if (!wire::can_be_lost(row)) continue;
     const auto i = static_cast<std::size_t>(row.field);
     const std::string word = "lost_" + std::string{row.word};
-    words[word] = live.fields[i].value() + bulk.fields[i].value();
+    words[word] = live.fields[i].value() + in_bulks([i](const Losses& lost) -> const Counter& { return lost.fields[i]; });
     sentences[word] = "states sent without their " + std::string{row.word} + ", for which the peer's dialect has no words";
   }
-  words["lost_states"] = live.states.value() + bulk.states.value();
+  words["lost_states"] = live.states.value() + in_bulks([](const Losses& lost) -> const Counter& { return lost.states; });
   sentences["lost_states"] = "states not sent at all: their two address families cannot be said in the peer's dialect";
   Json outside = Json::object();
   for (const NamedCount& count : daemon.counts()) {

@@ -38,8 +38,8 @@ struct DaemonView {
   std::string version;
   const Config& config;
   const statetable::Table& table;
-  const Session& session;  ///< only counters(), dialect() and bulk() are read
-  const BulkSender& sender;
+  const Session& session;  ///< only counters(), dialect(), bulk() and peers() are read
+  std::vector<const BulkSender*> senders;  ///< one for each of the session's peers
   const SyntheticFirewall* synthetic = nullptr;  ///< null: this node plays no firewall
   const carp::View* carp = nullptr;              ///< null: no [[carp]] here
   Instant started{};

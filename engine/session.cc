@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/hot_part.h"
 #include "engine/merge.h"
 #include "engine/validity.h"
 
@@ -19,36 +20,16 @@ namespace {
 
 constexpr Duration sweep_every = std::chrono::milliseconds{100};
 constexpr std::size_t sweeps_per_round = 10;  ///< the whole table is looked at once a second
-/// A state heard of through pfsync this recently is alive on another node: our change of it leaves at
-/// once, so that traffic that crosses both nodes stays in step. Source: pfsync_update_state().
-constexpr Seconds pushed_within_s = 2;
-
-Seconds saturated(std::int64_t seconds) noexcept {
-  return static_cast<Seconds>(std::clamp<std::int64_t>(seconds, std::numeric_limits<Seconds>::min() + 1,
-                                                       std::numeric_limits<Seconds>::max()));
-}
-
-HotState hot_part(const wire::State& state, Seconds now_s) noexcept {
-  return {.id = state.id,
-          .src = state.src,
-          .dst = state.dst,
-          .created_s = saturated(std::int64_t{now_s} - state.creation_s),
-          .expire_at_s = now_s,
-          .heard_s = statetable::never_heard,
-          .state_flags = state.state_flags,
-          .timeout = state.timeout,
-          .proto = state.proto,
-          .af = state.af,
-          .direction = state.direction,
-          .in_use = true,
-          .log = state.log,
-          .sync_flags = state.sync_flags};
-}
 
 std::vector<ShardWriter> claim_all(statetable::Table& table) {
   std::vector<ShardWriter> writers;
   for (std::size_t i = 0; i < table.shard_count(); ++i) writers.push_back(table.claim(i).value());
   return writers;
+}
+
+/// Whether an update said anything new.
+bool is_changed(const HotState& before, const HotState& after) noexcept {
+  return before.src != after.src || before.dst != after.dst || before.timeout != after.timeout;
 }
 
 /// What the outbox reads a state's content from: the writers' own view.
@@ -72,14 +53,19 @@ class Source final : public StateSource {
 
 }  // namespace
 
+Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, Counters& counters)
+    : dialect{config.dialect, config.learn_dialect},
+      outbox{{session.delay, session.maxupd, session.ids_queued_max}, slots, counters, config.gate} {}
+
 Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate* gate)
     : config_{config},
       table_{&table},
       writers_{claim_all(table)},
       slots_per_shard_{table.slot_count() / table.shard_count()},
-      dialect_{config.dialect, config.learn_dialect},
-      outbox_{{config.delay, config.maxupd, config.ids_queued_max}, table.slot_count(), counters_, gate},
-      removed_(std::max<std::size_t>(config.removed_max / removed_ways, 1)) {}
+      removed_{config.removed_max} {
+  if (config.peers.empty()) peers_.emplace_back(PeerConfig{config.dialect, config.learn_dialect, gate}, config, table.slot_count(), counters_);
+  for (const PeerConfig& peer : config.peers) peers_.emplace_back(peer, config, table.slot_count(), counters_);
+}
 
 void Session::start(Instant now) noexcept {
   sweep_due_ = now + sweep_every;
@@ -88,7 +74,13 @@ void Session::start(Instant now) noexcept {
 
 void Session::request_bulk(Instant now) noexcept {
   if (config_.passive) return;
-  bulk_.ask(now);
+  for (Peer& peer : peers_) peer.bulk.ask(now);
+  on_timeout(now);
+}
+
+void Session::retry_bulk(Instant now) noexcept {
+  for (Peer& peer : peers_)
+    if (peer.bulk.phase() == BulkPhase::failed) peer.bulk.ask(now);
   on_timeout(now);
 }
 
@@ -111,17 +103,18 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
   std::optional<wire::Dialect> told;
   while (reader.next(section)) {
     told = std::max(told, wire::told_dialect(reader.header().version, *section.action));
-    gather(section, now);
+    gather(section, arrival.peer, now);
   }
   if (const auto reject = reader.reject()) counters_[*reject].add();
   if (reader.skipped() > 0) counters_[Tally::sections_skipped].add(reader.skipped());
   if (reader.reject() == Reject::hdrops || reader.reject() == Reject::badver) return;
-  const std::uint64_t changes = dialect_.changes();
-  if (!dialect_.heard(arrival.source, reader.header().version, told, now)) counters_[Tally::not_understood].add();
-  counters_[Tally::dialect_changes].add(dialect_.changes() - changes);
+  PeerDialect& dialect = peers_[arrival.peer].dialect;
+  const std::uint64_t changes = dialect.changes();
+  if (!dialect.heard(arrival.source, reader.header().version, told, now)) counters_[Tally::not_understood].add();
+  counters_[Tally::dialect_changes].add(dialect.changes() - changes);
 }
 
-void Session::gather(const wire::Section& section, Instant now) noexcept {
+void Session::gather(const wire::Section& section, unsigned peer, Instant now) noexcept {
   const Message message = section.action->message;
   if (message == Message::eof) {
     counters_.in(message).add();
@@ -137,6 +130,7 @@ void Session::gather(const wire::Section& section, Instant now) noexcept {
     pending.message = message;
     pending.layout = section.action->layout;
     pending.record = section.record(i);
+    pending.peer = peer;
     if (names_a_state) {
       pending.id = wire::read_id(message, pending.layout, pending.record);
       pending.hash = table_->hash(pending.id);
@@ -164,15 +158,15 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
     case Message::upd_req: on_request(pending, now); break;
     case Message::del:
     case Message::del_c: on_delete(pending, now); break;
-    case Message::clr: on_clear(wire::read_clear(pending.record)); break;
-    case Message::bus: bulk_.on_status(wire::read_bulk_status(pending.record), now); break;
+    case Message::clr: on_clear(wire::read_clear(pending.record), pending.peer, now); break;
+    case Message::bus: peers_[pending.peer].bulk.on_status(wire::read_bulk_status(pending.record), now); break;
     case Message::tdb: on_tdb(pending); break;
     case Message::ins_ack:  // no packets are held here, so there is none to release
     case Message::eof: break;
   }
 }
 
-bool Session::import(const wire::State& state, Hash hash, Instant now) noexcept {
+bool Session::import(const wire::State& state, const Pending& pending, Instant now) noexcept {
   const Seconds now_s = statetable::to_seconds(now);
   HotState hot = hot_part(state, now_s);
   hot.state_flags = static_cast<std::uint16_t>(hot.state_flags & ~(wire::state_flag::ack | wire::state_flag::nosync));
@@ -181,9 +175,16 @@ bool Session::import(const wire::State& state, Hash hash, Instant now) noexcept 
   hot.expire_at_s = std::min(saturated(std::int64_t{now_s} + state.expire_s), expires_at(state.timeout, now_s));
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
-  const auto result = writer_of(hash).insert(hot, cold, hash);
+  const auto result = writer_of(pending.hash).insert(hot, cold, pending.hash);
   switch (result.inserted) {
-    case ShardWriter::Inserted::yes: counters_[Tally::inserts].add(); return true;
+    case ShardWriter::Inserted::yes:
+      counters_[Tally::inserts].add();
+      if (is_announced(hot))
+        for_all_but(pending.peer, [&](Outbox& outbox) {
+          outbox.inserted(result.slot, now);
+          if ((state.state_flags & wire::state_flag::ack) != 0) outbox.push();  // somebody holds a packet until we know it
+        });
+      return true;
     case ShardWriter::Inserted::exists: counters_[Tally::insert_exists].add(); return true;
     case ShardWriter::Inserted::full: counters_[Tally::table_full].add(); return false;
   }
@@ -200,11 +201,11 @@ void Session::on_insert(const Pending& pending, Instant now) noexcept {
     counters_[Reject::badstate].add();
     return;
   }
-  if (was_removed(state.id, pending.hash, now)) return;
-  const bool held = import(state, pending.hash, now);
+  if (was_removed(pending, now)) return;
+  const bool held = import(state, pending, now);
   // The sender holds a packet until we have the state: answer at once.
   if (held && (state.state_flags & wire::state_flag::ack) != 0 && !config_.passive)
-    outbox_.acknowledge(state.id, now);
+    peers_[pending.peer].outbox.acknowledge(state.id, now);
 }
 
 void Session::on_update(const Pending& pending, Instant now) noexcept {
@@ -213,23 +214,24 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
     counters_[Reject::badval].add();
     return;
   }
-  if (pending.message == Message::upd) bulk_.on_full_state(now);
+  if (pending.message == Message::upd) peers_[pending.peer].bulk.on_full_state(now);
   ShardWriter& writer = writer_of(pending.hash);
   const Slot slot = writer.find(pending.id, pending.hash);
   if (slot == no_slot) {
-    if (was_removed(pending.id, pending.hash, now)) return;
+    if (was_removed(pending, now)) return;
     if (pending.message == Message::upd_c) {
-      ask_for(pending.id, pending.hash, now);
+      ask_for(pending, now);
       return;
     }
     const wire::State state = wire::read_state(pending.layout, pending.record);
     if (!is_valid(state))
       counters_[Reject::badval].add();
-    else if (state.id.creatorid == 0 || !import(state, pending.hash, now))
+    else if (state.id.creatorid == 0 || !import(state, pending, now))
       counters_[Reject::badstate].add();
     return;
   }
   HotState hot = writer.hot(slot);
+  const HotState before = hot;
   const MergeResult merged = merge(hot, update);
   const Seconds now_s = statetable::to_seconds(now);
   if (!merged.all_stale()) {
@@ -239,49 +241,42 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   }
   hot.heard_s = now_s;
   writer.update(slot, hot);
+  if (is_announced(hot) && (is_changed(before, hot) || (!merged.all_stale() && is_refresh_due(before, now_s))))
+    for_all_but(pending.peer, [&](Outbox& outbox) { outbox.updated(slot, hot.proto == wire::ipproto::tcp, now); });
   if (merged.any_stale()) {
     counters_[Reject::stale].add();
     if (is_announced(hot)) {  // tell the sender what we know better
-      outbox_.updated(slot, false, now);
-      outbox_.push();
+      Outbox& outbox = peers_[pending.peer].outbox;
+      outbox.updated(slot, false, now);
+      outbox.push();
     }
   }
 }
 
-void Session::ask_for(wire::StateId id, Hash hash, Instant now) noexcept {
+bool Session::is_refresh_due(const statetable::HotState& before, Seconds now_s) const noexcept {
+  const std::int64_t period = std::max<std::int64_t>(config_.timeouts.seconds(before.timeout, table_->size()) / 16, 1);
+  return before.heard_s == statetable::never_heard || now_s / period != before.heard_s / period;
+}
+
+void Session::ask_for(const Pending& pending, Instant now) noexcept {
+  const wire::StateId id = pending.id;
   // creatorid 0 is nobody's: no node can answer, and the pair (0, 0) would ask for a bulk update.
   if (config_.passive || id.creatorid == 0) {
     counters_[Reject::badstate].add();
     return;
   }
   // One request per pair and second: a peer that cannot deliver would otherwise be asked for each update.
-  Asked& asked = asked_[hash.value() % asked_.size()];
+  Asked& asked = asked_[pending.hash.value() % asked_.size()];
   if (asked.id == id && now < asked.at + std::chrono::seconds{1}) {
     counters_[Tally::requests_suppressed].add();
     return;
   }
   asked = {id, now};
-  outbox_.request(id, now);
+  peers_[pending.peer].outbox.request(id, now);
 }
 
-Session::Removed* Session::find_removed(wire::StateId id, Hash hash) noexcept {
-  for (Removed& removed : removed_[hash.value() % removed_.size()])
-    if (removed.id == id.id && removed.creatorid == id.creatorid) return &removed;
-  return nullptr;
-}
-
-void Session::remember_removed(wire::StateId id, Hash hash, Instant now) noexcept {
-  Removed* place = find_removed(id, hash);
-  if (place == nullptr) {
-    RemovedSet& set = removed_[hash.value() % removed_.size()];
-    place = std::min_element(set.begin(), set.end(), [](const Removed& a, const Removed& b) { return a.at_s < b.at_s; });
-  }
-  *place = {id.id, id.creatorid, statetable::to_seconds(now)};
-}
-
-bool Session::was_removed(wire::StateId id, Hash hash, Instant now) noexcept {
-  const Removed* removed = find_removed(id, hash);
-  if (removed == nullptr || std::int64_t{statetable::to_seconds(now)} - removed->at_s > removed_for_s) return false;
+bool Session::was_removed(const Pending& pending, Instant now) noexcept {
+  if (!removed_.has(pending.id, pending.hash, statetable::to_seconds(now))) return false;
   counters_[Tally::removed_before].add();
   return true;
 }
@@ -290,7 +285,7 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
   if (config_.passive) return;
   if (pending.id == wire::bulk_request_id) {
     counters_[Tally::bulk_requests_in].add();
-    bulk_asked_.store(true, std::memory_order_release);
+    peers_[pending.peer].bulk_asked.store(true, std::memory_order_release);
     return;
   }
   ShardWriter& writer = writer_of(pending.hash);
@@ -298,7 +293,12 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
   if (slot == no_slot)
     counters_[Reject::badstate].add();
   else if (is_announced(writer.hot(slot)))
-    outbox_.update_requested(slot, now);
+    peers_[pending.peer].outbox.update_requested(slot, now);
+}
+
+void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from, Instant now) noexcept {
+  writer.erase(slot);
+  for (unsigned i = 0; i < peers_.size(); ++i) peers_[i].outbox.erased(slot, id, announce && i != from, now);
 }
 
 void Session::on_delete(const Pending& pending, Instant now) noexcept {
@@ -308,20 +308,25 @@ void Session::on_delete(const Pending& pending, Instant now) noexcept {
     counters_[Reject::badstate].add();
     return;
   }
-  writer.erase(slot);
-  outbox_.erased(slot, pending.id, false, now);
-  remember_removed(pending.id, pending.hash, now);
+  remove(writer, slot, pending.id, is_announced(writer.hot(slot)), pending.peer, now);
+  removed_.remember(pending.id, pending.hash, statetable::to_seconds(now));
   counters_[Tally::removals].add();
 }
 
-void Session::on_clear(const wire::Clear& clear) noexcept {
+std::size_t Session::on_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept {
+  std::size_t removed = 0;
   for (ShardWriter& writer : writers_)
     writer.for_each_of(clear.creatorid, [&](Slot slot) {
       if (!clear.ifname.view().empty() && writer.cold(slot).ifname != clear.ifname) return;
-      writer.erase(slot);
-      outbox_.erased(slot, {}, false, Instant{});
+      remove(writer, slot, {}, false, from, now);
       counters_[Tally::removals].add();
+      ++removed;
     });
+  // A local flush is told in any case: the peers may hold more. What comes from a peer goes round no further
+  // than it finds something.
+  if (!config_.passive && (removed > 0 || from == nobody))
+    for_all_but(from, [&](Outbox& outbox) { outbox.clear(clear, now); });
+  return removed;
 }
 
 void Session::on_tdb(const Pending& pending) noexcept {
@@ -331,76 +336,6 @@ void Session::on_tdb(const Pending& pending) noexcept {
     counters_[Reject::badstate].add();
   else
     counters_[Tally::tdb_ignored].add();
-}
-
-// --- the local data path -----------------------------------------------------------------------------
-
-Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
-  if (!is_valid(state)) return Local::invalid;
-  const Seconds now_s = statetable::to_seconds(now);
-  HotState hot = hot_part(state, now_s);
-  if (hot.id.creatorid == 0) hot.id.creatorid = config_.creatorid;
-  // pf never synchronises its own protocol. From here on the flag alone decides, on every way out.
-  if (hot.proto == wire::ipproto::pfsync) hot.state_flags |= wire::state_flag::nosync;
-  hot.expire_at_s = expires_at(hot.timeout, now_s);
-  const Hash hash = table_->hash(hot.id);
-  const ColdState cold = statetable::cold_part(state);
-  if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
-  const auto result = writer_of(hash).insert(hot, cold, hash);
-  if (result.inserted == ShardWriter::Inserted::exists) return Local::exists;
-  if (result.inserted == ShardWriter::Inserted::full) {
-    counters_[Tally::table_full].add();
-    return Local::full;
-  }
-  counters_[Tally::inserts].add();
-  if (Removed* removed = find_removed(hot.id, hash)) *removed = {};  // used again: what comes is not late
-  if (is_announced(hot)) outbox_.inserted(result.slot, now);
-  return Local::done;
-}
-
-Session::Local Session::update(const wire::Update& update, Instant now) noexcept {
-  if (!is_valid(update)) return Local::invalid;
-  const Hash hash = table_->hash(update.id);
-  ShardWriter& writer = writer_of(hash);
-  const Slot slot = writer.find(update.id, hash);
-  if (slot == no_slot) return Local::unknown;
-  const Seconds now_s = statetable::to_seconds(now);
-  HotState hot = writer.hot(slot);
-  const bool alive_elsewhere =
-      hot.heard_s != statetable::never_heard && std::int64_t{now_s} - hot.heard_s < pushed_within_s;
-  hot.src = update.src;
-  hot.dst = update.dst;
-  hot.timeout = update.timeout;
-  hot.expire_at_s = expires_at(update.timeout, now_s);
-  hot.heard_s = statetable::never_heard;  // the connection is ours now: we announce its end
-  writer.update(slot, hot);
-  counters_[Tally::updates].add();
-  if (is_announced(hot)) {
-    outbox_.updated(slot, hot.proto == wire::ipproto::tcp, now);
-    if (alive_elsewhere) outbox_.push();
-  }
-  return Local::done;
-}
-
-Session::Local Session::erase(wire::StateId id, Instant now) noexcept {
-  const Hash hash = table_->hash(id);
-  ShardWriter& writer = writer_of(hash);
-  const Slot slot = writer.find(id, hash);
-  if (slot == no_slot) return Local::unknown;
-  const bool announce = is_announced(writer.hot(slot));
-  writer.erase(slot);
-  outbox_.erased(slot, id, announce, now);
-  remember_removed(id, hash, now);
-  counters_[Tally::removals].add();
-  return Local::done;
-}
-
-std::size_t Session::flush(wire::InterfaceName ifname, Instant now) noexcept {
-  const std::uint64_t before = counters_[Tally::removals].value();
-  const wire::Clear clear{ifname, config_.creatorid};
-  on_clear(clear);
-  if (!config_.passive) outbox_.clear(clear, now);
-  return static_cast<std::size_t>(counters_[Tally::removals].value() - before);
 }
 
 // --- time and output ---------------------------------------------------------------------------------
@@ -419,20 +354,20 @@ void Session::expire(Instant now) noexcept {
       const bool ours = hot.heard_s == statetable::never_heard;
       if (!ours && std::int64_t{now_s} - hot.expire_at_s < grace_s) return;
       const bool announce = ours && is_announced(hot);
-      writer.erase(slot);
-      outbox_.erased(slot, hot.id, announce, now);
+      remove(writer, slot, hot.id, announce, nobody, now);
       // What ended here unannounced may live on elsewhere, and be heard of again.
-      if (announce) remember_removed(hot.id, table_->hash(hot.id), now);
+      if (announce) removed_.remember(hot.id, table_->hash(hot.id), now_s);
       counters_[Tally::expired].add();
     });
   }
 }
 
 void Session::on_timeout(Instant now) noexcept {
-  bulk_.on_timeout(now);
-  if (bulk_.take_request()) {
+  for (Peer& peer : peers_) {
+    peer.bulk.on_timeout(now);
+    if (!peer.bulk.take_request()) continue;
     counters_[Tally::bulk_requests_out].add();
-    outbox_.request(wire::bulk_request_id, now);
+    peer.outbox.request(wire::bulk_request_id, now);
   }
   if (now >= sweep_due_) {
     if (config_.expire) expire(now);
@@ -442,13 +377,17 @@ void Session::on_timeout(Instant now) noexcept {
 
 Instant Session::timeout(Instant now) const noexcept {
   Instant due = config_.expire ? sweep_due_ : Instant::max();
-  if (const auto bulk_due = bulk_.timeout()) due = std::min(due, *bulk_due);
-  return std::min(due, outbox_.timeout(now));
+  for (const Peer& peer : peers_) {
+    if (const auto bulk_due = peer.bulk.timeout()) due = std::min(due, *bulk_due);
+    due = std::min(due, peer.outbox.timeout(now));
+  }
+  return due;
 }
 
-std::size_t Session::transmit(wire::Room room, Instant now) noexcept {
-  if (outbox_.queued() == 0) return 0;
-  return outbox_.transmit(room, now, dialect_.in_use(), Source{writers_, slots_per_shard_, statetable::to_seconds(now)});
+std::size_t Session::transmit(unsigned peer, wire::Room room, Instant now) noexcept {
+  Peer& to = peers_[peer];
+  if (to.outbox.queued() == 0) return 0;
+  return to.outbox.transmit(room, now, to.dialect.in_use(), Source{writers_, slots_per_shard_, statetable::to_seconds(now)});
 }
 
 }  // namespace pfsync::engine

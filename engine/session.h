@@ -3,7 +3,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <memory>
+#include <deque>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "engine/counters.h"
 #include "engine/outbox.h"
 #include "engine/peer_dialect.h"
+#include "engine/removed_states.h"
 #include "engine/timeouts.h"
 #include "statetable/table.h"
 #include "statetable/time.h"
@@ -30,10 +32,19 @@ using statetable::Instant;
 using statetable::Seconds;
 using statetable::Slot;
 
-struct SessionConfig {
-  std::uint32_t creatorid = 0;           ///< own host id (pf.conf `set hostid`); not 0
+/// One destination of a session: a unicast peer, or a group.
+struct PeerConfig {
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent
   bool learn_dialect = false;  ///< only until something else is learned from what is heard
+  BulkGate* gate = nullptr;    ///< shared with the thread that serves this peer's bulk updates; null when nobody does
+};
+inline constexpr std::size_t peers_max = 8;
+
+struct SessionConfig {
+  std::uint32_t creatorid = 0;           ///< own host id (pf.conf `set hostid`); not 0
+  wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< of the one peer, when `peers` is empty
+  bool learn_dialect = false;            ///< likewise
+  std::vector<PeerConfig> peers{};       ///< several: a hub, which passes on what one says to the others
   std::size_t ids_queued_max = 65536;    ///< deletes, acks and requests that wait for a packet, each; more are counted
   std::size_t removed_max = 65536;  ///< how many of the states that ended lately are remembered, in sets of 8
   unsigned maxupd = 128;                 ///< updates of one state after which it is sent at once
@@ -47,25 +58,29 @@ struct SessionConfig {
   Timeouts timeouts{};
 };
 
-/// One pfsync node on one link: the receive semantics of all actions, the queue of changes to
-/// announce, and the requester of bulk updates. Takes bytes and a time, gives bytes and a deadline; no
+/// One pfsync node on one link: the receive semantics of all actions, and for each peer the queue of
+/// changes to announce and the requester of bulk updates. What one peer says and what thereby changed here
+/// is passed on to the others, never back: what changed nothing goes no further, so that it cannot go round.
+/// Takes bytes and a time, gives bytes and a deadline; no
 /// clock, socket, thread, allocation or exception inside. Thread-bound: the data-path core that owns
 /// the table's shards. Counters and `bulk()` may be read from any thread.
 /// Source: FreeBSD sys/netpfil/pf/if_pfsync.c; OpenBSD sys/net/if_pfsync.c for the merge rule.
 class Session {
  public:
   /// Claims every shard of `table`, which must outlive the session and have none claimed yet.
-  /// `gate`: shared with the thread that serves bulk updates; null when nobody does.
+  /// `gate`: of the one peer, when `config.peers` is empty. At most peers_max peers.
   Session(const SessionConfig& config, statetable::Table& table, BulkGate* gate = nullptr);
 
-  /// Begins the session's life: asks for a bulk update unless passive or told not to.
+  [[nodiscard]] unsigned peers() const noexcept { return static_cast<unsigned>(peers_.size()); }
+
+  /// Begins the session's life: asks every peer for a bulk update unless passive or told not to.
   void start(Instant now) noexcept;
 
-  /// Packets as they follow the IP header, in the order of arrival. A burst at a time is the fast way:
-  /// table lines are prefetched across packets.
+  /// Packets as they follow the IP header, in the order of arrival, of any peers. A burst at a time is the fast way:
+  /// table lines are prefetched across packets. Contract: every `peer` is below peers().
   void on_packets(std::span<const Arrival> packets, Instant now) noexcept;
   void on_packet(const Arrival& packet, Instant now) noexcept { on_packets({&packet, 1}, now); }
-  /// As if all came from one source.
+  /// As if all came from the first peer and one address.
   void on_packets(std::span<const wire::Bytes> packets, Instant now) noexcept;
   void on_packet(wire::Bytes packet, Instant now) noexcept { on_packets({&packet, 1}, now); }
 
@@ -83,27 +98,38 @@ class Session {
   void on_timeout(Instant now) noexcept;
   /// When on_timeout or transmit should next be called.
   [[nodiscard]] Instant timeout(Instant now) const noexcept;
-  /// Writes one pfsync packet (without IP header) if one is due; returns its bytes, 0 when there is
+  /// Writes one pfsync packet (without IP header) for a peer if one is due; returns its bytes, 0 when there is
   /// nothing to say now. Contract: room.size() >= PacketWriter::smallest_room, the same for every call.
-  [[nodiscard]] std::size_t transmit(wire::Room room, Instant now) noexcept;
+  [[nodiscard]] std::size_t transmit(unsigned peer, wire::Room room, Instant now) noexcept;
+  [[nodiscard]] std::size_t transmit(wire::Room room, Instant now) noexcept { return transmit(0, room, now); }
 
-  /// Asks for a bulk update again, whatever the state of the last; a passive session never asks.
+  /// Asks every peer for a bulk update again, whatever the state of the last; a passive session never asks.
   void request_bulk(Instant now) noexcept;
+  /// Asks those again that never answered.
+  void retry_bulk(Instant now) noexcept;
   /// Sends everything that is queued with the next transmits, without waiting for the delay.
-  void push() noexcept { outbox_.push(); }
+  void push() noexcept {
+    for (Peer& peer : peers_) peer.outbox.push();
+  }
 
-  /// A peer asked for everything since the last call. Requests merge; any thread may take them.
-  [[nodiscard]] bool take_bulk_request() noexcept { return bulk_asked_.exchange(false, std::memory_order_acq_rel); }
+  /// The peer asked for everything since the last call. Requests merge; any thread may take them.
+  [[nodiscard]] bool take_bulk_request(unsigned peer = 0) noexcept {
+    return peers_[peer].bulk_asked.exchange(false, std::memory_order_acq_rel);
+  }
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
   /// For the owner of the link in front of the session, same thread.
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
-  [[nodiscard]] const BulkRequester& bulk() const noexcept { return bulk_; }
-  /// What is written, and how that came.
-  [[nodiscard]] const PeerDialect& dialect() const noexcept { return dialect_; }
+  [[nodiscard]] const BulkRequester& bulk(unsigned peer = 0) const noexcept { return peers_[peer].bulk; }
+  /// What is written to a peer, and how that came.
+  [[nodiscard]] const PeerDialect& dialect(unsigned peer = 0) const noexcept { return peers_[peer].dialect; }
   [[nodiscard]] const SessionConfig& config() const noexcept { return config_; }
-  /// Changes waiting to be announced.
-  [[nodiscard]] std::size_t queued() const noexcept { return outbox_.queued(); }
+  /// Changes waiting to be announced, to each peer.
+  [[nodiscard]] std::size_t queued() const noexcept {
+    std::size_t sum = 0;
+    for (const Peer& peer : peers_) sum += peer.outbox.queued();
+    return sum;
+  }
 
  private:
   /// A message on its way from the packet to the table. Borrows the packet's bytes.
@@ -113,32 +139,52 @@ class Session {
     wire::Bytes record;
     wire::StateId id;
     statetable::Hash hash;
+    unsigned peer;
   };
   static constexpr std::size_t batch_max = 128;
+  static constexpr unsigned nobody = std::numeric_limits<unsigned>::max();  ///< no peer: the change was made here
+
+  struct Peer {
+    Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, Counters& counters);
+    PeerDialect dialect;
+    Outbox outbox;
+    BulkRequester bulk;
+    std::atomic<bool> bulk_asked{false};
+  };
 
   void read(const Arrival& arrival, Instant now) noexcept;
-  void gather(const wire::Section& section, Instant now) noexcept;
+  void gather(const wire::Section& section, unsigned peer, Instant now) noexcept;
   void apply_batch(Instant now) noexcept;
   void apply(const Pending& pending, Instant now) noexcept;
   void on_insert(const Pending& pending, Instant now) noexcept;
   void on_update(const Pending& pending, Instant now) noexcept;
   void on_request(const Pending& pending, Instant now) noexcept;
   void on_delete(const Pending& pending, Instant now) noexcept;
-  void on_clear(const wire::Clear& clear) noexcept;
+  /// Returns how many states it removed.
+  std::size_t on_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept;
   void on_tdb(const Pending& pending) noexcept;
-  void ask_for(wire::StateId id, statetable::Hash hash, Instant now) noexcept;
-  void remember_removed(wire::StateId id, statetable::Hash hash, Instant now) noexcept;
+  void ask_for(const Pending& pending, Instant now) noexcept;
   /// Whether a message about an unknown state is only late: counted, and to be ignored.
-  [[nodiscard]] bool was_removed(wire::StateId id, statetable::Hash hash, Instant now) noexcept;
+  [[nodiscard]] bool was_removed(const Pending& pending, Instant now) noexcept;
   /// Enters a state that a message carried; returns whether it is in the table now.
-  bool import(const wire::State& state, statetable::Hash hash, Instant now) noexcept;
+  bool import(const wire::State& state, const Pending& pending, Instant now) noexcept;
+  /// Removes an entry; `announce`: to all peers but the one that said so.
+  void remove(statetable::ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from, Instant now) noexcept;
   void expire(Instant now) noexcept;
+  /// Whether an update that says nothing new is passed on all the same: the packets of a UDP connection
+  /// change nothing, yet it must not time out elsewhere. Once in a sixteenth of its timeout.
+  [[nodiscard]] bool is_refresh_due(const statetable::HotState& before, Seconds now_s) const noexcept;
   /// Whether changes of the state go out: states of a no-sync rule and pfsync's own never do.
   [[nodiscard]] bool is_announced(const statetable::HotState& hot) const noexcept {
     return !config_.passive && (hot.state_flags & wire::state_flag::nosync) == 0;
   }
   [[nodiscard]] Seconds expires_at(std::uint8_t timeout, Seconds now_s) const noexcept;
 
+  template <class F>
+  void for_all_but(unsigned from, F&& f) noexcept {
+    for (unsigned i = 0; i < peers_.size(); ++i)
+      if (i != from) f(peers_[i].outbox);
+  }
   [[nodiscard]] statetable::ShardWriter& writer_of(statetable::Hash hash) noexcept {
     return writers_[table_->shard_of(hash)];
   }
@@ -148,10 +194,7 @@ class Session {
   statetable::Table* table_;
   std::vector<statetable::ShardWriter> writers_;
   std::size_t slots_per_shard_;
-  PeerDialect dialect_;
-  Outbox outbox_;
-  BulkRequester bulk_;
-  std::atomic<bool> bulk_asked_{false};
+  std::deque<Peer> peers_;  ///< fixed at construction
   Instant sweep_due_{};
   /// What was asked for lately; a newer pair displaces an older one in its place.
   struct Asked {
@@ -159,19 +202,7 @@ class Session {
     Instant at{};
   };
   std::array<Asked, 4096> asked_{};
-  /// What was removed lately: places in sets of a few, where the oldest makes room. Ids are never used
-  /// again, but a peer's frame that was on its way when the state ended would bring it back to life.
-  struct Removed {
-    std::uint64_t id = 0;
-    std::uint32_t creatorid = 0;
-    Seconds at_s = 0;
-  };
-  static constexpr std::size_t removed_ways = 8;
-  static constexpr Seconds removed_for_s = 10;  ///< longer than a change waits for its packet, and a packet on its way
-  using RemovedSet = std::array<Removed, removed_ways>;
-  std::vector<RemovedSet> removed_;
-  /// The place of a pair, or null.
-  [[nodiscard]] Removed* find_removed(wire::StateId id, statetable::Hash hash) noexcept;
+  RemovedStates removed_;
   std::array<Pending, batch_max> batch_{};
   std::size_t batch_count_ = 0;
 };

@@ -128,6 +128,10 @@ std::string status_text(const Json& status) {
                                  plain(status.at("creatorid")), plain(status.at("reason")));
   const std::string from = status.at("dialect_from") == "fixed" ? "" : fmt::format(" ({})", plain(status.at("dialect_from")));
   text += fmt::format("\nLink\n  {}, dialect {}{}\n", link_text(status.at("link")), plain(status.at("dialect")), from);
+  if (const Json& peers = status.at("peers"); peers.size() > 1)
+    for (const Json& peer : peers)
+      text += fmt::format("  peer {}, dialect {} ({}), bulk update {}\n", plain(peer.at("address")), plain(peer.at("dialect")),
+                          plain(peer.at("dialect_from")), asked_text(peer.at("bulk")));
   text += fmt::format("\n{:<27} {:>14} {:>16}\n", "State Table", "Total", "Rate");
   text += row("current entries", number(status, "states"));
   text += row("limit", number(status, "states_max"));

@@ -52,13 +52,13 @@ void BulkExchange::supply(Port& port) noexcept {
   }
 }
 
-std::size_t BulkExchange::send(Port& port, const Link& link, BulkGate& gate, std::size_t frames) noexcept {
+std::size_t BulkExchange::send(Port& port, const Link& link, unsigned peer, BulkGate& gate, std::size_t frames) noexcept {
   std::size_t sent = 0;
   for (; sent < frames && port.can_send(); ++sent) {
     rte_mbuf* const buffer = next(filled_.get());
     if (buffer == nullptr) break;
     const std::size_t packet = buffer->data_len;
-    port.send(buffer, link.finish(whole_room(buffer), packet));
+    port.send(buffer, link.finish(whole_room(buffer), packet, peer));
     gate.frame_handed_over();
   }
   return sent;

@@ -13,7 +13,7 @@
 
 namespace pfsync::engine::dpdk {
 
-/// Frames of a bulk update on their way from the control thread, which fills them from lock-free reads,
+/// Frames of one peer's bulk update on their way from the control thread, which fills them from lock-free reads,
 /// to the data path, which sends them between its own. Buffers go round: the data path supplies empty
 /// ones, so that only it allocates. Ends before the port whose buffers it holds. Two single-producer single-consumer rings; neither side waits.
 class BulkExchange {
@@ -29,8 +29,8 @@ class BulkExchange {
   // Data path.
   /// Keeps the control thread supplied with empty buffers.
   void supply(Port& port) noexcept;
-  /// Sends up to `frames` filled ones, headers written, and reports each to the gate. Returns how many.
-  std::size_t send(Port& port, const Link& link, BulkGate& gate, std::size_t frames) noexcept;
+  /// Sends up to `frames` filled ones to a peer, headers written, and reports each to the gate. Returns how many.
+  std::size_t send(Port& port, const Link& link, unsigned peer, BulkGate& gate, std::size_t frames) noexcept;
 
   // Control thread.
   /// Fills frames while there are empty buffers and the sender's pacing allows. Returns how many.

@@ -7,7 +7,10 @@
 #include <sys/prctl.h>
 #include <systemd/sd-daemon.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -56,15 +59,38 @@ statetable::TableConfig table_config(const Config& config) {
   return {.states_max = config.table.states_max, .shard_bits = config.table.shard_bits, .hash_seed = random_seed()};
 }
 
-/// The dialect that is set for the one destination; none: learned.
-std::optional<wire::Dialect> fixed_dialect(const Config& config) {
-  return config.peer ? config.peer->dialect : config.link.dialect;
+BulkSenderConfig sender_config(const Config& config) {
+  return {.creatorid = config.sync.creatorid, .states_per_s = config.sync.bulk_states_per_s};
 }
 
-SessionConfig session_config(const Config& config) {
+/// What serves one peer's bulk updates.
+struct Lane {
+  Lane(const BulkSenderConfig& config, const statetable::Table& table) : sender{config, table, &gate} {}
+  BulkExchange bulk;
+  BulkGate gate;
+  BulkSender sender;
+
+  // What was logged last.
+  BulkPhase phase_seen = BulkPhase::none;
+  bool serving_seen = false;
+  wire::Dialect dialect_seen = wire::Dialect::freebsd_1301;
+  bool apart_seen = false;
+};
+
+std::deque<Lane> make_lanes(const Config& config, const statetable::Table& table) {
+  std::deque<Lane> lanes;
+  for (std::size_t i = 0; i < std::max<std::size_t>(config.peers.size(), 1); ++i) lanes.emplace_back(sender_config(config), table);
+  return lanes;
+}
+
+SessionConfig session_config(const Config& config, std::deque<Lane>& lanes) {
+  std::vector<PeerConfig> peers;
+  for (std::size_t i = 0; i < lanes.size(); ++i) {
+    const auto fixed = config.peers.empty() ? config.link.dialect : config.peers[i].dialect;
+    peers.push_back({fixed.value_or(config.sync.dialect), !fixed, &lanes[i].gate});
+  }
   return {.creatorid = config.sync.creatorid,
-          .dialect = fixed_dialect(config).value_or(config.sync.dialect),
-          .learn_dialect = !fixed_dialect(config),
+          .peers = std::move(peers),
           .maxupd = config.sync.maxupd,
           .delay = milliseconds{config.sync.delay_ms},
           .request_bulk = config.sync.request_bulk,
@@ -72,11 +98,13 @@ SessionConfig session_config(const Config& config) {
 }
 
 LinkConfig link_config(const Config& config, const wire::MacAddress& mac) {
+  std::vector<LinkPeer> peers;
+  for (const Config::Peer& peer : config.peers) peers.push_back({peer.address, peer.mac});
   return {.mac = mac,
           .family = config.link.family,
           .address = config.link.address,
           .destination = config.link.destination,
-          .peer_mac = config.peer ? config.peer->mac : std::nullopt,
+          .peers = std::move(peers),
           .vlan = config.link.vlan,
           .mtu = config.link.mtu,
           .sources = config.link.sources};
@@ -96,8 +124,16 @@ carp::NodeConfig carp_config(const Config& config, const Device& device, const w
   return node;
 }
 
-BulkSenderConfig sender_config(const Config& config) {
-  return {.creatorid = config.sync.creatorid, .states_per_s = config.sync.bulk_states_per_s};
+std::vector<DataPath::Lane> data_lanes_of(std::deque<Lane>& lanes) {
+  std::vector<DataPath::Lane> all;
+  for (Lane& lane : lanes) all.push_back({&lane.bulk, &lane.gate});
+  return all;
+}
+
+std::vector<const BulkSender*> senders_of(const std::deque<Lane>& lanes) {
+  std::vector<const BulkSender*> all;
+  for (const Lane& lane : lanes) all.push_back(&lane.sender);
+  return all;
 }
 
 std::size_t buffers_mib(const Config& config) {
@@ -109,7 +145,7 @@ std::size_t buffers_mib(const Config& config) {
 /// them later is killed without a word.
 void require_memory(const Config& config) {
   const statetable::TableConfig table{.states_max = config.table.states_max, .shard_bits = config.table.shard_bits};
-  std::uint64_t needed = statetable::Table::memory_bytes(table) + Outbox::memory_bytes(config.table.states_max) +
+  std::uint64_t needed = statetable::Table::memory_bytes(table) + std::max<std::size_t>(config.peers.size(), 1) * Outbox::memory_bytes(config.table.states_max) +
                          (std::uint64_t{buffers_mib(config)} << 20);
   if (config.synthetic) needed += SyntheticFirewall::memory_bytes(*config.synthetic);
   const std::uint64_t available = available_memory();
@@ -135,16 +171,15 @@ struct Daemon::Parts {
   Eal eal;
   CycleClock clock;
   Port port;
-  BulkExchange bulk;
-  BulkGate gate;
+  std::deque<Lane> lanes;
   Session session;
-  BulkSender sender;
   Link link;
   std::optional<SyntheticFirewall> synthetic;
   carp::Journal carp_journal;
   carp::Demotion demotion{carp_journal};
   std::optional<carp::Node> carp_node;
   std::optional<carp::View> carp_view;
+  std::vector<DataPath::Lane> data_lanes;
   DataPath data_path;
   DaemonView view;
   Commands commands;
@@ -166,19 +201,17 @@ struct Daemon::Parts {
   void watch_carp(Instant now);
   [[nodiscard]] std::filesystem::path maintenance_file() const { return std::filesystem::path{config.control.state_dir} / "carp-maintenance"; }
   Outcome order_carp(const carp::Order& order);
+  void watch_peer(unsigned peer, Instant now);
+  [[nodiscard]] std::string peer_text(unsigned peer) const;
   /// Fills bulk frames. Returns how long the control socket may be waited for.
   milliseconds serve_bulk();
 
   Instant link_seen_at_{};
   bool link_seen_ = false;
   std::atomic<bool> link_up_{false};
-  BulkPhase phase_seen_ = BulkPhase::none;
-  bool serving_seen_ = false;
   unsigned carp_lines_ = 0;
   Instant carp_lines_since_{};
   bool full_seen_ = false;
-  wire::Dialect dialect_seen_ = wire::Dialect::freebsd_1301;
-  bool apart_seen_ = false;
   std::uint64_t heard_when_failed_ = 0;
   Instant failed_at_{};
 };
@@ -189,14 +222,14 @@ Daemon::Parts::Parts(const Config& given)
       table{or_throw(statetable::Table::create(table_config(config)))},
       eal{eal_config(config, device)},
       port{device.port, config.link.mtu},
-      session{session_config(config), *table, &gate},
-      sender{sender_config(config), *table, &gate},
+      lanes{make_lanes(config, *table)},
+      session{session_config(config, lanes), *table},
       link{link_config(config, port.mac()), session.counters()},
+      data_lanes{data_lanes_of(lanes)},
       data_path{{.port = port,
                  .link = link,
                  .session = session,
-                 .bulk = bulk,
-                 .gate = gate,
+                 .lanes = data_lanes,
                  .synthetic = config.synthetic ? &synthetic.emplace(*config.synthetic) : nullptr,
                  .clock = clock,
                  .busy = config.cores.poll == Config::Poll::busy,
@@ -206,14 +239,14 @@ Daemon::Parts::Parts(const Config& given)
            .config = config,
            .table = *table,
            .session = session,
-           .sender = sender,
+           .senders = senders_of(lanes),
            .synthetic = synthetic ? &*synthetic : nullptr,
            .started = clock.now(),
            .now = [this] { return clock.now(); },
            .queued = [this] { return data_path.queued(); },
            .link_up = [this] { return link_up_.load(std::memory_order_relaxed); },
            .counts = [this] { return counts(); }} {
-  dialect_seen_ = session.dialect().in_use();
+  for (unsigned i = 0; i < session.peers(); ++i) lanes[i].dialect_seen = session.dialect(i).in_use();
   make_commands();
   if (carp_node) make_carp();
   control = or_throw(ControlServer::create(
@@ -343,44 +376,62 @@ void Daemon::Parts::watch_link(Instant now) {
   link_seen_at_ = now;
 }
 
-void Daemon::Parts::watch_session(Instant now) {
-  constexpr std::chrono::minutes ask_again{1};
-  const BulkRequester& bulk_in = session.bulk();
-  const std::uint64_t heard = session.counters()[Tally::ipackets].value();
-  if (const BulkPhase phase = bulk_in.phase(); phase != phase_seen_) {
-    phase_seen_ = phase;
+std::string Daemon::Parts::peer_text(unsigned peer) const {
+  if (config.peers.empty()) return "the group";
+  return "peer " + wire::to_string(config.peers[peer].address, config.link.family);
+}
+
+void Daemon::Parts::watch_peer(unsigned peer, Instant now) {
+  Lane& lane = lanes[peer];
+  const BulkRequester& bulk_in = session.bulk(peer);
+  if (const BulkPhase phase = bulk_in.phase(); phase != lane.phase_seen) {
+    lane.phase_seen = phase;
     switch (phase) {
       case BulkPhase::none: break;
-      case BulkPhase::asked: spdlog::info("bulk update: asked the peers for their states"); break;
-      case BulkPhase::receiving: spdlog::info("bulk update: a peer has begun to send"); break;
-      case BulkPhase::done: spdlog::info("bulk update: complete, {} states received, {} held", bulk_in.states(), table->size()); break;
+      case BulkPhase::asked: spdlog::info("bulk update: asked {} for all states", peer_text(peer)); break;
+      case BulkPhase::receiving: spdlog::info("bulk update: {} has begun to send", peer_text(peer)); break;
+      case BulkPhase::done:
+        spdlog::info("bulk update: complete, {} states received from {}, {} held", bulk_in.states(), peer_text(peer), table->size());
+        break;
       case BulkPhase::failed:
-        spdlog::warn("bulk update: no peer answered {} requests; asking again when one is heard", bulk_in.tries());
-        heard_when_failed_ = heard;
+        spdlog::warn("bulk update: {} has not answered {} requests; asking again when somebody is heard", peer_text(peer), bulk_in.tries());
+        heard_when_failed_ = session.counters()[Tally::ipackets].value();
         failed_at_ = now;
         break;
     }
   }
-  // Nobody was there; somebody is now.
-  if (phase_seen_ == BulkPhase::failed && heard > heard_when_failed_ && now >= failed_at_ + ask_again) {
-    failed_at_ = now;
-    static_cast<void>(call({.kind = Command::Kind::resync}));
-  }
-  if (const bool serving = sender.running(); serving != serving_seen_) {
-    serving_seen_ = serving;
+  if (const bool serving = lane.sender.running(); serving != lane.serving_seen) {
+    lane.serving_seen = serving;
     if (serving)
-      spdlog::info("bulk update: a peer asked, sending {} states", sender.states_total());
+      spdlog::info("bulk update: {} asked, sending {} states", peer_text(peer), lane.sender.states_total());
     else
-      spdlog::info("bulk update: {} states sent", sender.states_sent());
+      spdlog::info("bulk update: {} states sent to {}", lane.sender.states_sent(), peer_text(peer));
   }
-  const PeerDialect& dialect = session.dialect();
-  if (const wire::Dialect in_use = dialect.in_use(); in_use != dialect_seen_) {
-    spdlog::info("dialect {} is written instead of {}, as that is what is heard", wire::word(in_use), wire::word(dialect_seen_));
-    dialect_seen_ = in_use;
+  const PeerDialect& dialect = session.dialect(peer);
+  if (const wire::Dialect in_use = dialect.in_use(); in_use != lane.dialect_seen) {
+    spdlog::info("dialect {} is written to {} instead of {}, as that is what is heard", wire::word(in_use), peer_text(peer),
+                 wire::word(lane.dialect_seen));
+    lane.dialect_seen = in_use;
   }
-  if (const bool apart = dialect.apart() > 0; apart != apart_seen_) {
-    apart_seen_ = apart;
-    if (apart) spdlog::warn("{} of the nodes heard do not take the dialect {}", dialect.apart(), wire::word(dialect.in_use()));
+  if (const bool apart = dialect.apart() > 0; apart != lane.apart_seen) {
+    lane.apart_seen = apart;
+    if (apart)
+      spdlog::warn("{} of the nodes heard do not take the dialect {} that is written to {}", dialect.apart(),
+                   wire::word(dialect.in_use()), peer_text(peer));
+  }
+}
+
+void Daemon::Parts::watch_session(Instant now) {
+  constexpr std::chrono::minutes ask_again{1};
+  bool failed = false;
+  for (unsigned peer = 0; peer < session.peers(); ++peer) {
+    watch_peer(peer, now);
+    failed = failed || lanes[peer].phase_seen == BulkPhase::failed;
+  }
+  // Nobody was there; somebody is now.
+  if (failed && session.counters()[Tally::ipackets].value() > heard_when_failed_ && now >= failed_at_ + ask_again) {
+    failed_at_ = now;
+    static_cast<void>(call({.kind = Command::Kind::retry}));
   }
   if (const std::uint64_t refused = session.counters()[Tally::table_full].value(); refused > 0 && !full_seen_) {
     full_seen_ = true;
@@ -391,12 +442,18 @@ void Daemon::Parts::watch_session(Instant now) {
 milliseconds Daemon::Parts::serve_bulk() {
   constexpr milliseconds at_rest{10};
   const Instant now = clock.now();
-  const bool asked = session.take_bulk_request();  // before the dialect: the request may have told it
-  sender.speak(session.dialect().in_use());
-  if (asked) sender.start(now);
-  if (!sender.running()) return at_rest;
-  // Full frames wait for the data path, or the pace for time: either way a millisecond is short enough.
-  return bulk.fill(sender, link, now) > 0 && config.sync.bulk_states_per_s == 0 ? milliseconds{0} : milliseconds{1};
+  milliseconds wait = at_rest;
+  for (unsigned peer = 0; peer < session.peers(); ++peer) {
+    Lane& lane = lanes[peer];
+    const bool asked = session.take_bulk_request(peer);  // before the dialect: the request may have told it
+    lane.sender.speak(session.dialect(peer).in_use());
+    if (asked) lane.sender.start(now);
+    if (!lane.sender.running()) continue;
+    // Full frames wait for the data path, or the pace for time: either way a millisecond is short enough.
+    const bool at_once = lane.bulk.fill(lane.sender, link, now) > 0 && config.sync.bulk_states_per_s == 0;
+    wait = std::min(wait, at_once ? milliseconds{0} : milliseconds{1});
+  }
+  return wait;
 }
 
 void Daemon::Parts::run(bool (*ended)()) {

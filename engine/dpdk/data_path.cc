@@ -18,36 +18,58 @@ std::size_t DataPath::receive(Instant now) noexcept {
 }
 
 std::size_t DataPath::transmit(Instant now) noexcept {
-  Port& port = parts_.port;
-  const Link& link = parts_.link;
   std::size_t frames = 0;
   // Advertisements before all else: one that is late by three seconds is a failover.
   while (parts_.carp != nullptr && frames < frames_max / 2) {
-    const wire::Room room = port.room();
+    const wire::Room room = parts_.port.room();
     const std::size_t bytes = room.empty() ? 0 : parts_.carp->transmit(room, now);
-    port.commit(bytes);
+    parts_.port.commit(bytes);
     if (bytes == 0) break;
     ++frames;
   }
-  if (const wire::Room room = port.room(); !room.empty()) {
+  if (const wire::Room room = parts_.port.room(); !room.empty()) {
     const std::size_t bytes = parts_.link.transmit_arp(room, now);
-    port.commit(bytes);
+    parts_.port.commit(bytes);
     frames += bytes > 0;
   }
-  if (!link.can_send()) return frames;
-  while (frames < frames_max) {
+  first_ = (first_ + 1) % parts_.session.peers();
+  frames += transmit_live(frames_max - frames, now);
+  // Live traffic goes first; but a bulk frame a turn leaves in any case, since deletes wait behind it.
+  return frames + transmit_bulks(std::max<std::size_t>(frames_max - frames, 1));
+}
+
+std::size_t DataPath::transmit_live(std::size_t frames_allowed, Instant now) noexcept {
+  Port& port = parts_.port;
+  const unsigned peers = parts_.session.peers();
+  std::size_t frames = 0;
+  // A frame for each in turn, so that a peer with much to be told does not keep the others waiting.
+  for (unsigned silent = 0, i = first_; silent < peers && frames < frames_allowed; i = (i + 1) % peers) {
+    ++silent;
+    if (!parts_.link.can_send(i)) continue;
     const wire::Room room = port.room();
     if (room.empty()) break;
-    const std::size_t packet = parts_.session.transmit(link.packet_room(room), now);
-    port.commit(packet == 0 ? 0 : link.finish(room, packet));
-    if (packet == 0) break;
+    const std::size_t packet = parts_.session.transmit(i, parts_.link.packet_room(room), now);
+    port.commit(packet == 0 ? 0 : parts_.link.finish(room, packet, i));
+    if (packet == 0) continue;
+    silent = 0;
     ++frames;
   }
-  // Live traffic goes first; but a bulk frame a turn leaves in any case, since deletes wait behind it.
-  const std::size_t bulk = parts_.bulk.send(port, link, parts_.gate, std::max<std::size_t>(frames_max - frames, 1));
-  bulk_frames_.add(bulk);
-  if (bulk > 0) parts_.bulk.supply(port);
-  return frames + bulk;
+  return frames;
+}
+
+std::size_t DataPath::transmit_bulks(std::size_t frames_allowed) noexcept {
+  const unsigned peers = parts_.session.peers();
+  const std::size_t share = std::max<std::size_t>(frames_allowed / peers, 1);
+  std::size_t frames = 0;
+  for (unsigned k = 0; k < peers; ++k) {
+    const unsigned i = (first_ + k) % peers;
+    if (!parts_.link.can_send(i)) continue;
+    const std::size_t sent = parts_.lanes[i].bulk->send(parts_.port, parts_.link, i, *parts_.lanes[i].gate, share);
+    if (sent > 0) parts_.lanes[i].bulk->supply(parts_.port);
+    frames += sent;
+  }
+  bulk_frames_.add(frames);
+  return frames;
 }
 
 void DataPath::hand_over(Instant now) noexcept {
@@ -74,6 +96,7 @@ CommandResult DataPath::execute(const Command& command, Instant now) noexcept {
       started_ = true;
       return {true, 0};
     case Command::Kind::resync: session.request_bulk(now); return {true, 0};
+    case Command::Kind::retry: session.retry_bulk(now); return {true, 0};
     case Command::Kind::push: {
       const std::size_t queued = session.queued();
       session.push();
@@ -135,7 +158,7 @@ void DataPath::idle(Instant now) noexcept {
 }
 
 void DataPath::run() noexcept {
-  parts_.bulk.supply(parts_.port);
+  for (const Lane& lane : parts_.lanes) lane.bulk->supply(parts_.port);
   while (!stop_.load(std::memory_order_relaxed)) {
     const Instant now = parts_.clock.now();
     if (turn(now))

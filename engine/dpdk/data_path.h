@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <span>
 
 #include "engine/bulk_gate.h"
 #include "engine/carp/node.h"
@@ -29,12 +30,16 @@ class DataPath {
   /// How long the end of the process is put off for what is still queued.
   static constexpr std::chrono::milliseconds farewell{100};
 
+  /// What a peer's bulk updates come through.
+  struct Lane {
+    BulkExchange* bulk;
+    BulkGate* gate;
+  };
   struct Parts {
     Port& port;
     Link& link;
     Session& session;
-    BulkExchange& bulk;
-    BulkGate& gate;
+    std::span<const Lane> lanes;   ///< one for each of the session's peers
     SyntheticFirewall* synthetic;  ///< null: this node plays no firewall
     CycleClock clock;
     bool busy;                           ///< never sleep
@@ -60,6 +65,8 @@ class DataPath {
  private:
   std::size_t receive(Instant now) noexcept;
   std::size_t transmit(Instant now) noexcept;
+  std::size_t transmit_live(std::size_t frames, Instant now) noexcept;
+  std::size_t transmit_bulks(std::size_t frames) noexcept;
   void hand_over(Instant now) noexcept;
   [[nodiscard]] CommandResult execute(const Command& command, Instant now) noexcept;
   void turn_carp(Instant now) noexcept;
@@ -79,6 +86,7 @@ class DataPath {
   unsigned idle_turns_ = 0;
   Instant refused_since_{};          ///< since when the device has not taken all
   bool refused_ = false;
+  unsigned first_ = 0;               ///< the peer whose turn is first, another each time
 };
 
 }  // namespace pfsync::engine::dpdk

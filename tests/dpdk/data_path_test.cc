@@ -38,7 +38,7 @@ struct Node {
               .address = options.address,
               .destination = options.destination},
              session.counters()},
-        path{{port, link, session, bulk, gate, options.load, CycleClock{}, true}} {
+        path{{port, link, session, {&lane, 1}, options.load, CycleClock{}, true}} {
     bulk.supply(port);
   }
 
@@ -60,6 +60,7 @@ struct Node {
   Session session;
   BulkSender sender;
   Link link;
+  DataPath::Lane lane{&bulk, &gate};
   DataPath path;
 };
 

@@ -36,7 +36,7 @@ TEST(Config, TheShortestHasEveryDefault) {
   EXPECT_EQ(config.link.mtu, 1500u);
   EXPECT_FALSE(config.link.vlan);
   EXPECT_EQ(config.link.destination, wire::pfsync_group_inet);
-  EXPECT_FALSE(config.peer);
+  EXPECT_TRUE(config.peers.empty());
   EXPECT_EQ(config.table.states_max, 1'000'000u);
   EXPECT_EQ(config.table.timeouts.value[pftm::adaptive_start], 600'000u);
   EXPECT_EQ(config.table.timeouts.value[pftm::adaptive_end], 1'200'000u);
@@ -44,6 +44,17 @@ TEST(Config, TheShortestHasEveryDefault) {
   EXPECT_EQ(config.control.socket, "/run/pfsyncd.sock");
   EXPECT_FALSE(config.synthetic);
   EXPECT_TRUE(config.warnings.empty());
+}
+
+TEST(Config, SeveralPeersMakeAHub) {
+  const Config config = good(link_section +
+                             "[[peer]]\naddress = \"10.0.0.2\"\ndialect = \"1301\"\n"
+                             "[[peer]]\naddress = \"10.0.0.3\"\nmac = \"02:00:00:00:00:03\"\n");
+  ASSERT_EQ(config.peers.size(), 2u);
+  EXPECT_EQ(config.peers[0].dialect, wire::Dialect::freebsd_1301);
+  EXPECT_EQ(config.peers[1].dialect, std::nullopt);  // "auto"
+  EXPECT_EQ(config.peers[1].address, wire::ipv4_address(10, 0, 0, 3));
+  EXPECT_EQ(config.peers[1].mac, wire::parse_mac("02:00:00:00:00:03"));
 }
 
 TEST(Config, EveryKeyIsTaken) {
@@ -93,10 +104,10 @@ seed = 50
   EXPECT_EQ(config.link.mtu, 9000u);
   EXPECT_EQ(config.link.vlan, 42);
   EXPECT_EQ(config.link.sources.size(), 2u);
-  ASSERT_TRUE(config.peer);
+  ASSERT_EQ(config.peers.size(), 1u);
   EXPECT_EQ(config.link.destination, wire::ipv4_address(10, 0, 0, 2));
-  EXPECT_EQ(config.peer->mac, wire::parse_mac("02:00:00:00:00:02"));
-  EXPECT_EQ(config.peer->dialect, wire::Dialect::freebsd_1500);
+  EXPECT_EQ(config.peers[0].mac, wire::parse_mac("02:00:00:00:00:02"));
+  EXPECT_EQ(config.peers[0].dialect, wire::Dialect::freebsd_1500);
   EXPECT_EQ(config.sync.dialect, wire::Dialect::freebsd_1400);
   EXPECT_EQ(config.table.states_max, 5000u);
   EXPECT_EQ(config.table.shard_bits, 4u);
@@ -194,8 +205,13 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"sources_family", link_section + "sources = [\"fd00::2\"]\n", "t.toml:4: link.sources: ", "family"},
         Refusal{"peer_section", link_section + "[peer]\n", "t.toml:4: peer: must be a list", "[[peer]]"},
         Refusal{"peer_no_address", link_section + "[[peer]]\n", "t.toml:4: peer.address: is missing", "multicast"},
-        Refusal{"two_peers", link_section + "[[peer]]\naddress = \"10.0.0.2\"\n[[peer]]\naddress = \"10.0.0.3\"\n",
-                "t.toml:6: peer: is the second peer", "hub"},
+        Refusal{"peer_twice", link_section + "[[peer]]\naddress = \"10.0.0.2\"\n[[peer]]\naddress = \"10.0.0.2\"\n",
+                "t.toml:7: peer.address: ", "already"},
+        Refusal{"nine_peers", link_section + [] {
+                  std::string peers;
+                  for (int i = 2; i <= 10; ++i) peers += "[[peer]]\naddress = \"10.0.0." + std::to_string(i) + "\"\n";
+                  return peers;
+                }(), "t.toml:20: peer: is one too many", "8 peers"},
         Refusal{"peer_and_group", link_section + "multicast = \"224.0.0.240\"\n[[peer]]\naddress = \"10.0.0.2\"\n",
                 "t.toml:6: peer.address: ", "remove one"},
         Refusal{"peer_is_own", link_section + "[[peer]]\naddress = \"10.0.0.1\"\n", "t.toml:5: peer.address: ", "other node"},

@@ -126,6 +126,35 @@ TEST(Link, EachRefusalHasItsCounter) {
   EXPECT_EQ(b.link.frames_other(), 1u);
 }
 
+TEST(Link, KnowsEachOfSeveralPeersByItsAddress) {
+  const auto address_c = wire::ipv4_address(10, 0, 0, 3);
+  const wire::MacAddress mac_c{{2, 0, 0, 0, 0, 0x0c}};
+  LinkConfig config{.mac = mac_a, .address = address_a, .peers = {{address_b, {}}, {address_c, mac_c}}};
+  End hub{config};
+  End b{unicast(mac_b, address_b, address_a)}, c{unicast(mac_c, address_c, address_a)};
+  EXPECT_FALSE(hub.link.can_send(0));
+  EXPECT_TRUE(hub.link.can_send(1));
+  EXPECT_FALSE(b.link.on_frame(hub.arp()));
+  EXPECT_TRUE(hub.arp().empty());  // c's is known
+  EXPECT_FALSE(hub.link.on_frame(b.arp()));
+  ASSERT_TRUE(hub.link.can_send(0));
+  EXPECT_FALSE(hub.link.on_frame(c.arp()));  // c asks too,
+  EXPECT_FALSE(c.link.on_frame(hub.arp()));  // and is answered
+  ASSERT_TRUE(c.link.can_send());
+
+  const auto from_b = hub.link.on_frame(b.send());
+  ASSERT_TRUE(from_b);
+  EXPECT_EQ(from_b->peer, 0u);
+  const auto from_c = hub.link.on_frame(c.send());
+  ASSERT_TRUE(from_c);
+  EXPECT_EQ(from_c->peer, 1u);
+  EXPECT_EQ(from_c->source, address_c);
+
+  Frame to_c(100);
+  to_c.resize(hub.link.finish(to_c, 24, 1));
+  EXPECT_EQ(wire::read_ethernet(to_c)->destination, mac_c);
+}
+
 TEST(Link, AUnicastLinkResolvesItsPeerAndTakesNobodyElse) {
   End a{unicast(mac_a, address_a, address_b)}, b{unicast(mac_b, address_b, address_a)};
   EXPECT_FALSE(a.link.can_send());

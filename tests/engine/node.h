@@ -37,7 +37,7 @@ class Node {
             .config = config,
             .table = *table,
             .session = session,
-            .sender = sender,
+            .senders = {&sender},
             .synthetic = synthetic ? &*synthetic : nullptr,
             .started = node_started,
             .now = [this] { return now; },

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "engine/config.h"
+#include "engine/session.h"
 #include "tests/fuzz/check.h"
 
 namespace pfsync::fuzz {
@@ -27,10 +28,13 @@ void check_link(const Config& config) {
   check(link.prefix.value_or(0) <= (link.family == wire::Family::inet ? 32u : 128u), "a prefix is no longer than its address");
   check(link.mtu >= 576 && link.mtu <= 9000, "mtu is in range");
   check(link.vlan.value_or(1) >= 1 && link.vlan.value_or(1) <= 4094, "vlan is in range");
-  check(wire::is_multicast(link.family, link.destination) != config.peer.has_value(), "what is sent goes to the group or to the peer");
-  if (!config.peer) return;
-  check(config.peer->address == link.destination && config.peer->address != link.address, "the peer is another node");
-  check(link.family == wire::Family::inet || config.peer->mac.has_value(), "an IPv6 peer's Ethernet address is known");
+  check(wire::is_multicast(link.family, link.destination) != !config.peers.empty(), "what is sent goes to the group or to peers");
+  if (config.peers.empty()) return;
+  check(config.peers.front().address == link.destination && config.peers.size() <= engine::peers_max, "the first peer comes first");
+  for (const engine::Config::Peer& peer : config.peers) {
+    check(peer.address != link.address, "a peer is another node");
+    check(link.family == wire::Family::inet || peer.mac.has_value(), "an IPv6 peer's Ethernet address is known");
+  }
 }
 
 void check_rest(const Config& config) {

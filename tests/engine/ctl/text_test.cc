@@ -42,7 +42,7 @@ TEST(FirstLine, IsAllThereIsWithoutANewline) {
 TEST(StatusText, HasALineForEachThingThatANodeMayHave) {
   Node node;
   node.config.link.vlan = 7;
-  node.config.peer.emplace();
+  node.config.peers.emplace_back().address = node.config.link.destination;
   node.synthetic.emplace(SyntheticConfig{.states = 10});
   node.synthetic->stop();
   node.sender.start(node.now);

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "statetable/hash.h"
+#include "statetable/time.h"
+#include "wire/state.h"
+
+namespace pfsync::engine {
+
+/// Which states were removed lately: places in sets of a few, where the oldest makes room. Ids are never
+/// used again, but a peer's frame that was on its way when the state ended would bring it back to life.
+class RemovedStates {
+ public:
+  using Hash = statetable::Hash;
+  using Seconds = statetable::Seconds;
+  static constexpr Seconds remembered_s = 10;  ///< longer than a change waits for its packet, and a packet on its way
+
+  explicit RemovedStates(std::size_t states_max);
+  void remember(wire::StateId id, Hash hash, Seconds now_s) noexcept;
+  void forget(wire::StateId id, Hash hash) noexcept;
+  [[nodiscard]] bool has(wire::StateId id, Hash hash, Seconds now_s) const noexcept;
+
+ private:
+  struct Place {
+    std::uint64_t id = 0;
+    std::uint32_t creatorid = 0;
+    Seconds at_s = 0;
+    [[nodiscard]] bool is_of(wire::StateId state) const noexcept { return id == state.id && creatorid == state.creatorid; }
+  };
+  static constexpr std::size_t ways = 8;
+  using Set = std::array<Place, ways>;
+
+  [[nodiscard]] Set& set_of(Hash hash) noexcept { return sets_[hash.value() % sets_.size()]; }
+  [[nodiscard]] const Set& set_of(Hash hash) const noexcept { return sets_[hash.value() % sets_.size()]; }
+
+  std::vector<Set> sets_;
+};
+
+}  // namespace pfsync::engine

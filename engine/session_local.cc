@@ -1,0 +1,85 @@
+// The part of a session that a firewall's own data path calls.
+#include "engine/hot_part.h"
+#include "engine/session.h"
+#include "engine/validity.h"
+
+namespace pfsync::engine {
+
+using statetable::ColdState;
+using statetable::Hash;
+using statetable::HotState;
+using statetable::no_slot;
+using statetable::ShardWriter;
+
+namespace {
+
+/// A state heard of through pfsync this recently is alive on another node: our change of it leaves at
+/// once, so that traffic that crosses both nodes stays in step. Source: pfsync_update_state().
+constexpr Seconds pushed_within_s = 2;
+
+}  // namespace
+
+Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
+  if (!is_valid(state)) return Local::invalid;
+  const Seconds now_s = statetable::to_seconds(now);
+  HotState hot = hot_part(state, now_s);
+  if (hot.id.creatorid == 0) hot.id.creatorid = config_.creatorid;
+  // pf never synchronises its own protocol. From here on the flag alone decides, on every way out.
+  if (hot.proto == wire::ipproto::pfsync) hot.state_flags |= wire::state_flag::nosync;
+  hot.expire_at_s = expires_at(hot.timeout, now_s);
+  const Hash hash = table_->hash(hot.id);
+  const ColdState cold = statetable::cold_part(state);
+  if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
+  const auto result = writer_of(hash).insert(hot, cold, hash);
+  if (result.inserted == ShardWriter::Inserted::exists) return Local::exists;
+  if (result.inserted == ShardWriter::Inserted::full) {
+    counters_[Tally::table_full].add();
+    return Local::full;
+  }
+  counters_[Tally::inserts].add();
+  removed_.forget(hot.id, hash);  // used again: what comes is not late
+  if (is_announced(hot)) for_all_but(nobody, [&](Outbox& outbox) { outbox.inserted(result.slot, now); });
+  return Local::done;
+}
+
+Session::Local Session::update(const wire::Update& update, Instant now) noexcept {
+  if (!is_valid(update)) return Local::invalid;
+  const Hash hash = table_->hash(update.id);
+  ShardWriter& writer = writer_of(hash);
+  const Slot slot = writer.find(update.id, hash);
+  if (slot == no_slot) return Local::unknown;
+  const Seconds now_s = statetable::to_seconds(now);
+  HotState hot = writer.hot(slot);
+  const bool alive_elsewhere =
+      hot.heard_s != statetable::never_heard && std::int64_t{now_s} - hot.heard_s < pushed_within_s;
+  hot.src = update.src;
+  hot.dst = update.dst;
+  hot.timeout = update.timeout;
+  hot.expire_at_s = expires_at(update.timeout, now_s);
+  hot.heard_s = statetable::never_heard;  // the connection is ours now: we announce its end
+  writer.update(slot, hot);
+  counters_[Tally::updates].add();
+  if (is_announced(hot))
+    for_all_but(nobody, [&](Outbox& outbox) {
+      outbox.updated(slot, hot.proto == wire::ipproto::tcp, now);
+      if (alive_elsewhere) outbox.push();
+    });
+  return Local::done;
+}
+
+Session::Local Session::erase(wire::StateId id, Instant now) noexcept {
+  const Hash hash = table_->hash(id);
+  ShardWriter& writer = writer_of(hash);
+  const Slot slot = writer.find(id, hash);
+  if (slot == no_slot) return Local::unknown;
+  remove(writer, slot, id, is_announced(writer.hot(slot)), nobody, now);
+  removed_.remember(id, hash, statetable::to_seconds(now));
+  counters_[Tally::removals].add();
+  return Local::done;
+}
+
+std::size_t Session::flush(wire::InterfaceName ifname, Instant now) noexcept {
+  return on_clear({ifname, config_.creatorid}, nobody, now);
+}
+
+}  // namespace pfsync::engine

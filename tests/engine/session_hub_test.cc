@@ -1,0 +1,191 @@
+// A session with several peers: what one says is passed on to the others.
+#include "tests/engine/session_fixture.h"
+
+namespace pfsync::engine {
+namespace {
+
+using wire::Dialect;
+
+class Hub : public SessionTest {
+ protected:
+  void make_hub(std::vector<PeerConfig> peers = std::vector<PeerConfig>(3), bool request_bulk = false) {
+    SessionConfig config;
+    config.peers = std::move(peers);
+    config.request_bulk = request_bulk;
+    config.expire = false;
+    make(config);
+  }
+  template <class F>
+  void from(unsigned peer, Instant now, F&& fill, Dialect dialect = Dialect::freebsd_1301) {
+    std::vector<std::uint8_t> room(1480);
+    wire::PacketWriter writer{dialect, room};
+    fill(writer);
+    room.resize(writer.finish());
+    session->on_packet(Arrival{room, wire::ipv4_address(10, 0, 0, static_cast<std::uint8_t>(peer + 2)), peer}, now);
+  }
+  void state_from(unsigned peer, const wire::State& state, Instant now, Message message = Message::ins) {
+    from(peer, now, [&](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_state(message, state)); });
+  }
+  void update_from(unsigned peer, const wire::Update& update, Instant now) {
+    from(peer, now, [&](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_update(update)); });
+  }
+  void id_from(unsigned peer, Message message, wire::StateId id, Instant now) {
+    from(peer, now, [&](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_id(message, id)); });
+  }
+  /// What a peer is told, all that is due.
+  std::vector<std::pair<Message, std::uint64_t>> told(unsigned peer, Instant now) {
+    std::vector<std::pair<Message, std::uint64_t>> all;
+    std::vector<std::uint8_t> room(1480);
+    while (const std::size_t bytes = session->transmit(peer, room, now)) {
+      wire::PacketReader reader{wire::Bytes{room}.first(bytes)};
+      for (wire::Section section; reader.next(section);)
+        for (std::size_t i = 0; i < section.count; ++i) {
+          const Message message = section.action->message;
+          if (message == Message::eof) continue;
+          const bool has_id = message != Message::clr && message != Message::bus;
+          all.emplace_back(message, has_id ? wire::read_id(message, section.action->layout, section.record(i)).id : 0);
+        }
+      EXPECT_EQ(reader.header().version, wire::info(session->dialect(peer).in_use()).header_version);
+    }
+    return all;
+  }
+  using Told = std::vector<std::pair<Message, std::uint64_t>>;
+};
+
+TEST_F(Hub, PassesOnToTheOthersAndNeverBack) {
+  make_hub();
+  const wire::State state = tcp_state(1);
+  state_from(0, state, t0);
+  EXPECT_EQ(told(0, t0 + 1s), Told{});
+  EXPECT_EQ(told(1, t0 + 1s), (Told{{Message::ins, 1}}));
+  EXPECT_EQ(told(2, t0 + 1s), (Told{{Message::ins, 1}}));
+  wire::Update update = update_of(state);
+  update.src.seqlo += 10;
+  update_from(1, update, t0 + 2s);
+  EXPECT_EQ(told(0, t0 + 3s), (Told{{Message::upd_c, 1}}));
+  EXPECT_EQ(told(1, t0 + 3s), Told{});
+  EXPECT_EQ(told(2, t0 + 3s), (Told{{Message::upd_c, 1}}));
+  id_from(2, Message::del_c, state.id, t0 + 4s);
+  EXPECT_EQ(told(0, t0 + 5s), (Told{{Message::del_c, 1}}));
+  EXPECT_EQ(told(1, t0 + 5s), (Told{{Message::del_c, 1}}));
+  EXPECT_EQ(told(2, t0 + 5s), Told{});
+  EXPECT_EQ(session->queued(), 0u);
+}
+
+TEST_F(Hub, PassesNothingOnThatIsNotNew) {
+  make_hub();
+  const wire::State state = tcp_state(1);
+  state_from(0, state, t0);
+  for (unsigned peer = 0; peer < 3; ++peer) told(peer, t0 + 1s);
+  state_from(1, state, t0 + 2s);                 // it is here
+  update_from(1, update_of(state), t0 + 2s);     // as it is
+  id_from(1, Message::del_c, {99, 1}, t0 + 2s);  // there is none
+  from(1, t0 + 2s, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_clear({{}, 0x77777777})); });
+  EXPECT_EQ(session->queued(), 0u);
+  // Removed a moment ago: what another peer still says of it does not bring it back.
+  id_from(0, Message::del_c, state.id, t0 + 3s);
+  for (unsigned peer = 0; peer < 3; ++peer) told(peer, t0 + 4s);
+  state_from(1, state, t0 + 4s);
+  update_from(2, update_of(state), t0 + 4s);
+  EXPECT_EQ(session->queued(), 0u);
+  EXPECT_EQ(table->size(), 0u);
+}
+
+TEST_F(Hub, KeepsAConnectionAliveWhosePacketsChangeNothing) {
+  make_hub();
+  wire::State state = udp_state(1);
+  state.src.state = state.dst.state = 2;
+  state.timeout = pftm::udp_multiple;  // 60 seconds
+  state_from(0, state, t0);
+  std::size_t refreshes = 0;
+  for (int second = 1; second <= 60; ++second) {
+    update_from(0, update_of(state), t0 + std::chrono::seconds{second});
+    for (const auto& [message, id] : told(1, t0 + std::chrono::seconds{second})) refreshes += message == Message::upd_c;
+  }
+  EXPECT_GE(refreshes, 15u);  // often enough
+  EXPECT_LE(refreshes, 25u);  // yet not each
+  EXPECT_EQ(told(0, t0 + 70s), Told{});
+}
+
+TEST_F(Hub, AnswersTheOneWhoAskedOrIsBehind) {
+  make_hub();
+  const wire::State state = tcp_state(1);
+  state_from(0, state, t0);
+  for (unsigned peer = 0; peer < 3; ++peer) told(peer, t0 + 1s);
+  id_from(1, Message::upd_req, state.id, t0 + 2s);
+  EXPECT_EQ(told(0, t0 + 2s), Told{});
+  EXPECT_EQ(told(1, t0 + 2s), (Told{{Message::upd, 1}}));
+  wire::Update old = update_of(state);
+  old.src.seqlo -= 10;
+  old.dst.seqlo -= 10;
+  update_from(2, old, t0 + 3s);
+  EXPECT_EQ(told(2, t0 + 3s), (Told{{Message::upd_c, 1}}));
+  EXPECT_EQ(told(0, t0 + 5s), Told{});
+  EXPECT_EQ(told(1, t0 + 5s), Told{});
+  update_from(2, update_of(tcp_state(7)), t0 + 6s);  // unknown here
+  EXPECT_EQ(told(2, t0 + 6s), (Told{{Message::upd_req, 7}}));
+  EXPECT_EQ(session->queued(), 0u);
+}
+
+TEST_F(Hub, PassesOnAtOnceWhatSomebodyWaitsFor) {
+  make_hub();
+  wire::State state = tcp_state(1);
+  state.state_flags |= wire::state_flag::ack;
+  state_from(0, state, t0);
+  EXPECT_EQ(told(0, t0), (Told{{Message::ins_ack, 1}}));
+  EXPECT_EQ(told(1, t0), (Told{{Message::ins, 1}}));
+}
+
+TEST_F(Hub, PassesAClearOnInFrontOfWhatFollowedIt) {
+  make_hub();
+  for (std::uint64_t id = 1; id <= 3; ++id) state_from(0, tcp_state(id), t0);
+  for (unsigned peer = 0; peer < 3; ++peer) told(peer, t0 + 1s);
+  from(0, t0 + 2s, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_clear({{}, peer_creatorid})); });
+  state_from(0, tcp_state(4), t0 + 2s);
+  EXPECT_EQ(told(0, t0 + 3s), Told{});
+  EXPECT_EQ(told(1, t0 + 3s), (Told{{Message::clr, 0}, {Message::ins, 4}}));
+  EXPECT_EQ(table->size(), 1u);
+}
+
+TEST_F(Hub, SpeaksToEachPeerInItsOwnDialect) {
+  make_hub({{Dialect::freebsd_1301, true, nullptr}, {Dialect::freebsd_1301, true, nullptr}, {Dialect::freebsd_1301, true, nullptr}});
+  from(1, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_state(Message::ins, tcp_state(1))); }, Dialect::openbsd);
+  from(2, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_state(Message::ins, tcp_state(2))); }, Dialect::freebsd_1500);
+  EXPECT_EQ(session->dialect(0).in_use(), Dialect::freebsd_1301);
+  EXPECT_EQ(session->dialect(1).in_use(), Dialect::openbsd);
+  EXPECT_EQ(session->dialect(2).in_use(), Dialect::freebsd_1500);
+  EXPECT_EQ(told(0, t0 + 1s), (Told{{Message::ins, 1}, {Message::ins, 2}}));
+  EXPECT_EQ(told(1, t0 + 1s), (Told{{Message::ins, 2}}));
+  EXPECT_EQ(told(2, t0 + 1s), (Told{{Message::ins, 1}}));
+  EXPECT_EQ(count(Tally::not_understood), 0u);
+}
+
+TEST_F(Hub, AsksEveryPeerForABulkAndServesTheOneThatAsks) {
+  make_hub(std::vector<PeerConfig>(3), true);
+  for (unsigned peer = 0; peer < 3; ++peer) EXPECT_EQ(told(peer, t0), (Told{{Message::upd_req, 0}}));
+  from(1, t0 + 1s, [](wire::PacketWriter& writer) {
+    ASSERT_TRUE(writer.append_bulk_status({peer_creatorid, 0, wire::BulkStatus::start}));
+  });
+  state_from(1, tcp_state(1), t0 + 1s, Message::upd);
+  from(1, t0 + 1s, [](wire::PacketWriter& writer) {
+    ASSERT_TRUE(writer.append_bulk_status({peer_creatorid, 0, wire::BulkStatus::end}));
+  });
+  EXPECT_EQ(session->bulk(0).phase(), BulkPhase::asked);
+  EXPECT_EQ(session->bulk(1).phase(), BulkPhase::done);
+  EXPECT_EQ(session->bulk(1).states(), 1u);
+  id_from(2, Message::upd_req, wire::bulk_request_id, t0 + 2s);
+  EXPECT_FALSE(session->take_bulk_request(0));
+  EXPECT_FALSE(session->take_bulk_request(1));
+  EXPECT_TRUE(session->take_bulk_request(2));
+}
+
+TEST_F(Hub, TellsEveryPeerOfStatesOfItsOwn) {
+  make_hub();
+  ASSERT_EQ(session->insert(tcp_state(1, own_creatorid), t0), Session::Local::done);
+  for (unsigned peer = 0; peer < 3; ++peer) EXPECT_EQ(told(peer, t0 + 1s), (Told{{Message::ins, 1}}));
+  ASSERT_EQ(session->erase({1, own_creatorid}, t0 + 2s), Session::Local::done);
+  for (unsigned peer = 0; peer < 3; ++peer) EXPECT_EQ(told(peer, t0 + 3s), (Told{{Message::del_c, 1}}));
+}
+
+}  // namespace
+}  // namespace pfsync::engine
