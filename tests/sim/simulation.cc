@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
@@ -24,24 +25,38 @@ std::uint64_t seed_of_run(std::uint64_t otherwise) {
 Simulation::Simulation(std::uint64_t seed, LinkConfig link) : seed_{seed}, link_{link}, random_{seed} {}
 
 std::size_t Simulation::add(const NodeConfig& config) {
-  nodes_.push_back({config, {}, {}, {}, {}, {}});
+  nodes_.emplace_back().config = config;
   power_on(nodes_.back());
   return nodes_.size() - 1;
 }
 
 void Simulation::reboot(std::size_t node) { power_on(nodes_[node]); }
 
+void Simulation::power_off(std::size_t index) {
+  Node& node = nodes_[index];
+  node.load.reset();
+  node.bulks.clear();
+  node.session.reset();
+  node.gates.clear();
+  node.table.reset();
+}
+
 void Simulation::power_on(Node& node) {
   auto made = statetable::Table::create({.states_max = node.config.states_max, .shard_bits = 1, .hash_seed = random_()});
   node.session.reset();
-  node.bulk.reset();
+  node.bulks.clear();
+  node.gates.clear();
   node.table = std::move(std::get<0>(made));
-  node.gate = std::make_unique<engine::BulkGate>();
   engine::SessionConfig config;
   config.creatorid = node.config.creatorid;
-  node.session = std::make_unique<engine::Session>(config, *node.table, node.gate.get());
-  node.bulk = std::make_unique<engine::BulkSender>(
-      engine::BulkSenderConfig{.creatorid = node.config.creatorid, .states_per_s = 20'000}, *node.table, node.gate.get());
+  for (std::size_t i = 0; i < std::max<std::size_t>(node.config.peers.size(), 1); ++i) {
+    engine::BulkGate& gate = node.gates.emplace_back();
+    config.peers.push_back({node.config.dialect, node.config.learn_dialect, &gate});
+    node.bulks.emplace_back(
+        engine::BulkSenderConfig{.creatorid = node.config.creatorid, .dialect = node.config.dialect, .states_per_s = 20'000},
+        *node.table, &gate);
+  }
+  node.session = std::make_unique<engine::Session>(config, *node.table);
   node.load.reset();
   if (node.config.load) node.load = std::make_unique<engine::SyntheticFirewall>(*node.config.load);
   node.session->start(now_);
@@ -76,39 +91,73 @@ void Simulation::step() {
 void Simulation::deliver(const Delivery& delivery) {
   const auto hash = statetable::content_hash(delivery.packet.data(), delivery.packet.size());
   trace_ = trace_ * 1099511628211u + (hash.low ^ static_cast<std::uint64_t>(delivery.at.time_since_epoch().count()) ^ delivery.receiver);
-  nodes_[delivery.receiver].session->on_packet(delivery.packet, now_);
+  Node& node = nodes_[delivery.receiver];
+  if (!node.session) return;
+  if (!takes(node, delivery.packet)) {
+    ++refused_;
+    return;
+  }
+  ++deliveries_;
+  const auto host = static_cast<std::uint8_t>(delivery.sender + 1);
+  node.session->on_packet(engine::Arrival{delivery.packet, wire::ipv4_address(10, 0, 0, host), delivery.peer}, now_);
   if (hook_) hook_(delivery.receiver);
+}
+
+bool Simulation::takes(const Node& node, wire::Bytes packet) const {
+  if (!node.config.is_kernel) return true;
+  wire::PacketReader reader{packet};
+  wire::Section section;
+  while (reader.next(section))
+    if (!wire::takes(node.config.dialect, *section.action)) return false;
+  return reader.header().version == wire::info(node.config.dialect).header_version;
 }
 
 void Simulation::turn(std::size_t index) {
   Node& node = nodes_[index];
+  if (!node.session) return;
   if (node.load) node.load->run(*node.session, now_);
   if (node.session->timeout(now_) <= now_) node.session->on_timeout(now_);
   std::array<std::uint8_t, packet_bytes_max> room{};
-  while (const std::size_t bytes = node.session->transmit(room, now_)) broadcast(index, wire::Bytes{room}.first(bytes));
-  // What a control thread does beside the data path.
-  if (node.session->take_bulk_request()) node.bulk->start(now_);
-  while (const std::size_t bytes = node.bulk->transmit(room, now_)) {
-    broadcast(index, wire::Bytes{room}.first(bytes));
-    node.gate->frame_handed_over();
+  for (unsigned peer = 0; peer < node.session->peers(); ++peer) {
+    while (const std::size_t bytes = node.session->transmit(peer, room, now_)) send(index, peer, wire::Bytes{room}.first(bytes));
+    // What a control thread does beside the data path.
+    engine::BulkSender& bulk = node.bulks[peer];
+    bulk.speak(node.session->dialect(peer).in_use());
+    if (node.session->take_bulk_request(peer)) bulk.start(now_);
+    while (const std::size_t bytes = bulk.transmit(room, now_)) {
+      send(index, peer, wire::Bytes{room}.first(bytes));
+      node.gates[peer].frame_handed_over();
+    }
   }
 }
 
-void Simulation::broadcast(std::size_t sender, wire::Bytes packet) {
+void Simulation::send(std::size_t sender, unsigned peer, wire::Bytes packet) {
   wire::PacketReader reader{packet};
   wire::Section section;
   while (reader.next(section)) {}
   ASSERT_FALSE(reader.reject().has_value()) << "a node sent a malformed packet; " << replay_hint();
-  for (std::size_t receiver = 0; receiver < nodes_.size(); ++receiver) {
-    if (receiver == sender) continue;
-    const unsigned copies = below(100) < link_.duplicate_percent ? 2 : 1;
-    for (unsigned copy = 0; copy < copies; ++copy) {
-      if (below(100) < link_.loss_percent) continue;
-      Duration delay = link_.delay;
-      if (link_.jitter.count() > 0)
-        delay += Duration{static_cast<Duration::rep>(below(static_cast<std::uint64_t>(link_.jitter.count())))};
-      in_flight_.push({now_ + delay, order_++, receiver, {packet.begin(), packet.end()}});
-    }
+  const NodeConfig& config = nodes_[sender].config;
+  if (!config.peers.empty()) {
+    const std::size_t receiver = config.peers[peer];
+    if (receiver >= nodes_.size()) return;  // nobody is there yet
+    const auto& back = nodes_[receiver].config.peers;
+    const auto found = std::find(back.begin(), back.end(), sender);
+    if (found != back.end()) send_to(sender, receiver, static_cast<unsigned>(found - back.begin()), packet);
+    return;
+  }
+  for (std::size_t receiver = 0; receiver < nodes_.size(); ++receiver)
+    if (receiver != sender && nodes_[receiver].config.peers.empty()) send_to(sender, receiver, 0, packet);
+}
+
+void Simulation::send_to(std::size_t sender, std::size_t receiver, unsigned peer, wire::Bytes packet) {
+  if (pulled_.contains(std::minmax(sender, receiver))) return;
+  const unsigned copies = below(100) < link_.duplicate_percent ? 2 : 1;
+  for (unsigned copy = 0; copy < copies; ++copy) {
+    if (below(100) < link_.loss_percent) continue;
+    Duration delay = link_.delay;
+    if (link_.jitter.count() > 0)
+      delay += Duration{static_cast<Duration::rep>(below(static_cast<std::uint64_t>(link_.jitter.count())))};
+    in_flight_.push({now_ + delay, order_++, sender, receiver, peer, {packet.begin(), packet.end()}});
   }
 }
 

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <queue>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,9 +32,15 @@ struct NodeConfig {
   std::uint32_t creatorid = 1;
   std::size_t states_max = 4096;
   std::optional<engine::SyntheticConfig> load{};
+  /// The nodes it speaks with by unicast, each of which must name it too. Empty: multicast.
+  std::vector<std::size_t> peers{};
+  wire::Dialect dialect = wire::Dialect::freebsd_1301;
+  bool learn_dialect = false;
+  /// Takes only what a kernel of its dialect takes; packets with anything else are refused.
+  bool is_kernel = false;
 };
 
-/// Whole engines on one multicast segment, under a virtual clock. Everything that happens follows from
+/// Whole engines on one multicast segment or on unicast links, under a virtual clock. Everything that happens follows from
 /// the seed: the same seed gives the same packets at the same times (`trace`).
 class Simulation {
  public:
@@ -40,8 +48,14 @@ class Simulation {
 
   /// Powers a node on; its session starts now. Returns its number.
   std::size_t add(const NodeConfig& config);
-  /// Loses the node's memory and starts it again with an empty table.
+  /// Loses the node's memory and starts it again with an empty table, as it is configured then.
   void reboot(std::size_t node);
+  /// Off until it is rebooted.
+  void power_off(std::size_t node);
+  [[nodiscard]] NodeConfig& config(std::size_t node) { return nodes_[node].config; }
+  /// Pulls the cable between two nodes, and puts it back. What is under way still arrives.
+  void pull(std::size_t a, std::size_t b) { pulled_.insert(std::minmax(a, b)); }
+  void put_back(std::size_t a, std::size_t b) { pulled_.erase(std::minmax(a, b)); }
   void run_for(Duration duration);
   [[nodiscard]] bool run_until(const std::function<bool()>& reached, Duration limit);
 
@@ -51,6 +65,9 @@ class Simulation {
   [[nodiscard]] statetable::Digest digest(std::size_t node) const { return nodes_[node].table->digest(); }
   [[nodiscard]] Instant now() const { return now_; }
   LinkConfig& link() { return link_; }
+  [[nodiscard]] std::uint64_t deliveries() const { return deliveries_; }
+  /// Packets that a kernel refused because of their dialect.
+  [[nodiscard]] std::uint64_t refused() const { return refused_; }
   /// A hash over all packets delivered, their times and receivers.
   [[nodiscard]] std::uint64_t trace() const { return trace_; }
   /// Called after each delivery with the receiving node.
@@ -61,15 +78,16 @@ class Simulation {
   struct Node {
     NodeConfig config;
     std::unique_ptr<statetable::Table> table;
-    std::unique_ptr<engine::BulkGate> gate;
+    std::deque<engine::BulkGate> gates;  ///< one for each peer
     std::unique_ptr<engine::Session> session;
-    std::unique_ptr<engine::BulkSender> bulk;
+    std::deque<engine::BulkSender> bulks;
     std::unique_ptr<engine::SyntheticFirewall> load;
   };
   struct Delivery {
     Instant at;
     std::uint64_t order;  ///< breaks ties, so that the run does not depend on the heap
-    std::size_t receiver;
+    std::size_t sender, receiver;
+    unsigned peer;  ///< the sender, among the receiver's peers
     std::vector<std::uint8_t> packet;
     bool operator>(const Delivery& other) const { return std::tie(at, order) > std::tie(other.at, other.order); }
   };
@@ -78,17 +96,23 @@ class Simulation {
   void step();
   void deliver(const Delivery& delivery);
   void turn(std::size_t node);
-  void broadcast(std::size_t sender, wire::Bytes packet);
+  /// To a unicast peer, or to all others of the group.
+  void send(std::size_t sender, unsigned peer, wire::Bytes packet);
+  void send_to(std::size_t sender, std::size_t receiver, unsigned peer, wire::Bytes packet);
+  [[nodiscard]] bool takes(const Node& node, wire::Bytes packet) const;
   [[nodiscard]] std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
 
   std::uint64_t seed_;
   LinkConfig link_;
   std::mt19937_64 random_;
   Instant now_ = Instant{} + std::chrono::hours{1};
-  std::vector<Node> nodes_;
+  std::deque<Node> nodes_;
+  std::set<std::pair<std::size_t, std::size_t>> pulled_;
   std::priority_queue<Delivery, std::vector<Delivery>, std::greater<>> in_flight_;
   std::uint64_t order_ = 0;
   std::uint64_t trace_ = 0;
+  std::uint64_t deliveries_ = 0;
+  std::uint64_t refused_ = 0;
   std::function<void(std::size_t)> hook_;
 };
 
