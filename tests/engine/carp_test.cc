@@ -1,6 +1,9 @@
 // One node: elections, timers, counters, demotion, mistakes. What it does for its addresses: carp_link_test.cc.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "tests/engine/carp_bench.h"
 #include "tests/wire/carp_captures.h"
 
@@ -526,6 +529,33 @@ TEST(CarpNode, PublishesWhatItIs) {
   EXPECT_EQ(seen.adverts_out, 1u);
   EXPECT_EQ(seen.moves, 2u);
   EXPECT_EQ(seen.reigns, 1u);
+}
+
+TEST(CarpPublished, ReadersSeeWholeValues) {
+  struct Value {
+    std::array<std::uint64_t, 16> words;
+  };
+  Published<Value> published;
+  std::atomic<bool> done{false};
+  std::uint64_t torn = 0, last = 0, backwards = 0;
+  std::thread reader{[&] {
+    while (!done.load()) {
+      const Value seen = published.read();
+      for (const std::uint64_t word : seen.words) torn += word != seen.words[0] ? 1 : 0;
+      backwards += seen.words[0] < last ? 1 : 0;
+      last = seen.words[0];
+    }
+  }};
+  for (std::uint64_t i = 1; i <= 100'000; ++i) {
+    Value value;
+    value.words.fill(i);
+    published.publish(value);
+  }
+  done.store(true);
+  reader.join();
+  EXPECT_EQ(torn, 0u);
+  EXPECT_EQ(backwards, 0u);
+  EXPECT_EQ(published.read().words[15], 100'000u);
 }
 
 TEST(CarpJournal, DropsAndCountsWhatNobodyReads) {
