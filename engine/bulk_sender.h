@@ -32,6 +32,7 @@ class BulkSender {
 
   /// What packets are written in from now on, also those of a bulk that runs.
   void speak(wire::Dialect dialect) noexcept { config_.dialect = dialect; }
+  [[nodiscard]] wire::Dialect dialect() const noexcept { return config_.dialect; }
   /// A peer asked. While a bulk runs the walk begins again, under the new request's time.
   void start(Instant now) noexcept;
   [[nodiscard]] bool running() const noexcept { return running_.load(std::memory_order_relaxed); }

@@ -123,6 +123,18 @@ void read_peers(ConfigSection& file, Config& config, bool group_given) {
   if (!config.peers.empty()) config.link.destination = config.peers.front().address;
 }
 
+/// Unless all receivers are known to be OpenBSD, which has no such limit.
+void warn_of_mtu(Config& config) {
+  const auto is_openbsd = [](const std::optional<wire::Dialect>& dialect) { return dialect == wire::Dialect::openbsd; };
+  const bool only_openbsd = config.peers.empty() ? is_openbsd(config.link.dialect)
+                                                 : std::all_of(config.peers.begin(), config.peers.end(), [&](const Config::Peer& peer) {
+                                                     return is_openbsd(peer.dialect);
+                                                   });
+  if (config.link.mtu > mtu_freebsd_max && !only_openbsd)
+    config.warnings.push_back("link.mtu " + std::to_string(config.link.mtu) + " is above " + std::to_string(mtu_freebsd_max) +
+                              ": FreeBSD peers with such an mtu stop sending; lower it on all nodes");
+}
+
 /// Returns whether a group was named.
 bool read_link(ConfigSection& file, Config& config) {
   auto section = file.section("link");
@@ -134,9 +146,6 @@ bool read_link(ConfigSection& file, Config& config) {
   link.device = *device;
   read_own_address(*section, link);
   section->number_into(link.mtu, "mtu", 576, 9000);
-  if (link.mtu > mtu_freebsd_max)
-    config.warnings.push_back("link.mtu " + std::to_string(link.mtu) + " is above " + std::to_string(mtu_freebsd_max) +
-                              ": FreeBSD peers with such an mtu stop sending; lower it on all nodes");
   if (const auto vlan = section->number("vlan", 1, 4094)) link.vlan = static_cast<std::uint16_t>(*vlan);
   link.destination = link.family == wire::Family::inet ? wire::pfsync_group_inet : wire::pfsync_group_inet6;
   const auto group = section->text("multicast");
@@ -297,6 +306,7 @@ Config read(const toml::table& table, const std::string& name) {
   refuse_sections_to_come(file);
   const bool group_given = read_link(file, config);
   read_peers(file, config, group_given);
+  warn_of_mtu(config);
   read_table(file, config.table);
   read_sync(file, config.sync);
   read_control(file, config.control);

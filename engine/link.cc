@@ -113,11 +113,10 @@ std::size_t Link::transmit_arp(wire::Room frame, Instant now) noexcept {
   return header + body;
 }
 
-wire::Room Link::packet_room(wire::Room frame) const noexcept {
-  const std::size_t ip = wire::ip_header_bytes(config_.family);
-  const std::size_t headers = ethernet_bytes() + ip;
-  if (frame.size() <= headers || config_.mtu <= ip) return {};
-  return frame.subspan(headers, std::min(frame.size() - headers, config_.mtu - ip));
+wire::Room Link::packet_room(wire::Room frame, wire::Dialect dialect) const noexcept {
+  const std::size_t headers = ethernet_bytes() + wire::ip_header_bytes(config_.family);
+  if (frame.size() <= headers) return {};
+  return frame.subspan(headers, std::min(frame.size() - headers, wire::payload_bytes_max(dialect, config_.family, config_.mtu)));
 }
 
 std::size_t Link::finish(wire::Room frame, std::size_t packet_bytes, unsigned peer) const noexcept {

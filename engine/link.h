@@ -12,6 +12,7 @@
 #include "statetable/time.h"
 #include "wire/address.h"
 #include "wire/bytes.h"
+#include "wire/dialect.h"
 #include "wire/state.h"
 
 namespace pfsync::engine {
@@ -30,7 +31,7 @@ struct LinkConfig {
   std::optional<wire::MacAddress> peer_mac{};     ///< of the one peer, as in LinkPeer
   std::vector<LinkPeer> peers{};                  ///< instead of the two above, when there are several
   std::optional<std::uint16_t> vlan{};
-  std::size_t mtu = 1500;                         ///< bytes from the IP header on
+  std::size_t mtu = 1500;                         ///< bytes from the IP header on; at least 576
   /// Who may send to us; empty: anybody on a multicast link, only the peers on a unicast one.
   /// Of several peers each is known by its source address, so that nobody else's packets are taken.
   std::vector<wire::Address> sources{};
@@ -59,7 +60,7 @@ class Link {
   [[nodiscard]] bool can_send(unsigned peer = 0) const noexcept { return peers_[peer].mac.has_value(); }
   /// Where the pfsync packet belongs in a frame's room, MTU and headers considered; empty when the room
   /// is too small.
-  [[nodiscard]] wire::Room packet_room(wire::Room frame) const noexcept;
+  [[nodiscard]] wire::Room packet_room(wire::Room frame, wire::Dialect dialect) const noexcept;
   /// Writes the headers in front of a packet of that many bytes that stands in `packet_room(frame)`.
   /// Returns the frame's bytes. Contract: can_send(peer).
   [[nodiscard]] std::size_t finish(wire::Room frame, std::size_t packet_bytes, unsigned peer = 0) const noexcept;

@@ -70,7 +70,7 @@ std::size_t BulkExchange::fill(BulkSender& sender, const Link& link, statetable:
     if (!sender.running() || rte_ring_full(filled_.get())) return filled;
     if (open_ == nullptr) open_ = next(empty_.get());
     if (open_ == nullptr) return filled;
-    const std::size_t packet = sender.transmit(link.packet_room(whole_room(open_)), now);
+    const std::size_t packet = sender.transmit(link.packet_room(whole_room(open_), sender.dialect()), now);
     if (packet == 0) return filled;
     set_packet_bytes(open_, packet);
     rte_ring_sp_enqueue(filled_.get(), open_);

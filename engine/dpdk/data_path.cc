@@ -48,7 +48,7 @@ std::size_t DataPath::transmit_live(std::size_t frames_allowed, Instant now) noe
     if (!parts_.link.can_send(i)) continue;
     const wire::Room room = port.room();
     if (room.empty()) break;
-    const std::size_t packet = parts_.session.transmit(i, parts_.link.packet_room(room), now);
+    const std::size_t packet = parts_.session.transmit(i, parts_.link.packet_room(room, parts_.session.dialect(i).in_use()), now);
     port.commit(packet == 0 ? 0 : parts_.link.finish(room, packet, i));
     if (packet == 0) continue;
     silent = 0;

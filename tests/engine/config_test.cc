@@ -138,6 +138,20 @@ seed = 50
   EXPECT_NE(config.warnings[0].find("4080"), std::string::npos);
 }
 
+TEST(Config, WarnsOfAnMtuThatStopsFreeBsdUnlessAllReceiversAreOpenBsd) {
+  const auto warnings = [](const char* mtu, const std::string& rest) {
+    return good("[link]\ndevice = \"net_memif0\"\naddress = \"10.0.0.1\"\nmtu = " + std::string{mtu} + "\n" + rest).warnings;
+  };
+  const std::string openbsd = "[[peer]]\naddress = \"10.0.0.2\"\ndialect = \"openbsd\"\n";
+  EXPECT_EQ(warnings("4080", "").size(), 0u);
+  ASSERT_EQ(warnings("4081", "").size(), 1u);
+  EXPECT_EQ(warnings("4081", "")[0], "link.mtu 4081 is above 4080: FreeBSD peers with such an mtu stop sending; lower it on all nodes");
+  EXPECT_EQ(warnings("9000", "dialect = \"1500\"\n").size(), 1u);
+  EXPECT_EQ(warnings("9000", "dialect = \"openbsd\"\n").size(), 0u);
+  EXPECT_EQ(warnings("9000", openbsd).size(), 0u);
+  EXPECT_EQ(warnings("9000", openbsd + "[[peer]]\naddress = \"10.0.0.3\"\n").size(), 1u) << "it may be anything";
+}
+
 TEST(Config, Ipv6GoesToItsOwnGroup) {
   const Config config = good("[link]\ndevice = \"d\"\naddress = \"fe80::1\"\n");
   EXPECT_EQ(config.link.family, wire::Family::inet6);

@@ -30,7 +30,7 @@ struct End {
 
   Frame send(std::size_t bytes = 24) {
     Frame frame(1600, 0);
-    const wire::Room room = link.packet_room(frame);
+    const wire::Room room = link.packet_room(frame, wire::Dialect::freebsd_1301);
     std::fill_n(room.begin(), bytes, std::uint8_t{0x5a});
     frame.resize(link.finish(frame, bytes));
     return frame;
@@ -83,12 +83,17 @@ TEST(Link, CarriesIpv6AndVlans) {
   EXPECT_EQ(other_vlan.link.frames_other(), 1u);
 }
 
-TEST(Link, RoomForThePacketIsTheMtuLessTheIpHeader) {
+TEST(Link, RoomForThePacketIsWhatTheReceiversOwnKindLeavesOfTheMtu) {
+  using wire::Dialect;
   End a{multicast(mac_a, address_a)};
   Frame frame(9000, 0);
-  EXPECT_EQ(a.link.packet_room(frame).size(), 1480u);
-  EXPECT_EQ(a.link.packet_room(wire::Room{frame}.first(100)).size(), 66u);
-  EXPECT_TRUE(a.link.packet_room(wire::Room{frame}.first(34)).empty());
+  EXPECT_EQ(a.link.packet_room(frame, Dialect::freebsd_1301).size(), 1480u);
+  EXPECT_EQ(a.link.packet_room(frame, Dialect::openbsd).size(), 1480u);
+  // They reserve the 40 bytes of an IPv6 header over IPv4 too.
+  EXPECT_EQ(a.link.packet_room(frame, Dialect::freebsd_1400).size(), 1460u);
+  EXPECT_EQ(a.link.packet_room(frame, Dialect::freebsd_1500).size(), 1460u);
+  EXPECT_EQ(a.link.packet_room(wire::Room{frame}.first(100), Dialect::freebsd_1400).size(), 66u);
+  EXPECT_TRUE(a.link.packet_room(wire::Room{frame}.first(34), Dialect::freebsd_1400).empty());
 }
 
 TEST(Link, EachRefusalHasItsCounter) {
