@@ -88,6 +88,7 @@ static_assert([] {
 struct Losses {
   std::array<Counter, wire::field_count> fields;  ///< messages that lost the field's value
   Counter states;                                 ///< full states not sent at all: half of one would be another
+  Counter updates;                                ///< updates and deletes not sent: of states that the receiver cannot have
 
   /// Counts what the state loses; false when it must not be sent.
   [[nodiscard]] bool allow(const wire::State& state, wire::Dialect dialect) noexcept {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "engine/two_families.h"
 #include "wire/dialect.h"
 #include "wire/messages.h"
 
@@ -182,6 +183,11 @@ void Outbox::write_states(wire::PacketWriter& writer, Queue queue, Message messa
     const Slot slot = list(queue).first - 1;
     dequeue(slot);
     if (message == Message::upd_c) {
+      // Its receiver would only ask for a full state that cannot be written.
+      if (!can_say_two_families(dialect) && source.has_two_families(slot)) {
+        counters_->lost.updates.add();
+        continue;
+      }
       static_cast<void>(writer.append_update(source.update(slot)));  // it fits
     } else {
       const wire::State state = source.full_state(slot);

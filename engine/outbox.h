@@ -46,6 +46,8 @@ class StateSource {
  public:
   [[nodiscard]] virtual wire::State full_state(statetable::Slot slot) const noexcept = 0;
   [[nodiscard]] virtual wire::Update update(statetable::Slot slot) const noexcept = 0;
+  /// Whether its keys have different families, which not every dialect can say.
+  [[nodiscard]] virtual bool has_two_families(statetable::Slot slot) const noexcept = 0;
 
  protected:
   ~StateSource() = default;

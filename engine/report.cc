@@ -228,6 +228,8 @@ Json counters_json(const DaemonView& daemon, bool with_sentences) {
   }
   words["lost_states"] = live.states.value() + in_bulks([](const Losses& lost) -> const Counter& { return lost.states; });
   sentences["lost_states"] = "states not sent at all: their two address families cannot be said in the peer's dialect";
+  words["lost_updates"] = live.updates.value();
+  sentences["lost_updates"] = "updates and deletes not sent: of states that the peer cannot have, see lost_states";
   Json outside = Json::object();
   for (const NamedCount& count : daemon.counts()) {
     outside[count.word] = count.value;

@@ -4,6 +4,8 @@
 
 #include "engine/hot_part.h"
 #include "engine/merge.h"
+#include "engine/table_source.h"
+#include "engine/two_families.h"
 #include "engine/validity.h"
 
 namespace pfsync::engine {
@@ -31,25 +33,6 @@ std::vector<ShardWriter> claim_all(statetable::Table& table) {
 bool is_changed(const HotState& before, const HotState& after) noexcept {
   return before.src != after.src || before.dst != after.dst || before.timeout != after.timeout;
 }
-
-/// What the outbox reads a state's content from: the writers' own view.
-class Source final : public StateSource {
- public:
-  Source(std::span<const ShardWriter> writers, std::size_t slots_per_shard, Seconds now_s) noexcept
-      : writers_{writers}, slots_per_shard_{slots_per_shard}, now_s_{now_s} {}
-  [[nodiscard]] wire::State full_state(Slot slot) const noexcept override {
-    return writers_[slot / slots_per_shard_].state(slot, now_s_);
-  }
-  [[nodiscard]] wire::Update update(Slot slot) const noexcept override {
-    const HotState hot = writers_[slot / slots_per_shard_].hot(slot);
-    return {hot.id, hot.src, hot.dst, hot.timeout};
-  }
-
- private:
-  std::span<const ShardWriter> writers_;
-  std::size_t slots_per_shard_;
-  Seconds now_s_;
-};
 
 }  // namespace
 
@@ -297,8 +280,16 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
 }
 
 void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from, Instant now) noexcept {
+  const bool is_sayable_to_all = !announce || std::ranges::all_of(peers_, [](const Peer& peer) { return can_say_two_families(peer.dialect.in_use()); }) ||
+                                 !has_two_families(writer, slot);
   writer.erase(slot);
-  for (unsigned i = 0; i < peers_.size(); ++i) peers_[i].outbox.erased(slot, id, announce && i != from, now);
+  for (unsigned i = 0; i < peers_.size(); ++i) {
+    Peer& peer = peers_[i];
+    const bool tell = announce && i != from;
+    const bool can_have = is_sayable_to_all || can_say_two_families(peer.dialect.in_use());
+    if (tell && !can_have) counters_.lost.updates.add();
+    peer.outbox.erased(slot, id, tell && can_have, now);
+  }
 }
 
 void Session::on_delete(const Pending& pending, Instant now) noexcept {
@@ -387,7 +378,7 @@ Instant Session::timeout(Instant now) const noexcept {
 std::size_t Session::transmit(unsigned peer, wire::Room room, Instant now) noexcept {
   Peer& to = peers_[peer];
   if (to.outbox.queued() == 0) return 0;
-  return to.outbox.transmit(room, now, to.dialect.in_use(), Source{writers_, slots_per_shard_, statetable::to_seconds(now)});
+  return to.outbox.transmit(room, now, to.dialect.in_use(), TableSource{writers_, slots_per_shard_, statetable::to_seconds(now)});
 }
 
 }  // namespace pfsync::engine

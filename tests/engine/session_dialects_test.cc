@@ -125,6 +125,63 @@ TEST_F(Dialects, WithoutWordsForTwoFamiliesSkipAndCountSuchStates) {
   }
 }
 
+TEST_F(Dialects, WithoutWordsForAStateSayNothingOfItsLife) {
+  for (const wire::DialectInfo& dialect : wire::dialect_table) {
+    SCOPED_TRACE(dialect.word);
+    const bool can = wire::is_expressible(af_to_state(1), dialect.dialect);
+    SessionConfig config;
+    config.expire = false;
+    config.dialect = dialect.dialect;
+    make_quiet(config);
+    for (const wire::State& state : {af_to_state(1), tcp_state(2, own_creatorid)})
+      ASSERT_EQ(session->insert(state, t0), Session::Local::done);
+    EXPECT_EQ(said(t0 + 1s).size(), can ? 2u : 1u);
+
+    for (const wire::State& state : {af_to_state(1), tcp_state(2, own_creatorid)}) {
+      wire::Update update = update_of(state);
+      update.src.seqlo += 100;
+      ASSERT_EQ(session->update(update, t0 + 2s), Session::Local::done);
+    }
+    const auto updates = said(t0 + 3s);
+    ASSERT_EQ(updates.size(), can ? 2u : 1u);
+    EXPECT_EQ(updates.back().id.id, 2u);
+    EXPECT_EQ(updates.back().message, Message::upd_c);
+    EXPECT_EQ(session->counters().lost.updates.value(), can ? 0u : 1u);
+    EXPECT_EQ(session->timeout(t0 + 3s), Instant::max());
+
+    for (const std::uint64_t id : {1u, 2u}) ASSERT_EQ(session->erase({id, own_creatorid}, t0 + 4s), Session::Local::done);
+    const auto deletes = said(t0 + 5s);
+    ASSERT_EQ(deletes.size(), can ? 2u : 1u);
+    EXPECT_EQ(deletes.back().id.id, 2u);
+    EXPECT_EQ(session->counters().lost.updates.value(), can ? 0u : 2u);
+    EXPECT_EQ(session->counters().lost.states.value(), can ? 0u : 1u);
+  }
+}
+
+TEST_F(Dialects, HaveNoSectionLargerThanTheirReceiversTake) {
+  for (const wire::DialectInfo& dialect : wire::dialect_table) {
+    SCOPED_TRACE(dialect.word);
+    SessionConfig config;
+    config.dialect = dialect.dialect;
+    make_quiet(config);
+    for (std::uint64_t id = 1; id <= 40; ++id) ASSERT_EQ(session->insert(tcp_state(id, own_creatorid), t0), Session::Local::done);
+    std::vector<std::uint8_t> room(8960);
+    room.resize(session->transmit(room, t0 + 1s));
+    wire::PacketReader reader{room};
+    wire::Section section;
+    std::size_t largest = 0, states = 0;
+    while (reader.next(section)) {
+      largest = std::max(largest, std::size_t{section.count} * section.action->record_bytes);
+      states += section.action->message == Message::ins ? section.count : 0;
+    }
+    EXPECT_GT(states, 20u);
+    if (dialect.section_bytes_max > 0)
+      EXPECT_LE(largest, dialect.section_bytes_max);
+    else
+      EXPECT_GT(largest, 4096u);
+  }
+}
+
 TEST_F(Dialects, MayMixInOnePacketOfVersionFive) {
   make_quiet();
   std::vector<std::uint8_t> packet(sizeof(wire::Header));

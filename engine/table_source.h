@@ -1,0 +1,33 @@
+#pragma once
+
+#include <span>
+
+#include "engine/outbox.h"
+#include "engine/two_families.h"
+#include "statetable/table.h"
+
+namespace pfsync::engine {
+
+/// The writers' own view, of the thread that writes.
+class TableSource final : public StateSource {
+ public:
+  TableSource(std::span<const statetable::ShardWriter> writers, std::size_t slots_per_shard, statetable::Seconds now_s) noexcept
+      : writers_{writers}, slots_per_shard_{slots_per_shard}, now_s_{now_s} {}
+  [[nodiscard]] wire::State full_state(statetable::Slot slot) const noexcept override {
+    return writers_[slot / slots_per_shard_].state(slot, now_s_);
+  }
+  [[nodiscard]] wire::Update update(statetable::Slot slot) const noexcept override {
+    const statetable::HotState hot = writers_[slot / slots_per_shard_].hot(slot);
+    return {hot.id, hot.src, hot.dst, hot.timeout};
+  }
+  [[nodiscard]] bool has_two_families(statetable::Slot slot) const noexcept override {
+    return engine::has_two_families(writers_[slot / slots_per_shard_], slot);
+  }
+
+ private:
+  std::span<const statetable::ShardWriter> writers_;
+  std::size_t slots_per_shard_;
+  statetable::Seconds now_s_;
+};
+
+}  // namespace pfsync::engine
