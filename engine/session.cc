@@ -224,7 +224,9 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   }
   hot.heard_s = now_s;
   writer.update(slot, hot);
-  if (is_announced(hot) && (is_changed(before, hot) || (!merged.all_stale() && is_refresh_due(before, now_s))))
+  // Only traffic refreshes; a full state that says nothing new answers somebody's request.
+  const bool is_refresh = pending.message == Message::upd_c && !merged.all_stale() && is_refresh_due(before, now_s);
+  if (is_announced(hot) && (is_changed(before, hot) || is_refresh))
     for_all_but(pending.peer, [&](Outbox& outbox) { outbox.updated(slot, hot.proto == wire::ipproto::tcp, now); });
   if (merged.any_stale()) {
     counters_[Reject::stale].add();

@@ -107,6 +107,17 @@ TEST_F(Hub, KeepsAConnectionAliveWhosePacketsChangeNothing) {
   EXPECT_EQ(told(0, t0 + 70s), Told{});
 }
 
+TEST_F(Hub, DoesNotTakeABulkUpdateForTraffic) {
+  make_hub();
+  wire::State state = udp_state(1);
+  state.src.state = state.dst.state = 2;
+  state.timeout = pftm::udp_multiple;
+  state_from(0, state, t0);
+  for (unsigned peer = 0; peer < 3; ++peer) told(peer, t0 + 1s);
+  for (int second = 10; second <= 60; second += 10) state_from(1, state, t0 + std::chrono::seconds{second}, Message::upd);
+  for (unsigned peer = 0; peer < 3; ++peer) EXPECT_EQ(told(peer, t0 + 70s), Told{}) << peer;
+}
+
 TEST_F(Hub, AnswersTheOneWhoAskedOrIsBehind) {
   make_hub();
   const wire::State state = tcp_state(1);
