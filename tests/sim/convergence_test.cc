@@ -120,7 +120,7 @@ TEST(Simulation, ALevelOrWindowNeverGoesBack) {
     const std::size_t b = sim.add({.creatorid = 2});
     std::map<wire::StateId, statetable::HotState> seen;
     std::size_t compared = 0;
-    sim.on_delivery([&](std::size_t node) {
+    sim.on_delivery([&](std::size_t node, wire::Bytes) {
       if (node != b) return;
       auto reader = sim.table(b).reader();
       statetable::TableReader::Cursor cursor;

@@ -100,7 +100,7 @@ void Simulation::deliver(const Delivery& delivery) {
   ++deliveries_;
   const auto host = static_cast<std::uint8_t>(delivery.sender + 1);
   node.session->on_packet(engine::Arrival{delivery.packet, wire::ipv4_address(10, 0, 0, host), delivery.peer}, now_);
-  if (hook_) hook_(delivery.receiver);
+  if (hook_) hook_(delivery.receiver, delivery.packet);
 }
 
 bool Simulation::takes(const Node& node, wire::Bytes packet) const {

@@ -70,8 +70,9 @@ class Simulation {
   [[nodiscard]] std::uint64_t refused() const { return refused_; }
   /// A hash over all packets delivered, their times and receivers.
   [[nodiscard]] std::uint64_t trace() const { return trace_; }
-  /// Called after each delivery with the receiving node.
-  void on_delivery(std::function<void(std::size_t)> hook) { hook_ = std::move(hook); }
+  /// Called after each delivery with the receiving node and the packet.
+  using DeliveryHook = std::function<void(std::size_t, wire::Bytes)>;
+  void on_delivery(DeliveryHook hook) { hook_ = std::move(hook); }
   [[nodiscard]] std::string replay_hint() const { return "replay with SIM_SEED=" + std::to_string(seed_); }
 
  private:
@@ -113,7 +114,7 @@ class Simulation {
   std::uint64_t trace_ = 0;
   std::uint64_t deliveries_ = 0;
   std::uint64_t refused_ = 0;
-  std::function<void(std::size_t)> hook_;
+  DeliveryHook hook_;
 };
 
 /// The seed of this run: from the environment when a failure is replayed.
