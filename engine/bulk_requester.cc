@@ -11,6 +11,11 @@ void BulkRequester::ask(Instant now) noexcept {
   wants_request_ = true;
 }
 
+void BulkRequester::cancel() noexcept {
+  wants_request_ = false;
+  if (phase() != BulkPhase::done) phase_.store(BulkPhase::none, std::memory_order_relaxed);
+}
+
 void BulkRequester::on_status(const wire::BulkStatus& status, Instant now) noexcept {
   if (phase() != BulkPhase::asked && phase() != BulkPhase::receiving) return;
   if (status.status == wire::BulkStatus::start) {

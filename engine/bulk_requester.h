@@ -30,6 +30,8 @@ class BulkRequester {
   static constexpr std::chrono::seconds silence_max{20};
 
   void ask(Instant now) noexcept;
+  /// Nobody is asked any more; what was complete stays so.
+  void cancel() noexcept;
   void on_status(const wire::BulkStatus& status, Instant now) noexcept;
   /// A full state (UPD) arrived.
   void on_full_state(Instant now) noexcept;

@@ -35,6 +35,8 @@ class BulkSender {
   [[nodiscard]] wire::Dialect dialect() const noexcept { return config_.dialect; }
   /// A peer asked. While a bulk runs the walk begins again, under the new request's time.
   void start(Instant now) noexcept;
+  /// Nobody waits for the rest any more.
+  void cancel() noexcept { running_.store(false, std::memory_order_relaxed); }
   [[nodiscard]] bool running() const noexcept { return running_.load(std::memory_order_relaxed); }
   /// Writes the next packet (without IP header) if pacing allows; 0 when there is nothing to send now.
   /// Each packet written must be reported to the gate when it was handed over.

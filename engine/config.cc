@@ -104,6 +104,10 @@ Config::Peer read_peer(ConfigSection& section, const Config& config) {
   } else if (config.link.family == wire::Family::inet6) {
     section.fail("mac", "is missing: an IPv6 peer's Ethernet address is not looked up in this version; give it");
   }
+  if (const auto source = section.text("source")) {
+    const wire::Address address = host_of(section, "source", *source, config.link.family).address;
+    if (address != config.link.address) peer.source = address;
+  }
   section.not_yet("interface_map", "is not in this version: remove it, it would have no effect");
   section.finish();
   return peer;
@@ -300,6 +304,21 @@ std::string one_line(std::string sentence) {
   return sentence;
 }
 
+/// Who is spoken with under a shared address needs a [[carp]] that says when the address is ours.
+void check_sources(ConfigSection& file, const Config& config) {
+  auto sections = file.sections("peer");
+  for (std::size_t i = 0; i < config.peers.size(); ++i) {
+    if (!config.peers[i].source) continue;
+    const wire::CarpAddress source{config.link.family, *config.peers[i].source};
+    const bool is_virtual = std::any_of(config.carp.begin(), config.carp.end(), [&](const carp::Settings& carp) {
+      return std::find(carp.host.addresses.begin(), carp.host.addresses.end(), source) != carp.host.addresses.end();
+    });
+    if (!is_virtual)
+      sections[i].fail("source", "\"" + wire::to_string(source.address, source.family) +
+                                     "\" is not among the addresses of a [[carp]]: give one of those, or remove it to send from link.address");
+  }
+}
+
 Config read(const toml::table& table, const std::string& name) {
   ConfigSection file{table, name, ""};
   Config config;
@@ -314,6 +333,7 @@ Config read(const toml::table& table, const std::string& name) {
   read_log(file, config.log);
   read_synthetic(file, config);
   config.carp = carp::read_settings(file, {config.link.family, config.link.address}, config.warnings);
+  check_sources(file, config);
   file.finish();
   return config;
 }

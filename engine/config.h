@@ -38,6 +38,8 @@ struct Config {
     wire::Address address{};
     std::optional<wire::MacAddress> mac;
     std::optional<wire::Dialect> dialect;  ///< none: learned from what it sends
+    /// A virtual address of [[carp]] that the peer knows us by: we speak with it only while its master. None: the link's own.
+    std::optional<wire::Address> source;
   };
   std::vector<Peer> peers;                 ///< none: multicast; several: a hub, which passes on what one says
 

@@ -17,7 +17,7 @@ Link::Link(const LinkConfig& config, Counters& counters)
       counters_{&counters} {
   if (multicast_) peers_.push_back({config.destination, wire::multicast_mac(config.family, config.destination)});
   if (!multicast_ && config.peers.empty()) peers_.push_back({config.destination, config.peer_mac, !config.peer_mac});
-  for (const LinkPeer& peer : config.peers) peers_.push_back({peer.address, peer.mac, !peer.mac});
+  for (const LinkPeer& peer : config.peers) peers_.push_back({peer.address, peer.mac, !peer.mac, peer.source});
 }
 
 std::optional<unsigned> Link::peer_of(const wire::Address& source) const noexcept {
@@ -28,6 +28,11 @@ std::optional<unsigned> Link::peer_of(const wire::Address& source) const noexcep
     if (peers_[i].address == source) return i;
   // The one peer may be a shared address, whose holders send under their own.
   return listed && peers_.size() == 1 ? std::optional{0u} : std::nullopt;
+}
+
+bool Link::may_speak(unsigned peer) const noexcept {
+  const auto& source = peers_[peer].source;
+  return !source || (more_addresses_ != nullptr && more_addresses_->owns(config_.family, *source));
 }
 
 std::optional<Arrival> Link::on_frame(wire::Bytes frame) noexcept {
@@ -124,7 +129,7 @@ std::size_t Link::finish(wire::Room frame, std::size_t packet_bytes, unsigned pe
   const std::uint16_t type = config_.family == Family::inet ? wire::ethertype::ipv4 : wire::ethertype::ipv6;
   const std::size_t ethernet = wire::write_ethernet_header(*to.mac, config_.mac, config_.vlan, type, frame);
   const std::size_t ip = wire::write_ip_header(
-      {config_.family, config_.address, to.address, wire::ipproto::pfsync}, packet_bytes, frame.subspan(ethernet));
+      {config_.family, to.source.value_or(config_.address), to.address, wire::ipproto::pfsync}, packet_bytes, frame.subspan(ethernet));
   return ethernet + ip + packet_bytes;
 }
 

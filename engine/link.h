@@ -21,6 +21,8 @@ namespace pfsync::engine {
 struct LinkPeer {
   wire::Address address{};
   std::optional<wire::MacAddress> mac{};  ///< needs no resolving; required for an IPv6 peer
+  /// A shared address to send from, and to send only while it is ours; none: the own address.
+  std::optional<wire::Address> source{};
 };
 
 struct LinkConfig {
@@ -50,14 +52,16 @@ class Link {
   /// Refusals are counted in `counters`, which the session owns.
   Link(const LinkConfig& config, Counters& counters);
 
-  /// Packets for these are taken as well. Outlives the link; null: none.
+  /// Packets for these are taken as well, and peers that know us by one of them are spoken with. Outlives the link; null: none.
   void take_also(const OwnAddresses* more) noexcept { more_addresses_ = more; }
 
   /// The pfsync packet of a frame, borrowed from it; nullopt when it holds none for us.
   [[nodiscard]] std::optional<Arrival> on_frame(wire::Bytes frame) noexcept;
 
+  /// Whether the peer is ours to speak with: it may know us by a shared address that another node holds now.
+  [[nodiscard]] bool may_speak(unsigned peer = 0) const noexcept;
   /// Whether pfsync packets can be sent now: a peer's Ethernet address may not be known yet.
-  [[nodiscard]] bool can_send(unsigned peer = 0) const noexcept { return peers_[peer].mac.has_value(); }
+  [[nodiscard]] bool can_send(unsigned peer = 0) const noexcept { return peers_[peer].mac.has_value() && may_speak(peer); }
   /// Where the pfsync packet belongs in a frame's room, MTU and headers considered; empty when the room
   /// is too small.
   [[nodiscard]] wire::Room packet_room(wire::Room frame, wire::Dialect dialect) const noexcept;
@@ -85,6 +89,7 @@ class Link {
     wire::Address address{};
     std::optional<wire::MacAddress> mac{};
     bool is_resolved = false;  ///< by us: `mac` may be learned
+    std::optional<wire::Address> source{};
     std::optional<Instant> asked_at{};
   };
   std::vector<Peer> peers_;

@@ -34,7 +34,7 @@ void Outbox::queued_one(Instant now) noexcept {
 void Outbox::enqueue(Slot slot, Queue queue, Instant now) noexcept {
   Place& place = places_[slot];
   List& list = this->list(queue);
-  place = {list.last, 0, queue, 0};
+  place = {list.last, 0, queue, 0, static_cast<std::uint8_t>(generation_ | (standing_by_ ? by_other : 0))};
   if (list.last != 0)
     places_[list.last - 1].next = slot + 1;
   else
@@ -66,6 +66,12 @@ void Outbox::updated(Slot slot, bool tcp, Instant now) noexcept {
     enqueue(slot, Queue::upd_c, now);
     return;
   }
+  if (standing_by_) {  // to the end: it is new again
+    const Queue queue = place.queue;
+    dequeue(slot);
+    enqueue(slot, queue, now);
+    return;
+  }
   // Queued already: the packet will carry the state as it is then.
   if (!tcp) return;
   if (place.updates < 255) ++place.updates;
@@ -81,22 +87,33 @@ void Outbox::update_requested(Slot slot, Instant now) noexcept {
   push_ = true;
 }
 
-/// Its INS is still queued, and no bulk frame can have carried it meanwhile.
+/// Its INS is still queued, no other node can have said it, and no bulk frame can have carried it meanwhile.
 bool Outbox::is_untold(Slot slot) const noexcept {
-  return places_[slot].queue == Queue::ins && (gate_ == nullptr || gate_->stamp() == frames_before_ins_);
+  return places_[slot].queue == Queue::ins && (places_[slot].generation & by_other) == 0 && (gate_ == nullptr || gate_->stamp() == frames_before_ins_);
 }
 
 void Outbox::erased(Slot slot, wire::StateId id, bool announce, Instant now) noexcept {
   announce = announce && !is_untold(slot);
   dequeue(slot);
-  if (!announce) return;
-  if (deletes_.push(id))
+  if (announce) push_or_displace(deletes_, id, deletes_before_, Tally::deletes_dropped, now);
+}
+
+/// While nobody listens, the newest are kept; otherwise those that wait longest, and the rest is counted.
+template <class T>
+void Outbox::push_or_displace(BoundedQueue<T>& queue, const T& item, std::size_t& before, Tally dropped, Instant now) noexcept {
+  if (queue.push(item)) {
     queued_one(now);
-  else
-    (*counters_)[Tally::deletes_dropped].add();
+  } else if (standing_by_) {
+    queue.pop();
+    before -= before > 0;
+    static_cast<void>(queue.push(item));
+  } else {
+    (*counters_)[dropped].add();
+  }
 }
 
 void Outbox::acknowledge(wire::StateId id, Instant now) noexcept {
+  if (standing_by_) return;
   if (!acks_.push(id)) {
     (*counters_)[Tally::acks_dropped].add();
     return;
@@ -106,6 +123,7 @@ void Outbox::acknowledge(wire::StateId id, Instant now) noexcept {
 }
 
 void Outbox::request(wire::StateId id, Instant now) noexcept {
+  if (standing_by_) return;
   if (!requests_.push(id)) {
     (*counters_)[Tally::requests_dropped].add();
     return;
@@ -115,12 +133,44 @@ void Outbox::request(wire::StateId id, Instant now) noexcept {
 }
 
 void Outbox::clear(const wire::Clear& clear, Instant now) noexcept {
-  if (!clears_.push(clear)) {
-    (*counters_)[Tally::clears_dropped].add();
-    return;
+  push_or_displace(clears_, clear, clears_before_, Tally::clears_dropped, now);
+  push_ = !clears_.empty();
+}
+
+// --- standing by -------------------------------------------------------------------------------------
+
+void Outbox::stand_by(bool on, Instant now) noexcept {
+  standing_by_ = on;
+  generation_ends_ = now + held;
+  deletes_before_ = deletes_gated_ = clears_before_ = 0;
+  if (!on) push();
+}
+
+void Outbox::on_timeout(Instant now) noexcept {
+  if (!standing_by_) return;
+  std::size_t budget = 1024;  // so that a turn stays short however much is queued
+  for (const Queue queue : {Queue::ins, Queue::upd, Queue::upd_c}) forget(queue, budget);
+  if (now < generation_ends_ || has_to_forget()) return;
+  generation_ = static_cast<std::uint8_t>((generation_ + 1) & 0x7f);
+  generation_ends_ = now + held;
+  for (; deletes_before_ > 0; --deletes_before_) deletes_.pop();
+  for (; clears_before_ > 0; --clears_before_) clears_.pop();
+  deletes_before_ = deletes_.size();
+  clears_before_ = clears_.size();
+}
+
+bool Outbox::has_to_forget() const noexcept {
+  const auto is_old = [this](Queue queue) { return list(queue).first != 0 && is_forgotten(list(queue).first - 1); };
+  return is_old(Queue::ins) || is_old(Queue::upd) || is_old(Queue::upd_c);
+}
+
+/// The oldest stand at the head: whatever is touched goes to the end.
+void Outbox::forget(Queue queue, std::size_t& budget) noexcept {
+  for (; list(queue).first != 0 && budget > 0; --budget) {
+    const Slot slot = list(queue).first - 1;
+    if (!is_forgotten(slot)) return;
+    dequeue(slot);
   }
-  queued_one(now);
-  push_ = true;
 }
 
 std::size_t Outbox::queued() const noexcept {
@@ -140,6 +190,7 @@ std::size_t Outbox::bytes_queued(wire::Dialect dialect) const noexcept {
 
 Outbox::Instant Outbox::timeout(Instant now) const noexcept {
   if (queued() == 0) return Instant::max();
+  if (standing_by_) return has_to_forget() ? now : generation_ends_;
   return push_ ? now : oldest_ + config_.delay;
 }
 
@@ -153,7 +204,7 @@ std::size_t Outbox::deletes_allowed() noexcept {
 }
 
 std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect, const StateSource& source) noexcept {
-  if (queued() == 0) return 0;
+  if (queued() == 0 || standing_by_) return 0;
   if (now >= oldest_ + config_.delay) push_ = true;  // until all that is queued now has left
   if (!push_ && bytes_queued(dialect) + sizeof(wire::Header) + 2 * sizeof(wire::Subheader) <= room.size()) return 0;
 

@@ -68,6 +68,9 @@ class Outbox {
     unsigned maxupd = 128;
     std::size_t ids_max = 65536;  ///< in each queue of bare ids
   };
+  /// How long changes are held for a peer that another node speaks with: at least this, at most twice as much. Longer than
+  /// that node's silence takes to be noticed (CARP: 3 seconds and a bit with advbase 1) and a change may have waited there.
+  static constexpr std::chrono::seconds held{5};
 
   /// `gate` may be null.
   Outbox(const Config& config, std::size_t slots, Counters& counters, BulkGate* gate);
@@ -86,8 +89,12 @@ class Outbox {
   void request(wire::StateId id, Instant now) noexcept;
   void clear(const wire::Clear& clear, Instant now) noexcept;
   void push() noexcept { push_ = queued() > 0; }
+  /// Another node speaks with the peer: nothing is written; changes are held as `held` says. Leaving, all that is held is due.
+  void stand_by(bool on, Instant now) noexcept;
+  /// Forgets what was held long enough, some of it at a time.
+  void on_timeout(Instant now) noexcept;
 
-  /// When something has to leave; Instant::max() when nothing is queued.
+  /// When something has to leave, or to be forgotten; Instant::max() when nothing is queued.
   [[nodiscard]] Instant timeout(Instant now) const noexcept;
   /// Writes one packet if one is due. What is queued has no dialect before.
   [[nodiscard]] std::size_t transmit(wire::Room room, Instant now, wire::Dialect dialect, const StateSource& source) noexcept;
@@ -101,7 +108,9 @@ class Outbox {
     std::uint32_t next;
     Queue queue;
     std::uint8_t updates;
+    std::uint8_t generation;  ///< 7 bits; with `by_other` for what was queued while standing by
   };
+  static constexpr std::uint8_t by_other = 0x80;  ///< the node that speaks with the peer has told it, or will
   struct List {
     std::uint32_t first = 0;
     std::uint32_t last = 0;
@@ -111,6 +120,11 @@ class Outbox {
   void enqueue(Slot slot, Queue queue, Instant now) noexcept;
   void dequeue(Slot slot) noexcept;
   void queued_one(Instant now) noexcept;
+  void forget(Queue queue, std::size_t& budget) noexcept;
+  [[nodiscard]] bool is_forgotten(Slot slot) const noexcept { return ((generation_ - places_[slot].generation) & 0x7f) >= 2; }
+  [[nodiscard]] bool has_to_forget() const noexcept;
+  template <class T>
+  void push_or_displace(BoundedQueue<T>& queue, const T& item, std::size_t& before, Tally dropped, Instant now) noexcept;
   [[nodiscard]] List& list(Queue queue) noexcept { return lists_[static_cast<std::size_t>(queue)]; }
   [[nodiscard]] const List& list(Queue queue) const noexcept { return lists_[static_cast<std::size_t>(queue)]; }
   [[nodiscard]] std::size_t bytes_queued(wire::Dialect dialect) const noexcept;
@@ -133,6 +147,10 @@ class Outbox {
   std::uint64_t frames_before_ins_ = 0;  ///< bulk frames handed over before the first state of the ins queue
   Instant oldest_{};                 ///< when the outbox became non-empty
   bool push_ = false;
+  bool standing_by_ = false;
+  std::uint8_t generation_ = 0;  ///< the periods of `held` so far, 7 bits of them
+  Instant generation_ends_{};
+  std::size_t deletes_before_ = 0, clears_before_ = 0;  ///< how many at the heads are of the generation before
   Counters* counters_;
   BulkGate* gate_;
 };

@@ -74,6 +74,8 @@ Json peers_json(const DaemonView& daemon) {
     const PeerDialect& dialect = daemon.session.dialect(i);
     const wire::Address& address = i < config.peers.size() ? config.peers[i].address : config.link.destination;
     peers.push_back({{"address", wire::to_string(address, config.link.family)},
+                     {"source", wire::to_string(i < config.peers.size() && config.peers[i].source ? *config.peers[i].source : config.link.address, config.link.family)},
+                     {"active", daemon.session.is_active(i)},
                      {"dialect", wire::word(dialect.in_use())},
                      {"dialect_from", origin_word(dialect)},
                      {"dialect_changes", dialect.changes()},

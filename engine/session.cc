@@ -38,7 +38,10 @@ bool is_changed(const HotState& before, const HotState& after) noexcept {
 
 Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, Counters& counters)
     : dialect{config.dialect, config.learn_dialect},
-      outbox{{session.delay, session.maxupd, session.ids_queued_max}, slots, counters, config.gate} {}
+      outbox{{session.delay, session.maxupd, session.ids_queued_max}, slots, counters, config.gate},
+      active{!config.is_shared} {
+  if (config.is_shared) outbox.stand_by(true, {});
+}
 
 Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate* gate)
     : config_{config},
@@ -57,8 +60,33 @@ void Session::start(Instant now) noexcept {
 
 void Session::request_bulk(Instant now) noexcept {
   if (config_.passive) return;
-  for (Peer& peer : peers_) peer.bulk.ask(now);
+  for (Peer& peer : peers_) {
+    if (!peer.active.load(std::memory_order_relaxed)) continue;
+    peer.bulk.ask(now);
+    peer.is_taken_over = false;
+  }
   on_timeout(now);
+}
+
+void Session::set_active(unsigned number, bool active, Instant now) noexcept {
+  Peer& peer = peers_[number];
+  if (peer.active.load(std::memory_order_relaxed) == active) return;
+  peer.active.store(active, std::memory_order_relaxed);
+  peer.outbox.stand_by(!active, now);
+  if (!active) {
+    peer.bulk.cancel();
+  } else if (config_.request_bulk && !config_.passive) {
+    peer.bulk.ask(now);
+    peer.is_taken_over = true;
+    on_timeout(now);
+  }
+}
+
+bool Session::is_catching_up() const noexcept {
+  return std::ranges::any_of(peers_, [](const Peer& peer) {
+    const BulkPhase phase = peer.bulk.phase();
+    return !peer.is_taken_over && (phase == BulkPhase::asked || phase == BulkPhase::receiving);
+  });
 }
 
 void Session::retry_bulk(Instant now) noexcept {
@@ -270,7 +298,7 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
   if (config_.passive) return;
   if (pending.id == wire::bulk_request_id) {
     counters_[Tally::bulk_requests_in].add();
-    peers_[pending.peer].bulk_asked.store(true, std::memory_order_release);
+    if (is_active(pending.peer)) peers_[pending.peer].bulk_asked.store(true, std::memory_order_release);
     return;
   }
   ShardWriter& writer = writer_of(pending.hash);
@@ -297,12 +325,13 @@ void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool anno
 void Session::on_delete(const Pending& pending, Instant now) noexcept {
   ShardWriter& writer = writer_of(pending.hash);
   const Slot slot = writer.find(pending.id, pending.hash);
+  // Of an unknown one too: another peer's bulk update may bring it only after its end was heard.
+  removed_.remember(pending.id, pending.hash, statetable::to_seconds(now));
   if (slot == no_slot) {
     counters_[Reject::badstate].add();
     return;
   }
   remove(writer, slot, pending.id, is_announced(writer.hot(slot)), pending.peer, now);
-  removed_.remember(pending.id, pending.hash, statetable::to_seconds(now));
   counters_[Tally::removals].add();
 }
 
@@ -358,6 +387,7 @@ void Session::expire(Instant now) noexcept {
 void Session::on_timeout(Instant now) noexcept {
   for (Peer& peer : peers_) {
     peer.bulk.on_timeout(now);
+    peer.outbox.on_timeout(now);
     if (!peer.bulk.take_request()) continue;
     counters_[Tally::bulk_requests_out].add();
     peer.outbox.request(wire::bulk_request_id, now);

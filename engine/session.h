@@ -37,6 +37,7 @@ struct PeerConfig {
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent
   bool learn_dialect = false;  ///< only until something else is learned from what is heard
   BulkGate* gate = nullptr;    ///< shared with the thread that serves this peer's bulk updates; null when nobody does
+  bool is_shared = false;      ///< another node may be the one to speak with it; until set_active says otherwise, it is
 };
 inline constexpr std::size_t peers_max = 8;
 
@@ -103,13 +104,19 @@ class Session {
   [[nodiscard]] std::size_t transmit(unsigned peer, wire::Room room, Instant now) noexcept;
   [[nodiscard]] std::size_t transmit(wire::Room room, Instant now) noexcept { return transmit(0, room, now); }
 
+  /// Whether it is we who speak with a shared peer. While it is not, changes are held for it for a moment and
+  /// then forgotten; once it is, the peer is told what was held, since the node before may not have come to say it, and asked
+  /// for everything that it said in between.
+  void set_active(unsigned peer, bool active, Instant now) noexcept;
+
   /// Asks every peer for a bulk update again, whatever the state of the last; a passive session never asks.
   void request_bulk(Instant now) noexcept;
   /// Asks those again that never answered.
   void retry_bulk(Instant now) noexcept;
   /// Sends everything that is queued with the next transmits, without waiting for the delay.
   void push() noexcept {
-    for (Peer& peer : peers_) peer.outbox.push();
+    for (Peer& peer : peers_)
+      if (peer.active.load(std::memory_order_relaxed)) peer.outbox.push();
   }
 
   /// The peer asked for everything since the last call. Requests merge; any thread may take them.
@@ -118,16 +125,20 @@ class Session {
   }
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] bool is_active(unsigned peer = 0) const noexcept { return peers_[peer].active.load(std::memory_order_relaxed); }
+  /// Whether states are missing that a peer has been asked for at the start, or because the operator or the link said so.
+  [[nodiscard]] bool is_catching_up() const noexcept;
   /// For the owner of the link in front of the session, same thread.
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
   [[nodiscard]] const BulkRequester& bulk(unsigned peer = 0) const noexcept { return peers_[peer].bulk; }
   /// What is written to a peer, and how that came.
   [[nodiscard]] const PeerDialect& dialect(unsigned peer = 0) const noexcept { return peers_[peer].dialect; }
   [[nodiscard]] const SessionConfig& config() const noexcept { return config_; }
-  /// Changes waiting to be announced, to each peer.
+  /// Changes waiting to be announced, to each peer that we speak with.
   [[nodiscard]] std::size_t queued() const noexcept {
     std::size_t sum = 0;
-    for (const Peer& peer : peers_) sum += peer.outbox.queued();
+    for (const Peer& peer : peers_)
+      if (peer.active.load(std::memory_order_relaxed)) sum += peer.outbox.queued();
     return sum;
   }
 
@@ -150,6 +161,8 @@ class Session {
     Outbox outbox;
     BulkRequester bulk;
     std::atomic<bool> bulk_asked{false};
+    std::atomic<bool> active;   ///< a word alone: pairs with nothing
+    bool is_taken_over = false;  ///< the bulk update under way only fills the gap between two nodes
   };
 
   void read(const Arrival& arrival, Instant now) noexcept;

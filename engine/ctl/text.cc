@@ -130,8 +130,9 @@ std::string status_text(const Json& status) {
   text += fmt::format("\nLink\n  {}, dialect {}{}\n", link_text(status.at("link")), plain(status.at("dialect")), from);
   if (const Json& peers = status.at("peers"); peers.size() > 1)
     for (const Json& peer : peers)
-      text += fmt::format("  peer {}, dialect {} ({}), bulk update {}\n", plain(peer.at("address")), plain(peer.at("dialect")),
-                          plain(peer.at("dialect_from")), asked_text(peer.at("bulk")));
+      text += fmt::format("  peer {}, dialect {} ({}), {}\n", plain(peer.at("address")), plain(peer.at("dialect")), plain(peer.at("dialect_from")),
+                          peer.at("active").get<bool>() ? "bulk update " + asked_text(peer.at("bulk"))
+                                                        : "spoken with by the master of " + plain(peer.at("source")));
   text += fmt::format("\n{:<27} {:>14} {:>16}\n", "State Table", "Total", "Rate");
   text += row("current entries", number(status, "states"));
   text += row("limit", number(status, "states_max"));

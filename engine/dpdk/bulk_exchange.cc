@@ -64,6 +64,17 @@ std::size_t BulkExchange::send(Port& port, const Link& link, unsigned peer, Bulk
   return sent;
 }
 
+void BulkExchange::discard(Port& port, BulkGate& gate) noexcept {
+  rte_mbuf* buffer = next(filled_.get());
+  if (buffer == nullptr) return;
+  for (; buffer != nullptr; buffer = next(filled_.get())) {
+    rte_pktmbuf_free(buffer);
+    gate.frame_handed_over();
+  }
+  discarded_.store(true, std::memory_order_relaxed);
+  supply(port);
+}
+
 std::size_t BulkExchange::fill(BulkSender& sender, const Link& link, statetable::Instant now) noexcept {
   for (std::size_t filled = 0;; ++filled) {
     // Room for the filled frame is sure: as many buffers go round as a ring holds, but look before.

@@ -3,6 +3,7 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 
@@ -32,7 +33,12 @@ class BulkExchange {
   /// Sends up to `frames` filled ones to a peer, headers written, and reports each to the gate. Returns how many.
   std::size_t send(Port& port, const Link& link, unsigned peer, BulkGate& gate, std::size_t frames) noexcept;
 
+  /// Drops what is filled: the peer is not ours to speak with any more.
+  void discard(Port& port, BulkGate& gate) noexcept;
+
   // Control thread.
+  /// Whether frames were dropped since the last call: a bulk update that still runs has a gap.
+  [[nodiscard]] bool take_discarded() noexcept { return discarded_.exchange(false, std::memory_order_relaxed); }
   /// Fills frames while there are empty buffers and the sender's pacing allows. Returns how many.
   std::size_t fill(BulkSender& sender, const Link& link, statetable::Instant now) noexcept;
 
@@ -44,6 +50,7 @@ class BulkExchange {
   [[nodiscard]] static Ring make();
 
   Ring empty_, filled_;
+  std::atomic<bool> discarded_{false};  ///< a word alone: pairs with nothing
   rte_mbuf* open_ = nullptr;  ///< control thread: taken from `empty_`, nothing to write into it yet
 };
 

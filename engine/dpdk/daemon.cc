@@ -75,6 +75,7 @@ struct Lane {
   bool serving_seen = false;
   wire::Dialect dialect_seen = wire::Dialect::freebsd_1301;
   bool apart_seen = false;
+  bool active_seen = true;
 };
 
 std::deque<Lane> make_lanes(const Config& config, const statetable::Table& table) {
@@ -87,7 +88,10 @@ SessionConfig session_config(const Config& config, std::deque<Lane>& lanes) {
   std::vector<PeerConfig> peers;
   for (std::size_t i = 0; i < lanes.size(); ++i) {
     const auto fixed = config.peers.empty() ? config.link.dialect : config.peers[i].dialect;
-    peers.push_back({fixed.value_or(config.sync.dialect), !fixed, &lanes[i].gate});
+    peers.push_back({.dialect = fixed.value_or(config.sync.dialect),
+                     .learn_dialect = !fixed,
+                     .gate = &lanes[i].gate,
+                     .is_shared = !config.peers.empty() && config.peers[i].source.has_value()});
   }
   return {.creatorid = config.sync.creatorid,
           .peers = std::move(peers),
@@ -99,7 +103,7 @@ SessionConfig session_config(const Config& config, std::deque<Lane>& lanes) {
 
 LinkConfig link_config(const Config& config, const wire::MacAddress& mac) {
   std::vector<LinkPeer> peers;
-  for (const Config::Peer& peer : config.peers) peers.push_back({peer.address, peer.mac});
+  for (const Config::Peer& peer : config.peers) peers.push_back({peer.address, peer.mac, peer.source});
   return {.mac = mac,
           .family = config.link.family,
           .address = config.link.address,
@@ -246,7 +250,10 @@ Daemon::Parts::Parts(const Config& given)
            .queued = [this] { return data_path.queued(); },
            .link_up = [this] { return link_up_.load(std::memory_order_relaxed); },
            .counts = [this] { return counts(); }} {
-  for (unsigned i = 0; i < session.peers(); ++i) lanes[i].dialect_seen = session.dialect(i).in_use();
+  for (unsigned i = 0; i < session.peers(); ++i) {
+    lanes[i].dialect_seen = session.dialect(i).in_use();
+    lanes[i].active_seen = session.is_active(i);
+  }
   make_commands();
   if (carp_node) make_carp();
   control = or_throw(ControlServer::create(
@@ -400,12 +407,17 @@ void Daemon::Parts::watch_peer(unsigned peer, Instant now) {
         break;
     }
   }
+  if (const bool active = session.is_active(peer); active != lane.active_seen) {
+    lane.active_seen = active;
+    spdlog::info("{}: {}", peer_text(peer), active ? "this node speaks with it now" : "another node speaks with it now");
+  }
   if (const bool serving = lane.sender.running(); serving != lane.serving_seen) {
     lane.serving_seen = serving;
     if (serving)
       spdlog::info("bulk update: {} asked, sending {} states", peer_text(peer), lane.sender.states_total());
     else
-      spdlog::info("bulk update: {} states sent to {}", lane.sender.states_sent(), peer_text(peer));
+      spdlog::info("bulk update: {} states sent to {}{}", lane.sender.states_sent(), peer_text(peer),
+                   session.is_active(peer) ? "" : ", broken off");
   }
   const PeerDialect& dialect = session.dialect(peer);
   if (const wire::Dialect in_use = dialect.in_use(); in_use != lane.dialect_seen) {
@@ -447,7 +459,11 @@ milliseconds Daemon::Parts::serve_bulk() {
     Lane& lane = lanes[peer];
     const bool asked = session.take_bulk_request(peer);  // before the dialect: the request may have told it
     lane.sender.speak(session.dialect(peer).in_use());
-    if (asked) lane.sender.start(now);
+    const bool has_gap = lane.bulk.take_discarded() && lane.sender.running();
+    if (!session.is_active(peer))
+      lane.sender.cancel();
+    else if (asked || has_gap)
+      lane.sender.start(now);
     if (!lane.sender.running()) continue;
     // Full frames wait for the data path, or the pace for time: either way a millisecond is short enough.
     const bool at_once = lane.bulk.fill(lane.sender, link, now) > 0 && config.sync.bulk_states_per_s == 0;

@@ -123,9 +123,17 @@ void DataPath::turn_carp(Instant now) noexcept {
     node.set_link(up, now);
   }
   // A level, not two edges: what is read anew every turn cannot be left behind.
-  const BulkPhase phase = parts_.session.bulk().phase();
-  parts_.demotion->hold(carp::Cause::bulk_update, phase == BulkPhase::asked || phase == BulkPhase::receiving, now);
+  parts_.demotion->hold(carp::Cause::bulk_update, parts_.session.is_catching_up(), now);
   if (const auto due = node.timeout(); due && *due <= now) node.on_timeout(now);
+  turn_shared_peers(now);
+}
+
+void DataPath::turn_shared_peers(Instant now) noexcept {
+  for (unsigned i = 0; i < parts_.session.peers(); ++i) {
+    const bool active = parts_.link.may_speak(i);
+    if (active != parts_.session.is_active(i)) parts_.session.set_active(i, active, now);
+    if (!active) parts_.lanes[i].bulk->discard(parts_.port, *parts_.lanes[i].gate);
+  }
 }
 
 bool DataPath::turn(Instant now) noexcept {

@@ -70,6 +70,7 @@ class DataPath {
   void hand_over(Instant now) noexcept;
   [[nodiscard]] CommandResult execute(const Command& command, Instant now) noexcept;
   void turn_carp(Instant now) noexcept;
+  void turn_shared_peers(Instant now) noexcept;
   /// Nothing to do until `due`: pauses, then sleeps longer and longer.
   void idle(Instant now) noexcept;
   void drain() noexcept;

@@ -57,6 +57,15 @@ TEST(Config, SeveralPeersMakeAHub) {
   EXPECT_EQ(config.peers[1].mac, wire::parse_mac("02:00:00:00:00:03"));
 }
 
+TEST(Config, APeerMayKnowUsByAVirtualAddress) {
+  const Config config = good(link_section +
+                             "[[carp]]\nvhid = 7\npassword = \"x\"\naddresses = [\"10.0.0.254/24\"]\n"
+                             "[[peer]]\naddress = \"10.0.0.2\"\nsource = \"10.0.0.254\"\n"
+                             "[[peer]]\naddress = \"10.0.0.3\"\nsource = \"10.0.0.1\"\n");
+  EXPECT_EQ(config.peers[0].source, wire::ipv4_address(10, 0, 0, 254));
+  EXPECT_EQ(config.peers[1].source, std::nullopt) << "the link's own";
+}
+
 TEST(Config, EveryKeyIsTaken) {
   const Config config = good(R"([link]
 device = "0000:03:00.0"
@@ -230,6 +239,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "t.toml:6: peer.address: ", "remove one"},
         Refusal{"peer_is_own", link_section + "[[peer]]\naddress = \"10.0.0.1\"\n", "t.toml:5: peer.address: ", "other node"},
         Refusal{"peer_elsewhere", link_section + "[[peer]]\naddress = \"10.0.1.2\"\n", "t.toml:5: peer.address: ", "routes"},
+        Refusal{"peer_source", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nsource = \"10.0.0.254\"\n", "t.toml:6: peer.source: \"10.0.0.254\" ", "[[carp]]"},
+        Refusal{"peer_source_word", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nsource = \"vip\"\n", "t.toml:6: peer.source: ", "IP address"},
         Refusal{"peer_family", link_section + "[[peer]]\naddress = \"fd00::2\"\n", "t.toml:5: peer.address: ", "family"},
         Refusal{"peer_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"2:0:0:0:0:2\"\n", "t.toml:6: peer.mac: ", "02:"},
         Refusal{"peer_group_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"01:00:5e:00:00:02\"\n", "t.toml:6: peer.mac: ", "host"},

@@ -183,15 +183,38 @@ TEST(Link, AUnicastLinkResolvesItsPeerAndTakesNobodyElse) {
   EXPECT_EQ(b.count(Reject::badif), 1u);
 }
 
+/// An address shared with another node.
+struct Virtual final : OwnAddresses {
+  static constexpr wire::Address address = wire::ipv4_address(10, 0, 0, 254);
+  bool master = false;
+  [[nodiscard]] bool owns(Family family, const wire::Address& asked) const noexcept override {
+    return master && family == Family::inet && asked == address;
+  }
+};
+
+TEST(Link, SpeaksUnderASharedAddressWhileItIsItsOwn) {
+  LinkConfig config{.mac = mac_a, .address = address_a, .peers = {{address_b, mac_b, Virtual::address}}};
+  End node{config};
+  LinkConfig known = unicast(mac_b, address_b, Virtual::address);
+  known.peer_mac = wire::MacAddress{{0, 0, 0x5e, 0, 1, 1}};
+  End peer{known};
+  Virtual shared;
+  EXPECT_FALSE(node.link.can_send());
+  node.link.take_also(&shared);
+  EXPECT_FALSE(node.link.may_speak());
+  EXPECT_FALSE(node.link.can_send());
+  shared.master = true;
+  EXPECT_TRUE(node.link.can_send());
+  const auto arrival = peer.link.on_frame(node.send());
+  ASSERT_TRUE(arrival);
+  EXPECT_EQ(arrival->source, Virtual::address);
+  EXPECT_TRUE(node.link.on_frame(peer.send()));
+}
+
 TEST(Link, TakesPacketsForFurtherAddressesWhileTheyAreItsOwn) {
-  struct Virtual final : OwnAddresses {
-    bool master = false;
-    [[nodiscard]] bool owns(Family family, const wire::Address& address) const noexcept override {
-      return master && family == Family::inet && address == wire::ipv4_address(10, 0, 0, 254);
-    }
-  } also;
+  Virtual also;
   End node{multicast(mac_a, address_a)};
-  LinkConfig known = unicast(mac_b, address_b, wire::ipv4_address(10, 0, 0, 254));
+  LinkConfig known = unicast(mac_b, address_b, Virtual::address);
   known.peer_mac = wire::MacAddress{{0, 0, 0x5e, 0, 1, 1}};
   End to_virtual{known};
   const Frame frame = to_virtual.send();

@@ -198,5 +198,113 @@ TEST_F(Hub, TellsEveryPeerOfStatesOfItsOwn) {
   for (unsigned peer = 0; peer < 3; ++peer) EXPECT_EQ(told(peer, t0 + 3s), (Told{{Message::del_c, 1}}));
 }
 
+TEST_F(Hub, ABulkUpdateDoesNotBringBackWhatAnotherPeerSaidHasEnded) {
+  make_hub();
+  const wire::State state = tcp_state(1);
+  id_from(0, Message::del_c, state.id, t0);  // never heard of: this node has only just come up
+  state_from(1, state, t0 + 1s, Message::upd);
+  EXPECT_EQ(table->size(), 0u);
+  EXPECT_EQ(count(Tally::removed_before), 1u);
+}
+
+// --- peers that another node may be the one to speak with ---------------------------------------------
+
+class SharedPeer : public Hub {
+ protected:
+  static constexpr unsigned other = 0, shared = 1;
+  void make_pair(bool request_bulk = false) {
+    std::vector<PeerConfig> peers(2);
+    peers[shared].is_shared = true;
+    make_hub(std::move(peers), request_bulk);
+  }
+  /// Time passes in small steps, as it does for a daemon.
+  void wait(Instant from, Instant until) {
+    for (Instant now = from; now <= until; now += 100ms)
+      if (now >= session->timeout(now)) session->on_timeout(now);
+  }
+};
+
+TEST_F(SharedPeer, IsToldNothingWhileAnotherNodeSpeaksWithIt) {
+  make_pair(true);
+  EXPECT_EQ(told(other, t0), (Told{{Message::upd_req, 0}}));
+  state_from(other, tcp_state(1), t0);
+  id_from(other, Message::upd_req, wire::bulk_request_id, t0);
+  id_from(shared, Message::upd_req, wire::bulk_request_id, t0);
+  update_from(shared, update_of(tcp_state(2)), t0);  // of an unknown state: no question either
+  EXPECT_EQ(told(shared, t0 + 2s), Told{});
+  EXPECT_TRUE(session->take_bulk_request(other));
+  EXPECT_FALSE(session->take_bulk_request(shared));
+  EXPECT_EQ(session->queued(), 0u);
+  EXPECT_FALSE(session->is_active(shared));
+  EXPECT_EQ(session->bulk(shared).phase(), BulkPhase::none);
+}
+
+TEST_F(SharedPeer, IsToldWhatWasLatelySaidWhenItsNodeFallsSilent) {
+  make_pair();
+  for (const std::uint64_t id : {1, 2, 3}) state_from(other, tcp_state(id), t0);
+  wait(t0, t0 + 20s);
+  for (const std::uint64_t id : {4, 5}) state_from(other, tcp_state(id), t0 + 20s);
+  wire::State moved = tcp_state(2);
+  moved.src.seqlo += 1000;
+  update_from(other, update_of(moved), t0 + 20s);
+  id_from(other, Message::del_c, tcp_state(3).id, t0 + 20s);
+  wait(t0 + 20s, t0 + 24s);
+  session->set_active(shared, true, t0 + 24s);
+  // 4 and 5 are new, 2 moved, 3 ended; of 1 nothing was said for long.
+  EXPECT_EQ(told(shared, t0 + 24s), (Told{{Message::ins, 4}, {Message::ins, 5}, {Message::upd_c, 2}, {Message::del_c, 3}}));
+}
+
+TEST_F(SharedPeer, WhatIsSaidAgainAndAgainIsHeldFromTheLastTimeOn) {
+  make_pair();
+  wire::State state = tcp_state(1);
+  state_from(other, state, t0);
+  for (auto at = t0; at <= t0 + 30s; at += 1s) {
+    state.src.seqlo += 1000;
+    update_from(other, update_of(state), at);
+    wait(at, at + 900ms);
+  }
+  session->set_active(shared, true, t0 + 31s);
+  EXPECT_EQ(told(shared, t0 + 31s), (Told{{Message::ins, 1}}));
+}
+
+TEST_F(SharedPeer, IsToldOfTheEndOfAStateThatTheOtherNodeMayHaveToldItOf) {
+  make_pair();
+  for (const std::uint64_t id : {1, 2}) state_from(other, tcp_state(id), t0);
+  id_from(other, Message::del_c, tcp_state(1).id, t0 + 1s);  // while standing by
+  session->set_active(shared, true, t0 + 2s);
+  id_from(other, Message::del_c, tcp_state(2).id, t0 + 2s);  // before anything was sent
+  state_from(other, tcp_state(3), t0 + 2s);
+  id_from(other, Message::del_c, tcp_state(3).id, t0 + 2s);  // heard of by nobody but us
+  EXPECT_EQ(told(shared, t0 + 2s), (Told{{Message::del_c, 1}, {Message::del_c, 2}}));
+}
+
+TEST_F(SharedPeer, HoldsNothingForLong) {
+  make_pair();
+  for (std::uint64_t id = 1; id <= 50; ++id) state_from(other, tcp_state(id), t0);
+  for (std::uint64_t id = 1; id <= 10; ++id) id_from(other, Message::del_c, tcp_state(id).id, t0);
+  from(other, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_clear({{}, peer_creatorid + 1})); });
+  wait(t0, t0 + 2 * Outbox::held + 1s);
+  session->set_active(shared, true, t0 + 12s);
+  EXPECT_EQ(told(shared, t0 + 14s), Told{});
+}
+
+TEST_F(SharedPeer, IsAskedForEverythingByTheNodeThatTakesOverWithoutStandingBack) {
+  make_pair(true);
+  EXPECT_TRUE(session->is_catching_up());
+  from(other, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_bulk_status({1, 0, wire::BulkStatus::start})); });
+  from(other, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_bulk_status({1, 0, wire::BulkStatus::end})); });
+  EXPECT_FALSE(session->is_catching_up());
+  session->set_active(shared, true, t0 + 1s);
+  EXPECT_EQ(told(shared, t0 + 1s), (Told{{Message::upd_req, 0}}));
+  EXPECT_EQ(session->bulk(shared).phase(), BulkPhase::asked);
+  EXPECT_FALSE(session->is_catching_up());  // it would give the address away again
+  session->request_bulk(t0 + 2s);           // now an operator asks
+  EXPECT_TRUE(session->is_catching_up());
+  session->set_active(shared, false, t0 + 3s);
+  EXPECT_EQ(session->bulk(shared).phase(), BulkPhase::none);
+  EXPECT_EQ(session->bulk(other).phase(), BulkPhase::asked);
+  EXPECT_EQ(told(shared, t0 + 5s), Told{});
+}
+
 }  // namespace
 }  // namespace pfsync::engine

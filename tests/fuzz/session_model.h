@@ -327,6 +327,7 @@ class SessionModel {
   }
 
   void on_delete(StateId id, Instant now) {
+    removed_at_s_[id] = statetable::to_seconds(now);
     const auto found = held.find(id);
     if (found == held.end()) {
       ++badstate;
@@ -334,7 +335,6 @@ class SessionModel {
     }
     ++removals;
     remove(found, false);
-    removed_at_s_[id] = statetable::to_seconds(now);
   }
 
   /// For ten seconds what was removed is not brought back by the wire.
