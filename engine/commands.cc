@@ -61,11 +61,12 @@ Json show(const Json& request, const DaemonView& daemon) {
   if (what == "status") return answer(status_json(daemon, flag_of(request, "digest", false)));
   if (what == "states") return answer(states_json(daemon, page_of(request, daemon.table)));
   if (what == "counters") return answer(counters_json(daemon, flag_of(request, "sentences", false)));
+  if (what == "tdbs") return answer(tdbs_json(daemon));
   if (what == "carp") {
     if (daemon.carp == nullptr) throw Refusal{"this node has no virtual address: its configuration has no [[carp]]"};
     return answer(carp::status_json(*daemon.carp, daemon.now()));
   }
-  throw Refusal{"there is nothing of that name to show: give \"status\", \"states\", \"counters\" or \"carp\""};
+  throw Refusal{"there is nothing of that name to show: give \"status\", \"states\", \"counters\", \"tdbs\" or \"carp\""};
 }
 
 template <class F, class... Arguments>

@@ -31,6 +31,7 @@ struct Commands {
 /// Answers one request of the control socket. Any JSON is a possible request; every answer is an object
 /// with `ok`, and `error` (one sentence) when that is false.
 ///   {"command": "show", "what": "status", "digest": false}
+///   {"command": "show", "what": "tdbs"}
 ///   {"command": "show", "what": "states", "limit": 1000, "cursor": {"shard": 0, "slot": 0}, "only_text": false}
 ///   {"command": "show", "what": "counters", "sentences": false}
 ///   {"command": "show", "what": "carp"}, {"command": "carp", "do": …}: engine/carp/order.h

@@ -40,7 +40,8 @@ enum class Tally : std::uint8_t {
   acks_dropped,
   deletes_dropped,
   clears_dropped,
-  tdb_ignored,
+  tdbs,
+  tdbs_displaced,
   bulk_requests_in,
   bulk_requests_out,
   sections_skipped,
@@ -70,7 +71,8 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::acks_dropped, "acks_dropped", "insert acks dropped because the queue was full"},
     TallyInfo{Tally::deletes_dropped, "deletes_dropped", "deletes not announced because the queue was full"},
     TallyInfo{Tally::clears_dropped, "clears_dropped", "clears not announced because the queue was full"},
-    TallyInfo{Tally::tdb_ignored, "tdb_ignored", "IPsec counters received (there is no SA here to apply them to)"},
+    TallyInfo{Tally::tdbs, "tdbs", "IPsec counters taken, for the peers that have such an SA"},
+    TallyInfo{Tally::tdbs_displaced, "tdbs_displaced", "IPsec counters forgotten for those of other SAs: too many at once"},
     TallyInfo{Tally::bulk_requests_in, "bulk_requests_in", "bulk updates that a peer asked for"},
     TallyInfo{Tally::bulk_requests_out, "bulk_requests_out", "bulk updates asked of a peer"},
     TallyInfo{Tally::sections_skipped, "sections_skipped", "OpenBSD sections stepped over: unknown here, or of too short records"},
@@ -98,6 +100,15 @@ struct Losses {
     }
     wire::lost(state, dialect).for_each([this](wire::Field field) { fields[static_cast<std::size_t>(field)].add(); });
     return true;
+  }
+  /// The same for IPsec counters. Without its high half a count would be a lower one, without its domain that of another SA.
+  [[nodiscard]] bool allow(const wire::Tdb& tdb, wire::Dialect dialect) noexcept {
+    bool loses = false;
+    wire::lost(tdb, dialect).for_each([&](wire::Field field) {
+      fields[static_cast<std::size_t>(field)].add();
+      loses = true;
+    });
+    return !loses;
   }
 };
 

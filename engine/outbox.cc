@@ -20,6 +20,8 @@ Outbox::Outbox(const Config& config, std::size_t slots, Counters& counters, Bulk
       requests_{config.ids_max},
       deletes_{config.ids_max},
       clears_{16},
+      tdbs_{config.tdb_places},
+      tdb_queued_(config.tdb_places),
       counters_{&counters},
       gate_{gate} {
   if (places_ == nullptr) throw std::bad_alloc{};  // at start, before any core runs
@@ -173,9 +175,17 @@ void Outbox::forget(Queue queue, std::size_t& budget) noexcept {
   }
 }
 
+/// Not while standing by: whoever takes over tells the counters of all that are in use.
+void Outbox::tdb_changed(TdbTable::Place place, Instant now) noexcept {
+  if (standing_by_ || tdb_queued_[place]) return;
+  tdb_queued_[place] = true;
+  static_cast<void>(tdbs_.push(place));
+  queued_one(now);
+}
+
 std::size_t Outbox::queued() const noexcept {
   return list(Queue::ins).count + list(Queue::upd).count + list(Queue::upd_c).count + acks_.size() +
-         requests_.size() + deletes_.size() + clears_.size();
+         requests_.size() + deletes_.size() + clears_.size() + tdbs_.size();
 }
 
 // --- writing -----------------------------------------------------------------------------------------
@@ -185,7 +195,7 @@ std::size_t Outbox::bytes_queued(wire::Dialect dialect) const noexcept {
   return (list(Queue::ins).count + list(Queue::upd).count) * state_bytes +
          list(Queue::upd_c).count * sizeof(wire::UpdCRecord) +
          (acks_.size() + requests_.size() + deletes_.size()) * sizeof(wire::IdRecord) +
-         clears_.size() * sizeof(wire::ClrRecord);
+         clears_.size() * sizeof(wire::ClrRecord) + tdbs_.size() * wire::find_action(dialect, Message::tdb)->record_bytes;
 }
 
 Outbox::Instant Outbox::timeout(Instant now) const noexcept {
@@ -220,6 +230,7 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
   const std::size_t before = deletes_.size();
   write_ids(writer, deletes_, Message::del_c, deletes_allowed());
   deletes_gated_ -= std::min(deletes_gated_, before - deletes_.size());
+  write_tdbs(writer, dialect, source);
   write_ids(writer, requests_, Message::upd_req, requests_.size());
 
   if (queued() == 0) push_ = false;
@@ -246,6 +257,18 @@ void Outbox::write_states(wire::PacketWriter& writer, Queue queue, Message messa
       static_cast<void>(writer.append_state(message, state));
     }
     counters_->out(message).add();
+  }
+}
+
+void Outbox::write_tdbs(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source) noexcept {
+  while (!tdbs_.empty() && writer.fits(Message::tdb)) {
+    const TdbTable::Place place = tdbs_.front();
+    tdbs_.pop();
+    tdb_queued_[place] = false;
+    const wire::Tdb tdb = source.tdb(place);
+    if (!counters_->lost.allow(tdb, dialect)) continue;
+    static_cast<void>(writer.append_tdb(tdb));  // it fits
+    counters_->out(Message::tdb).add();
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "engine/bulk_gate.h"
 #include "engine/counters.h"
+#include "engine/tdb_table.h"
 #include "statetable/entry.h"
 #include "statetable/time.h"
 #include "wire/packet_writer.h"
@@ -48,6 +49,7 @@ class StateSource {
   [[nodiscard]] virtual wire::Update update(statetable::Slot slot) const noexcept = 0;
   /// Whether its keys have different families, which not every dialect can say.
   [[nodiscard]] virtual bool has_two_families(statetable::Slot slot) const noexcept = 0;
+  [[nodiscard]] virtual wire::Tdb tdb(TdbTable::Place place) const noexcept = 0;
 
  protected:
   ~StateSource() = default;
@@ -67,6 +69,7 @@ class Outbox {
     Duration delay = std::chrono::seconds{1};
     unsigned maxupd = 128;
     std::size_t ids_max = 65536;  ///< in each queue of bare ids
+    std::size_t tdb_places = 0;   ///< of the TdbTable
   };
   /// How long changes are held for a peer that another node speaks with: at least this, at most twice as much. Longer than
   /// that node's silence takes to be noticed (CARP: 3 seconds and a bit with advbase 1) and a change may have waited there.
@@ -88,6 +91,7 @@ class Outbox {
   void acknowledge(wire::StateId id, Instant now) noexcept;
   void request(wire::StateId id, Instant now) noexcept;
   void clear(const wire::Clear& clear, Instant now) noexcept;
+  void tdb_changed(TdbTable::Place place, Instant now) noexcept;
   void push() noexcept { push_ = queued() > 0; }
   /// Another node speaks with the peer: nothing is written; changes are held as `held` says. Leaving, all that is held is due.
   void stand_by(bool on, Instant now) noexcept;
@@ -130,6 +134,7 @@ class Outbox {
   [[nodiscard]] std::size_t bytes_queued(wire::Dialect dialect) const noexcept;
   void write_states(wire::PacketWriter& writer, Queue queue, wire::Message message, wire::Dialect dialect,
                     const StateSource& source) noexcept;
+  void write_tdbs(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source) noexcept;
   void write_ids(wire::PacketWriter& writer, BoundedQueue<wire::StateId>& ids, wire::Message message,
                  std::size_t count_max) noexcept;
   [[nodiscard]] std::size_t deletes_allowed() noexcept;
@@ -142,6 +147,8 @@ class Outbox {
   BoundedQueue<wire::StateId> requests_;
   BoundedQueue<wire::StateId> deletes_;
   BoundedQueue<wire::Clear> clears_;
+  BoundedQueue<TdbTable::Place> tdbs_;
+  std::vector<bool> tdb_queued_;  ///< each place once, so that the queue cannot be full
   std::size_t deletes_gated_ = 0;    ///< deletes at the head that wait for `gate_stamp_`
   std::uint64_t gate_stamp_ = 0;
   std::uint64_t frames_before_ins_ = 0;  ///< bulk frames handed over before the first state of the ins queue

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <tuple>
+#include <vector>
 
 #include "engine/carp/report.h"
 #include "wire/address.h"
@@ -226,7 +228,9 @@ Json counters_json(const DaemonView& daemon, bool with_sentences) {
     const auto i = static_cast<std::size_t>(row.field);
     const std::string word = "lost_" + std::string{row.word};
     words[word] = live.fields[i].value() + in_bulks([i](const Losses& lost) -> const Counter& { return lost.fields[i]; });
-    sentences[word] = "states sent without their " + std::string{row.word} + ", for which the peer's dialect has no words";
+    const bool of_tdb = row.field == wire::Field::tdb_rpl || row.field == wire::Field::tdb_rdomain;
+    sentences[word] = of_tdb ? "IPsec counters not sent: the peer's dialect has no words for their " + std::string{row.word.substr(4)}
+                             : "states sent without their " + std::string{row.word} + ", for which the peer's dialect has no words";
   }
   words["lost_states"] = live.states.value() + in_bulks([](const Losses& lost) -> const Counter& { return lost.states; });
   sentences["lost_states"] = "states not sent at all: their two address families cannot be said in the peer's dialect";
@@ -244,6 +248,25 @@ Json counters_json(const DaemonView& daemon, bool with_sentences) {
   json["outside"] = std::move(outside);
   if (with_sentences) json["sentences"] = std::move(sentences);
   return json;
+}
+
+Json tdbs_json(const DaemonView& daemon) {
+  const Seconds now_s = statetable::to_seconds(daemon.now());
+  const TdbTable& table = daemon.session.tdbs();
+  std::vector<TdbTable::Entry> entries;
+  for (std::size_t place = 0; place < table.places(); ++place)
+    if (const auto entry = table.read(place, now_s)) entries.push_back(*entry);
+  std::ranges::sort(entries, [](const auto& a, const auto& b) { return std::tie(b.heard_s, a.tdb.spi) < std::tie(a.heard_s, b.tdb.spi); });
+  Json tdbs = Json::array();
+  for (const auto& [tdb, heard_s] : entries)
+    tdbs.push_back({{"spi", fmt::format("{:08x}", tdb.spi)},
+                    {"dst", wire::to_string(tdb.dst, tdb.af)},
+                    {"protocol", wire::protocol_text(tdb.sproto)},
+                    {"rdomain", tdb.rdomain},
+                    {"rpl", tdb.rpl},
+                    {"cur_bytes", tdb.cur_bytes},
+                    {"heard_s", now_s - heard_s}});
+  return {{"tdbs", std::move(tdbs)}};
 }
 
 Json state_json(const wire::State& state) {

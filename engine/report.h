@@ -38,7 +38,7 @@ struct DaemonView {
   std::string version;
   const Config& config;
   const statetable::Table& table;
-  const Session& session;  ///< only counters(), dialect(), bulk() and peers() are read
+  const Session& session;  ///< only counters(), dialect(), bulk(), tdbs(), is_active() and peers() are read
   std::vector<const BulkSender*> senders;  ///< one for each of the session's peers
   const SyntheticFirewall* synthetic = nullptr;  ///< null: this node plays no firewall
   const carp::View* carp = nullptr;              ///< null: no [[carp]] here
@@ -58,6 +58,8 @@ struct Health {
 
 /// The digest costs a walk through the whole table, so it is given only when asked for.
 [[nodiscard]] Json status_json(const DaemonView& daemon, bool with_digest);
+/// The counters of IPsec SAs that peers told of, those heard of last first.
+[[nodiscard]] Json tdbs_json(const DaemonView& daemon);
 /// `counters`, `received`, `sent` and `outside` as word → number; with sentences, `sentences` as word → text.
 [[nodiscard]] Json counters_json(const DaemonView& daemon, bool with_sentences);
 /// One object: addresses and levels as pfctl prints them, plus `text`, all of `pfctl -ss -vv`.

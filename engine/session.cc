@@ -4,7 +4,6 @@
 
 #include "engine/hot_part.h"
 #include "engine/merge.h"
-#include "engine/table_source.h"
 #include "engine/two_families.h"
 #include "engine/validity.h"
 
@@ -20,7 +19,6 @@ using wire::Reject;
 
 namespace {
 
-constexpr Duration sweep_every = std::chrono::milliseconds{100};
 constexpr std::size_t sweeps_per_round = 10;  ///< the whole table is looked at once a second
 
 std::vector<ShardWriter> claim_all(statetable::Table& table) {
@@ -36,9 +34,9 @@ bool is_changed(const HotState& before, const HotState& after) noexcept {
 
 }  // namespace
 
-Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, Counters& counters)
+Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, std::size_t tdb_places, Counters& counters)
     : dialect{config.dialect, config.learn_dialect},
-      outbox{{session.delay, session.maxupd, session.ids_queued_max}, slots, counters, config.gate},
+      outbox{{session.delay, session.maxupd, session.ids_queued_max, tdb_places}, slots, counters, config.gate},
       active{!config.is_shared} {
   if (config.is_shared) outbox.stand_by(true, {});
 }
@@ -48,51 +46,10 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
       table_{&table},
       writers_{claim_all(table)},
       slots_per_shard_{table.slot_count() / table.shard_count()},
-      removed_{config.removed_max} {
-  if (config.peers.empty()) peers_.emplace_back(PeerConfig{config.dialect, config.learn_dialect, gate}, config, table.slot_count(), counters_);
-  for (const PeerConfig& peer : config.peers) peers_.emplace_back(peer, config, table.slot_count(), counters_);
-}
-
-void Session::start(Instant now) noexcept {
-  sweep_due_ = now + sweep_every;
-  if (config_.request_bulk) request_bulk(now);
-}
-
-void Session::request_bulk(Instant now) noexcept {
-  if (config_.passive) return;
-  for (Peer& peer : peers_) {
-    if (!peer.active.load(std::memory_order_relaxed)) continue;
-    peer.bulk.ask(now);
-    peer.is_taken_over = false;
-  }
-  on_timeout(now);
-}
-
-void Session::set_active(unsigned number, bool active, Instant now) noexcept {
-  Peer& peer = peers_[number];
-  if (peer.active.load(std::memory_order_relaxed) == active) return;
-  peer.active.store(active, std::memory_order_relaxed);
-  peer.outbox.stand_by(!active, now);
-  if (!active) {
-    peer.bulk.cancel();
-  } else if (config_.request_bulk && !config_.passive) {
-    peer.bulk.ask(now);
-    peer.is_taken_over = true;
-    on_timeout(now);
-  }
-}
-
-bool Session::is_catching_up() const noexcept {
-  return std::ranges::any_of(peers_, [](const Peer& peer) {
-    const BulkPhase phase = peer.bulk.phase();
-    return !peer.is_taken_over && (phase == BulkPhase::asked || phase == BulkPhase::receiving);
-  });
-}
-
-void Session::retry_bulk(Instant now) noexcept {
-  for (Peer& peer : peers_)
-    if (peer.bulk.phase() == BulkPhase::failed) peer.bulk.ask(now);
-  on_timeout(now);
+      removed_{config.removed_max},
+      tdbs_{config.tdbs_max} {
+  if (config.peers.empty()) peers_.emplace_back(PeerConfig{config.dialect, config.learn_dialect, gate}, config, table.slot_count(), tdbs_.places(), counters_);
+  for (const PeerConfig& peer : config.peers) peers_.emplace_back(peer, config, table.slot_count(), tdbs_.places(), counters_);
 }
 
 // --- receiving ---------------------------------------------------------------------------------------
@@ -171,7 +128,7 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
     case Message::del_c: on_delete(pending, now); break;
     case Message::clr: on_clear(wire::read_clear(pending.record), pending.peer, now); break;
     case Message::bus: peers_[pending.peer].bulk.on_status(wire::read_bulk_status(pending.record), now); break;
-    case Message::tdb: on_tdb(pending); break;
+    case Message::tdb: on_tdb(pending, now); break;
     case Message::ins_ack:  // no packets are held here, so there is none to release
     case Message::eof: break;
   }
@@ -351,16 +308,25 @@ std::size_t Session::on_clear(const wire::Clear& clear, unsigned from, Instant n
   return removed;
 }
 
-void Session::on_tdb(const Pending& pending) noexcept {
+void Session::on_tdb(const Pending& pending, Instant now) noexcept {
   constexpr std::uint32_t spi_reserved_max = 255;  // RFC 4303, 2.1
   const wire::Tdb tdb = wire::read_tdb(pending.layout, pending.record);
-  if (tdb.spi <= spi_reserved_max || tdb.af == wire::Family::none)
+  if (tdb.spi <= spi_reserved_max || tdb.af == wire::Family::none) {
     counters_[Reject::badstate].add();
-  else
-    counters_[Tally::tdb_ignored].add();
+    return;
+  }
+  const auto [heard, place, displaced] = tdbs_.hear(tdb, table_->hash(hashed_id(tdb)), statetable::to_seconds(now));
+  if (heard == TdbTable::Heard::older) {  // counters only grow. Source: FreeBSD if_pfsync.c, pfsync_update_net_tdb()
+    counters_[Reject::badstate].add();
+    return;
+  }
+  counters_[Tally::tdbs].add();
+  if (displaced) counters_[Tally::tdbs_displaced].add();
+  if (heard == TdbTable::Heard::news && !config_.passive)
+    for_all_but(pending.peer, [&](Outbox& outbox) { outbox.tdb_changed(place, now); });
 }
 
-// --- time and output ---------------------------------------------------------------------------------
+// --- time ---------------------------------------------------------------------------------
 
 Seconds Session::expires_at(std::uint8_t timeout, Seconds now_s) const noexcept {
   return saturated(std::int64_t{now_s} + config_.timeouts.seconds(timeout, table_->size()));
@@ -382,35 +348,6 @@ void Session::expire(Instant now) noexcept {
       counters_[Tally::expired].add();
     });
   }
-}
-
-void Session::on_timeout(Instant now) noexcept {
-  for (Peer& peer : peers_) {
-    peer.bulk.on_timeout(now);
-    peer.outbox.on_timeout(now);
-    if (!peer.bulk.take_request()) continue;
-    counters_[Tally::bulk_requests_out].add();
-    peer.outbox.request(wire::bulk_request_id, now);
-  }
-  if (now >= sweep_due_) {
-    if (config_.expire) expire(now);
-    sweep_due_ = now + sweep_every;
-  }
-}
-
-Instant Session::timeout(Instant now) const noexcept {
-  Instant due = config_.expire ? sweep_due_ : Instant::max();
-  for (const Peer& peer : peers_) {
-    if (const auto bulk_due = peer.bulk.timeout()) due = std::min(due, *bulk_due);
-    due = std::min(due, peer.outbox.timeout(now));
-  }
-  return due;
-}
-
-std::size_t Session::transmit(unsigned peer, wire::Room room, Instant now) noexcept {
-  Peer& to = peers_[peer];
-  if (to.outbox.queued() == 0) return 0;
-  return to.outbox.transmit(room, now, to.dialect.in_use(), TableSource{writers_, slots_per_shard_, statetable::to_seconds(now)});
 }
 
 }  // namespace pfsync::engine

@@ -16,6 +16,7 @@
 #include "engine/outbox.h"
 #include "engine/peer_dialect.h"
 #include "engine/removed_states.h"
+#include "engine/tdb_table.h"
 #include "engine/timeouts.h"
 #include "statetable/table.h"
 #include "statetable/time.h"
@@ -48,6 +49,7 @@ struct SessionConfig {
   std::vector<PeerConfig> peers{};       ///< several: a hub, which passes on what one says to the others
   std::size_t ids_queued_max = 65536;    ///< deletes, acks and requests that wait for a packet, each; more are counted
   std::size_t removed_max = 65536;  ///< how many of the states that ended lately are remembered, in sets of 8
+  std::size_t tdbs_max = 1024;      ///< IPsec SAs whose counters are kept
   unsigned maxupd = 128;                 ///< updates of one state after which it is sent at once
   Duration delay = std::chrono::seconds{1};  ///< the longest that a change waits for its packet
   bool request_bulk = true;              ///< ask for everything at start
@@ -133,6 +135,8 @@ class Session {
   [[nodiscard]] const BulkRequester& bulk(unsigned peer = 0) const noexcept { return peers_[peer].bulk; }
   /// What is written to a peer, and how that came.
   [[nodiscard]] const PeerDialect& dialect(unsigned peer = 0) const noexcept { return peers_[peer].dialect; }
+  /// The counters of IPsec SAs that peers told of. Any thread may read them.
+  [[nodiscard]] const TdbTable& tdbs() const noexcept { return tdbs_; }
   [[nodiscard]] const SessionConfig& config() const noexcept { return config_; }
   /// Changes waiting to be announced, to each peer that we speak with.
   [[nodiscard]] std::size_t queued() const noexcept {
@@ -156,7 +160,7 @@ class Session {
   static constexpr unsigned nobody = std::numeric_limits<unsigned>::max();  ///< no peer: the change was made here
 
   struct Peer {
-    Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, Counters& counters);
+    Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, std::size_t tdb_places, Counters& counters);
     PeerDialect dialect;
     Outbox outbox;
     BulkRequester bulk;
@@ -175,7 +179,7 @@ class Session {
   void on_delete(const Pending& pending, Instant now) noexcept;
   /// Returns how many states it removed.
   std::size_t on_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept;
-  void on_tdb(const Pending& pending) noexcept;
+  void on_tdb(const Pending& pending, Instant now) noexcept;
   void ask_for(const Pending& pending, Instant now) noexcept;
   /// Whether a message about an unknown state is only late: counted, and to be ignored.
   [[nodiscard]] bool was_removed(const Pending& pending, Instant now) noexcept;
@@ -216,6 +220,7 @@ class Session {
   };
   std::array<Asked, 4096> asked_{};
   RemovedStates removed_;
+  TdbTable tdbs_;
   std::array<Pending, batch_max> batch_{};
   std::size_t batch_count_ = 0;
 };

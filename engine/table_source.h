@@ -11,8 +11,9 @@ namespace pfsync::engine {
 /// The writers' own view, of the thread that writes.
 class TableSource final : public StateSource {
  public:
-  TableSource(std::span<const statetable::ShardWriter> writers, std::size_t slots_per_shard, statetable::Seconds now_s) noexcept
-      : writers_{writers}, slots_per_shard_{slots_per_shard}, now_s_{now_s} {}
+  TableSource(std::span<const statetable::ShardWriter> writers, std::size_t slots_per_shard, const TdbTable& tdbs,
+              statetable::Seconds now_s) noexcept
+      : writers_{writers}, slots_per_shard_{slots_per_shard}, tdbs_{&tdbs}, now_s_{now_s} {}
   [[nodiscard]] wire::State full_state(statetable::Slot slot) const noexcept override {
     return writers_[slot / slots_per_shard_].state(slot, now_s_);
   }
@@ -23,10 +24,12 @@ class TableSource final : public StateSource {
   [[nodiscard]] bool has_two_families(statetable::Slot slot) const noexcept override {
     return engine::has_two_families(writers_[slot / slots_per_shard_], slot);
   }
+  [[nodiscard]] wire::Tdb tdb(TdbTable::Place place) const noexcept override { return tdbs_->at(place); }
 
  private:
   std::span<const statetable::ShardWriter> writers_;
   std::size_t slots_per_shard_;
+  const TdbTable* tdbs_;
   statetable::Seconds now_s_;
 };
 

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "engine/carp/journal.h"
-#include "engine/carp/published.h"
+#include "engine/published.h"
 #include "statetable/time.h"
 
 namespace pfsync::engine::carp {

@@ -12,7 +12,7 @@
 #include "engine/carp/demotion.h"
 #include "engine/carp/host.h"
 #include "engine/carp/journal.h"
-#include "engine/carp/published.h"
+#include "engine/published.h"
 #include "engine/own_addresses.h"
 #include "wire/address.h"
 #include "wire/arp.h"

@@ -102,6 +102,8 @@ int show_states(const Options& options) {
   return exit_ok;
 }
 
+int show_tdbs(const Options& options) { return answer_to(options, {{"command", "show"}, {"what", "tdbs"}}, tdbs_text); }
+
 int show_carp(const Options& options) {
   return answer_to(options, {{"command", "show"}, {"what", "carp"}}, [&](const Json& carp) { return carp_text(carp, options.verbose); },
                    [](const Json& carp) { return carp.at("healthy").get<bool>() ? exit_ok : exit_unhealthy; });
@@ -150,6 +152,7 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
   command(*show, "counters", "what was counted, in the manner of netstat -s", [&] { return show_counters(options); })
       ->add_flag("-v", options.verbose, "also what is 0");
 
+  command(*show, "tdbs", "replay and byte counters of IPsec SAs, as the peers told them", [&] { return show_tdbs(options); });
   command(*show, "carp", "virtual addresses, in the manner of ifconfig; exit status 1 when something is wrong with them",
           [&] { return show_carp(options); })
       ->add_flag("-v", options.verbose, "also past changes, past mistakes and counters");

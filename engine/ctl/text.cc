@@ -162,6 +162,18 @@ std::string counters_text(const Json& counters, bool all) {
   return fmt::format("pfsync:\n{}", text.empty() ? "\tall counters are 0 (-v shows them)\n" : text);
 }
 
+std::string tdbs_text(const Json& answer) {
+  const Json& tdbs = answer.at("tdbs");
+  if (tdbs.empty()) return "no IPsec counters have been heard of\n";
+  std::string text = fmt::format("{:<8}  {:<39}  {:<6} {:>12} {:>16}  {}\n", "spi", "dst", "proto", "rpl", "cur_bytes", "heard");
+  for (const Json& tdb : tdbs) {
+    const std::string domain = number(tdb, "rdomain") == 0 ? "" : fmt::format(" rdomain {}", number(tdb, "rdomain"));
+    text += fmt::format("{:<8}  {:<39}  {:<6} {:>12} {:>16}  {} ago\n", plain(tdb.at("spi")), plain(tdb.at("dst")) + domain, plain(tdb.at("protocol")),
+                        number(tdb, "rpl"), number(tdb, "cur_bytes"), uptime_text(tdb.at("heard_s").get<double>()));
+  }
+  return text;
+}
+
 std::string_view first_line(std::string_view state_text) { return state_text.substr(0, state_text.find('\n')); }
 
 std::string bar_text(double fraction, std::size_t width) {

@@ -19,6 +19,8 @@ using Json = nlohmann::ordered_json;
 /// What `show status` prints, in the manner of `pfctl -si`. Throws Json::exception when the answer lacks a part.
 [[nodiscard]] std::string status_text(const Json& status);
 
+/// What `show tdbs` prints: a line for each IPsec SA.
+[[nodiscard]] std::string tdbs_text(const Json& answer);
 /// What `show counters` prints, in the manner of `netstat -s`. `all`: counters that are zero, too.
 [[nodiscard]] std::string counters_text(const Json& counters, bool all);
 

@@ -28,6 +28,11 @@ void count_losses(const wire::State& state, Survey& result) {
   }
 }
 
+void count_losses(const wire::Tdb& tdb, Survey& result) {
+  for (const wire::DialectInfo& dialect : wire::dialect_table)
+    wire::lost(tdb, dialect.dialect).for_each([&](wire::Field field) { ++result.losses[dialect.word][wire::word(field)]; });
+}
+
 /// The dialect of one packet, if it tells; collects the ids of its full states and what others would lose.
 std::optional<std::string_view> read_packet(wire::Bytes payload, std::vector<wire::StateId>& ids, Survey& result) {
   std::optional<std::string_view> dialect;
@@ -36,6 +41,8 @@ std::optional<std::string_view> read_packet(wire::Bytes payload, std::vector<wir
   while (reader.next(section)) {
     if (section.count == 0) continue;
     if (const auto told = wire::told_dialect(reader.header().version, *section.action)) dialect = wire::word(*told);
+    if (section.action->message == wire::Message::tdb)
+      for (std::size_t i = 0; i < section.count; ++i) count_losses(wire::read_tdb(section.action->layout, section.record(i)), result);
     if (!is_full_state(section.action->message)) continue;
     for (std::size_t i = 0; i < section.count; ++i) {
       const wire::State state = wire::read_state(section.action->layout, section.record(i));

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "tests/engine/node.h"
+#include "wire/packet_writer.h"
 
 namespace pfsync::engine {
 namespace {
@@ -28,6 +30,24 @@ TEST_F(CommandsTest, ShowGivesWhatIsAskedFor) {
   EXPECT_TRUE(ask({{"command", "show"}, {"what", "status"}, {"digest", true}}).contains("digest"));
   EXPECT_TRUE(ask({{"command", "show"}, {"what", "states"}})["states"].is_array());
   EXPECT_TRUE(ask({{"command", "show"}, {"what", "counters"}, {"sentences", true}})["sentences"].is_object());
+}
+
+TEST_F(CommandsTest, ShowTdbsListsTheSasHeardOfLastFirst) {
+  EXPECT_EQ(ask({{"command", "show"}, {"what", "tdbs"}})["tdbs"], Json::array());
+  const auto hear = [this](const wire::Tdb& tdb) {
+    std::array<std::uint8_t, 200> room{};
+    wire::PacketWriter writer{wire::Dialect::openbsd, room};
+    ASSERT_TRUE(writer.append_tdb(tdb));
+    node.session.on_packet(wire::Bytes{room}.first(writer.finish()), node.now);
+  };
+  hear({.spi = 0xc0ffee, .af = wire::Family::inet, .dst = wire::ipv4_address(192, 0, 2, 7), .rpl = 5, .cur_bytes = 700, .sproto = 50});
+  node.now += std::chrono::seconds{3};
+  hear({.spi = 0x1000, .af = wire::Family::inet, .dst = wire::ipv4_address(192, 0, 2, 8), .rpl = 1, .sproto = 51, .rdomain = 2});
+  const Json tdbs = ask({{"command", "show"}, {"what", "tdbs"}})["tdbs"];
+  ASSERT_EQ(tdbs.size(), 2u);
+  EXPECT_EQ(tdbs[0]["spi"], "00001000");
+  EXPECT_EQ(tdbs[0]["rdomain"], 2);
+  EXPECT_EQ(tdbs[1], (Json{{"spi", "00c0ffee"}, {"dst", "192.0.2.7"}, {"protocol", "esp"}, {"rdomain", 0}, {"rpl", 5}, {"cur_bytes", 700}, {"heard_s", 3}}));
 }
 
 TEST_F(CommandsTest, ACursorOutsideTheTableEndsTheWalk) {

@@ -292,7 +292,7 @@ TEST_F(SessionTest, TdbWithAReservedSpiIsBadstate) {
   EXPECT_EQ(count(Reject::badstate), 1u);
   tdb.spi = 256;
   receive(t0, [&](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_tdb(tdb)); });
-  EXPECT_EQ(count(Tally::tdb_ignored), 1u);
+  EXPECT_EQ(count(Tally::tdbs), 1u);
 }
 
 TEST_F(SessionTest, APassiveNodeNeverSpeaks) {

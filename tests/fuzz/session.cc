@@ -88,6 +88,7 @@ struct Setting {
     const std::uint8_t choice = script.byte();
     table = {.states_max = choice & 1 ? 6u : 24u, .shard_bits = choice & 2 ? 2u : 0u, .hash_seed = hash_seed};
     session.creatorid = own_creatorid;
+    session.tdbs_max = 8;  // one set, as the model has
     session.passive = (choice & 12) == 12;
     session.request_bulk = choice & 16;
     session.expire = (choice & 0x60) != 0x60;
@@ -200,7 +201,7 @@ class Run {
       case 9: fits = writer.append_bulk_status({0x22222222, script_.byte(), static_cast<std::uint8_t>(kind / 64)}); break;
       default:
         fits = kind < 128 ? writer.append_id(Message::ins_ack, script_.id())
-                          : writer.append_tdb({.spi = kind * 2u, .af = wire::Family::inet, .sproto = 50});
+                          : writer.append_tdb({.spi = 200u + kind, .af = wire::Family::inet, .rpl = script_.byte(), .cur_bytes = kind / 16u, .sproto = 50});
     }
     static_cast<void>(fits);  // a full packet takes no more, and goes as it is
   }

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "engine/session.h"
@@ -43,6 +45,8 @@ class SessionModel {
   std::map<StateId, unsigned> deletes_owed;   ///< DEL_C that must still go out
   std::map<StateId, unsigned> deletes_spare;  ///< DEL_C that may: a bulk frame could have told the state
   std::map<StateId, unsigned> updates_asked;  ///< UPD_REQ from the wire that may still be answered
+  std::uint64_t taken = 0;
+  std::vector<std::pair<wire::Tdb, Seconds>> tdbs;  ///< with when they were heard
   std::map<StateId, unsigned> removals_of;    ///< how often an id was removed: it may live again
   std::uint64_t asked = 0;                    ///< UPD_C of unknown states
   std::uint64_t acks = 0, badval = 0, badstate = 0, stale = 0, inserts = 0, updates = 0, removals = 0, expired = 0,
@@ -162,6 +166,7 @@ class SessionModel {
               counters[Tally::insert_exists].value() == exists && counters[Tally::table_full].value() == full &&
               counters[Tally::removed_before].value() == late,
           "the tallies count what happened to the table");
+    check(counters[Tally::tdbs].value() == taken, "tdbs counts the IPsec counters taken");
   }
 
  private:
@@ -248,13 +253,29 @@ class SessionModel {
       case Message::clr: clear(wire::read_clear(record)); return;
       case Message::tdb: {
         const wire::Tdb tdb = wire::read_tdb(action.layout, record);
-        if (tdb.spi <= 255 || tdb.af == wire::Family::none) ++badstate;
+        if (tdb.spi <= 255 || tdb.af == wire::Family::none || !hear(tdb, now)) ++badstate;
         return;
       }
       case Message::ins_ack:
       case Message::bus:
       case Message::eof: return;
     }
+  }
+
+  /// Counters of an SA only grow, unless nothing was taken for a minute; eight are kept, the one unheard longest makes room.
+  bool hear(const wire::Tdb& tdb, Instant now) {
+    const Seconds now_s = statetable::to_seconds(now);
+    const auto is_this = [&](const auto& one) {
+      const wire::Tdb& other = one.first;
+      return other.spi == tdb.spi && other.sproto == tdb.sproto && other.rdomain == tdb.rdomain && other.af == tdb.af && other.dst == tdb.dst;
+    };
+    auto at = std::find_if(tdbs.begin(), tdbs.end(), is_this);
+    if (at != tdbs.end() && (tdb.rpl < at->first.rpl || tdb.cur_bytes < at->first.cur_bytes) && now_s - at->second <= 60) return false;
+    if (at == tdbs.end() && tdbs.size() < 8) at = tdbs.insert(at, {tdb, now_s});
+    if (at == tdbs.end()) at = std::min_element(tdbs.begin(), tdbs.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    *at = {tdb, now_s};
+    ++taken;
+    return true;
   }
 
   void on_insert(const wire::State& state, Instant now) {

@@ -53,6 +53,24 @@ TEST(StatusText, HasALineForEachThingThatANodeMayHave) {
   EXPECT_NE(text.find("asked (request 1 of 13)\n"), std::string::npos) << text;
 }
 
+TEST(TdbsText, HasALineForEachSa) {
+  EXPECT_EQ(tdbs_text(Json{{"tdbs", Json::array()}}), "no IPsec counters have been heard of\n");
+  const Json tdb{{"spi", "00c0ffee"}, {"dst", "192.0.2.7"}, {"protocol", "esp"}, {"rdomain", 2}, {"rpl", 5}, {"cur_bytes", 700}, {"heard_s", 3}};
+  EXPECT_EQ(tdbs_text(Json{{"tdbs", {tdb}}}),
+            "spi       dst                                      proto           rpl        cur_bytes  heard\n"
+            "00c0ffee  192.0.2.7 rdomain 2                      esp               5              700  00:00:03 ago\n");
+}
+
+TEST(StatusText, SaysWhoSpeaksWithASharedPeer) {
+  Node node;
+  Json status = status_json(node.view(), false);
+  status["peers"] = {{{"address", "10.0.0.2"}, {"source", "10.0.0.1"}, {"active", true}, {"dialect", "1400"}, {"dialect_from", "learned"}, {"bulk", status["bulk"]}},
+                     {{"address", "10.0.0.3"}, {"source", "10.0.0.254"}, {"active", false}, {"dialect", "1301"}, {"dialect_from", "default"}, {"bulk", status["bulk"]}}};
+  const std::string text = status_text(status);
+  EXPECT_NE(text.find("  peer 10.0.0.2, dialect 1400 (learned), bulk update asked"), std::string::npos) << text;
+  EXPECT_NE(text.find("  peer 10.0.0.3, dialect 1301 (default), spoken with by the master of 10.0.0.254\n"), std::string::npos) << text;
+}
+
 TEST(StatusText, TellsWhereTheDialectComesFrom) {
   Node node;
   Json status = status_json(node.view(), false);

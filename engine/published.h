@@ -5,7 +5,7 @@
 
 #include "statetable/sequenced.h"
 
-namespace pfsync::engine::carp {
+namespace pfsync::engine {
 
 /// The last version of a value that one thread writes and any may read whole. Neither waits for the other; a reader
 /// whose copy was overtaken takes another.
@@ -32,4 +32,4 @@ class Published {
   statetable::Sequenced<T> words_{};
 };
 
-}  // namespace pfsync::engine::carp
+}  // namespace pfsync::engine

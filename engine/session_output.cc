@@ -1,0 +1,88 @@
+// The part of a session that speaks: bulk requests, deadlines, packets.
+#include <algorithm>
+
+#include "engine/session.h"
+#include "engine/table_source.h"
+
+namespace pfsync::engine {
+namespace {
+
+constexpr Duration sweep_every = std::chrono::milliseconds{100};
+
+}  // namespace
+
+void Session::start(Instant now) noexcept {
+  sweep_due_ = now + sweep_every;
+  if (config_.request_bulk) request_bulk(now);
+}
+
+void Session::request_bulk(Instant now) noexcept {
+  if (config_.passive) return;
+  for (Peer& peer : peers_) {
+    if (!peer.active.load(std::memory_order_relaxed)) continue;
+    peer.bulk.ask(now);
+    peer.is_taken_over = false;
+  }
+  on_timeout(now);
+}
+
+void Session::set_active(unsigned number, bool active, Instant now) noexcept {
+  Peer& peer = peers_[number];
+  if (peer.active.load(std::memory_order_relaxed) == active) return;
+  peer.active.store(active, std::memory_order_relaxed);
+  peer.outbox.stand_by(!active, now);
+  if (active)
+    for (std::size_t place = 0; place < tdbs_.places(); ++place)
+      if (tdbs_.read(place, statetable::to_seconds(now))) peer.outbox.tdb_changed(static_cast<TdbTable::Place>(place), now);
+  if (!active) {
+    peer.bulk.cancel();
+  } else if (config_.request_bulk && !config_.passive) {
+    peer.bulk.ask(now);
+    peer.is_taken_over = true;
+    on_timeout(now);
+  }
+}
+
+bool Session::is_catching_up() const noexcept {
+  return std::ranges::any_of(peers_, [](const Peer& peer) {
+    const BulkPhase phase = peer.bulk.phase();
+    return !peer.is_taken_over && (phase == BulkPhase::asked || phase == BulkPhase::receiving);
+  });
+}
+
+void Session::retry_bulk(Instant now) noexcept {
+  for (Peer& peer : peers_)
+    if (peer.bulk.phase() == BulkPhase::failed) peer.bulk.ask(now);
+  on_timeout(now);
+}
+
+void Session::on_timeout(Instant now) noexcept {
+  for (Peer& peer : peers_) {
+    peer.bulk.on_timeout(now);
+    peer.outbox.on_timeout(now);
+    if (!peer.bulk.take_request()) continue;
+    counters_[Tally::bulk_requests_out].add();
+    peer.outbox.request(wire::bulk_request_id, now);
+  }
+  if (now >= sweep_due_) {
+    if (config_.expire) expire(now);
+    sweep_due_ = now + sweep_every;
+  }
+}
+
+Instant Session::timeout(Instant now) const noexcept {
+  Instant due = config_.expire ? sweep_due_ : Instant::max();
+  for (const Peer& peer : peers_) {
+    if (const auto bulk_due = peer.bulk.timeout()) due = std::min(due, *bulk_due);
+    due = std::min(due, peer.outbox.timeout(now));
+  }
+  return due;
+}
+
+std::size_t Session::transmit(unsigned peer, wire::Room room, Instant now) noexcept {
+  Peer& to = peers_[peer];
+  if (to.outbox.queued() == 0) return 0;
+  return to.outbox.transmit(room, now, to.dialect.in_use(), TableSource{writers_, slots_per_shard_, tdbs_, statetable::to_seconds(now)});
+}
+
+}  // namespace pfsync::engine
