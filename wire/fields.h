@@ -122,7 +122,7 @@ inline constexpr std::array field_table{
     FieldInfo{Field::orig_ifname, "orig_ifname", "as ifname", {detail::no, detail::no, detail::yes, detail::no}, ""},
     FieldInfo{Field::tag, "tag", "empty", {detail::no, detail::no, detail::yes, detail::no}, ""},
     FieldInfo{Field::tdb_rpl, "tdb_rpl", "", {detail::part, detail::part, detail::part, detail::yes},
-              "above 32 bits: the low ones"},
+              "above 32 bits: best left unsaid"},
     FieldInfo{Field::tdb_rdomain, "tdb_rdomain", "0", {detail::no, detail::no, detail::no, detail::yes}, ""},
 };
 static_assert([] {
