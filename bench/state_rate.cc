@@ -39,15 +39,6 @@ Table& filled(std::size_t states, benchmark::State& run) {
   return *table;
 }
 
-/// Calls f(batch of records) for all that a burst of packets carries.
-template <class F>
-std::size_t in_batches(std::span<const Bytes> records, F&& f) {
-  std::size_t found = 0;
-  for (std::size_t done = 0; done < records.size(); done += batch)
-    found += f(records.subspan(done, std::min(batch, records.size() - done)));
-  return found;
-}
-
 template <class Table>
 void apply_upd_c(benchmark::State& run, std::size_t states) {
   Table& table = filled<Table>(states, run);
@@ -55,7 +46,7 @@ void apply_upd_c(benchmark::State& run, std::size_t states) {
   Uniform numbers{states};
   for (auto _ : run) {
     burst.renew(numbers);
-    if (in_batches(burst.records(), [&](std::span<const Bytes> some) { return table.apply(some); }) != burst.records().size())
+    if (table.apply(burst.records()) != burst.records().size())
       fail(run, "a state was not found");
   }
   run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * burst.records().size()));
@@ -82,7 +73,7 @@ void apply_frames(benchmark::State& run, std::size_t states) {
           for (std::size_t i = 0; i < section.count && section.action->message == wire::Message::upd_c; ++i)
             records[count++] = section.record(i);
       }
-      found = in_batches(std::span<const Bytes>{records}.first(count), [&](std::span<const Bytes> some) { return table.apply(some); });
+      found = table.apply(std::span<const Bytes>{records}.first(count));
     }
     if (found != records.size()) fail(run, "a state was not found");
   }

@@ -20,57 +20,50 @@ class EngineTable {
  public:
   explicit EngineTable(std::size_t states)
       : table_{std::get<std::unique_ptr<statetable::Table>>(
-            statetable::Table::create({.states_max = states, .shard_bits = 2, .hash_seed = hash_seed}))} {
+            statetable::Table::create({.states_max = states, .shard_bits = 0, .hash_seed = hash_seed}))} {
     for (std::size_t i = 0; i < table_->shard_count(); ++i) writers_.push_back(std::move(*table_->claim(i)));
   }
   bool insert(std::uint64_t first, std::size_t count) noexcept {
     std::array<statetable::Hash, batch> hashes;
     for (std::size_t i = 0; i < count; ++i) {
       hashes[i] = table_->hash(id_of(first + i));
-      writer(hashes[i]).prefetch_index(hashes[i]);
+      static_cast<void>(writer(hashes[i]).begin(hashes[i]));
     }
     bool all = true;
     for (std::size_t i = 0; i < count; ++i) {
-      body_.hot.id = id_of(first + i);
-      all &= writer(hashes[i]).insert(body_.hot, body_.cold, hashes[i]).inserted == statetable::ShardWriter::Inserted::yes;
+      values_.hot.id = id_of(first + i);
+      all &= writer(hashes[i]).insert(values_.hot, values_.cold, hashes[i]).inserted == statetable::ShardWriter::Inserted::yes;
     }
     return all;
   }
   bool erase(std::span<const StateId> ids) noexcept {
-    std::array<statetable::Hash, batch> hashes;
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      hashes[i] = table_->hash(ids[i]);
-      writer(hashes[i]).prefetch_index(hashes[i]);
-    }
-    for (std::size_t i = 0; i < ids.size(); ++i) writer(hashes[i]).prefetch_entry(hashes[i]);
+    std::array<Found, batch> found;
     bool all = true;
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      const statetable::Slot slot = writer(hashes[i]).find(ids[i], hashes[i]);
-      all &= slot != statetable::no_slot;
-      if (slot != statetable::no_slot) writer(hashes[i]).erase(slot);
-    }
+    staged(
+        ids.size(), [&](std::size_t i) { enter(found[i], ids[i]); }, [&](std::size_t i) { guess(found[i]); },
+        [&](std::size_t i) {
+          statetable::ShardWriter& shard = writer(found[i].search.hash);
+          const statetable::Slot slot = shard.find(ids[i], found[i].search);
+          all &= slot != statetable::no_slot;
+          if (slot != statetable::no_slot) shard.erase(slot);
+        });
     return all;
   }
   std::size_t apply(std::span<const Bytes> records) noexcept {
-    std::array<StateId, batch> ids;
-    std::array<statetable::Hash, batch> hashes;
-    for (std::size_t i = 0; i < records.size(); ++i) {
-      ids[i] = read_id(records[i]);
-      hashes[i] = table_->hash(ids[i]);
-      writer(hashes[i]).prefetch_index(hashes[i]);
-    }
-    for (std::size_t i = 0; i < records.size(); ++i) writer(hashes[i]).prefetch_entry(hashes[i]);
-    std::size_t found = 0;
-    for (std::size_t i = 0; i < records.size(); ++i) {
-      statetable::ShardWriter& shard = writer(hashes[i]);
-      const statetable::Slot slot = shard.find(ids[i], hashes[i]);
-      if (slot == statetable::no_slot) continue;
-      HotState hot = shard.hot(slot);
-      apply_to(hot, read_update(records[i]));
-      shard.update(slot, hot);
-      ++found;
-    }
-    return found;
+    std::size_t count = 0;
+    staged(
+        records.size(), [&](std::size_t i) { enter(ring(i), read_id(records[i])); }, [&](std::size_t i) { guess(ring(i)); },
+        [&](std::size_t i) {
+          const Found& found = ring(i);
+          statetable::ShardWriter& shard = writer(found.search.hash);
+          const statetable::Slot slot = shard.find(found.id, found.search);
+          if (slot == statetable::no_slot) return;
+          const wire::Update update = read_update(records[i]);
+          statetable::Renewal renewal;
+          if (renewal_of(shard.entry(slot), update, renewal)) shard.renew(slot, renewal);
+          ++count;
+        });
+    return count;
   }
   std::size_t lookup(std::span<const StateId> ids) noexcept {
     std::size_t found = 0;
@@ -82,17 +75,36 @@ class EngineTable {
   std::size_t encode(Encoder& encoder) noexcept {
     const statetable::TableReader reader = table_->reader();
     statetable::TableReader::Cursor cursor;
+    std::array<wire::State, 4 * Encoder::states_a_packet> some;
     std::size_t states = 0;
-    for (; const auto snapshot = reader.next(cursor); ++states)
-      encoder.append(statetable::to_state(snapshot->hot, snapshot->cold, 1));
+    while (const std::size_t count = reader.next(cursor, some, 1)) {
+      encoder.append(std::span{some}.first(count));
+      states += count;
+    }
     return states;
+  }
+  [[nodiscard]] double bytes_per_state() const noexcept {
+    return static_cast<double>(table_->bytes_in_use()) / static_cast<double>(table_->size());
   }
 
  private:
+  struct Found {
+    StateId id;
+    statetable::Search search;
+  };
+  static constexpr std::size_t ring_size = 4 * ahead;
+  [[nodiscard]] Found& ring(std::size_t i) noexcept { return ring_[i % ring_size]; }
+  void enter(Found& found, StateId id) noexcept {
+    found.id = id;
+    const statetable::Hash hash = table_->hash(id);
+    found.search = writer(hash).begin(hash);
+  }
+  void guess(Found& found) noexcept { writer(found.search.hash).guess(found.search); }
   statetable::ShardWriter& writer(statetable::Hash hash) noexcept { return writers_[table_->shard_of(hash)]; }
   std::unique_ptr<statetable::Table> table_;
   std::vector<statetable::ShardWriter> writers_;
-  Body body_ = prepared_body();
+  std::array<Found, ring_size> ring_;
+  Values values_ = prepared_values();
 };
 
 /// The whole receive path: packets into a session, which parses, checks, applies and counts.
@@ -100,8 +112,8 @@ class SessionTable {
  public:
   explicit SessionTable(std::size_t states)
       : table_{std::get<std::unique_ptr<statetable::Table>>(
-            statetable::Table::create({.states_max = states, .shard_bits = 2, .hash_seed = hash_seed}))},
-        session_{{.creatorid = 1, .request_bulk = false}, *table_} {}
+            statetable::Table::create({.states_max = states, .shard_bits = 0, .hash_seed = hash_seed}))},
+        session_{config(), *table_} {}
   bool insert(std::uint64_t first, std::size_t count) noexcept {
     bool all = true;
     for (std::size_t i = 0; i < count; ++i) all &= session_.insert(state_of(first + i), now) == engine::Session::Local::done;
@@ -118,6 +130,11 @@ class SessionTable {
   }
 
  private:
+  static engine::SessionConfig config() noexcept {
+    engine::SessionConfig config{.creatorid = 1, .request_bulk = false};
+    config.timeouts.value[engine::pftm::adaptive_start] = 0;
+    return config;
+  }
   static constexpr engine::Instant now{std::chrono::hours{1}};
   [[nodiscard]] std::uint64_t updates() const noexcept { return session_.counters()[engine::Tally::updates].value(); }
   std::unique_ptr<statetable::Table> table_;
@@ -130,7 +147,7 @@ class Floor {
   explicit Floor(std::size_t states)
       : entries_{states}, mask_{std::bit_ceil(states / 6 + 1) - 1}, index_(mask_ + 1), hot_(states), cold_(states) {}
   bool insert(std::uint64_t first, std::size_t count) noexcept {
-    for (std::size_t i = 0; i < count; ++i) __builtin_prefetch(&index_[line_of(id_of(first + i))], 1);
+    for (std::size_t i = 0; i < count; ++i) statetable::fetch(&index_[line_of(id_of(first + i))]);
     for (std::size_t i = 0; i < count; ++i) {
       Line& line = index_[line_of(id_of(first + i))];
       line.words[line.words[15]++ % 15] = static_cast<std::uint32_t>(first + i);
@@ -140,18 +157,20 @@ class Floor {
     return true;
   }
   bool erase(std::span<const StateId> ids) noexcept {
-    touch(ids, [](Line& line, Hot& hot) {
-      ++line.words[0];
-      for (std::uint64_t& word : hot.words) word = 0;
-    });
+    touch(
+        ids.size(), [&](std::size_t i) { return ids[i]; },
+        [](Line& line, Hot& hot) {
+          ++line.words[0];
+          for (std::uint64_t& word : hot.words) word = 0;
+        });
     return true;
   }
   std::size_t apply(std::span<const Bytes> records) noexcept {
-    std::array<StateId, batch> ids;
-    for (std::size_t i = 0; i < records.size(); ++i) ids[i] = read_id(records[i]);
-    return touch(std::span{ids}.first(records.size()), [](Line&, Hot& hot) {
-      for (std::uint64_t& word : hot.words) ++word;
-    });
+    return touch(
+        records.size(), [&](std::size_t i) { return read_id(records[i]); },
+        [](Line&, Hot& hot) {
+          for (std::uint64_t& word : hot.words) ++word;
+        });
   }
   std::size_t lookup(std::span<const StateId> ids) noexcept {
     std::uint64_t sum = 0;
@@ -165,11 +184,11 @@ class Floor {
   }
   std::size_t encode(Encoder&) noexcept {
     alignas(64) static std::array<std::uint8_t, packet_bytes> room;
-    constexpr std::size_t states_a_packet = 6;
     for (std::size_t i = 0; i < entries_; ++i) {
-      std::uint8_t* at = room.data() + 242 * (i % states_a_packet);
-      std::memcpy(at, &hot_[i], 96);
-      std::memcpy(at + 96, &cold_[i], 146);
+      std::uint8_t* at = room.data() + 242 * (i % Encoder::states_a_packet);
+      std::memcpy(at, &hot_[i], sizeof(Hot));
+      std::memcpy(at + sizeof(Hot), &cold_[i], sizeof(Cold));
+      std::memset(at + sizeof(Hot) + sizeof(Cold), 0, 242 - sizeof(Hot) - sizeof(Cold));
       asm volatile("" ::: "memory");
     }
     return entries_;
@@ -182,8 +201,8 @@ class Floor {
   struct alignas(128) Hot {
     std::array<std::uint64_t, 16> words;
   };
-  struct Cold {
-    std::array<std::uint64_t, (sizeof(ColdState) + 7) / 8> words;
+  struct alignas(64) Cold {
+    std::array<std::uint64_t, 8> words;
   };
   [[nodiscard]] std::size_t line_of(StateId id) const noexcept { return (id.id * 0x9e3779b97f4a7c15u >> 20u) & mask_; }
   /// Waits for the index line, as a search does, and adds nothing else.
@@ -191,17 +210,29 @@ class Floor {
     const std::size_t number = static_cast<std::uint32_t>(id.id) + (line.words[0] & 0x80000000u);
     return number < entries_ ? number : 0;
   }
-  template <class F>
-  std::size_t touch(std::span<const StateId> ids, F&& f) noexcept {
-    std::array<std::size_t, batch> lines, slots;
-    for (std::size_t i = 0; i < ids.size(); ++i) __builtin_prefetch(&index_[lines[i] = line_of(ids[i])], 1);
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      slots[i] = slot_of(ids[i], index_[lines[i]]);
-      __builtin_prefetch(&hot_[slots[i]], 1);
-      __builtin_prefetch(reinterpret_cast<const char*>(&hot_[slots[i]]) + 64, 1);
-    }
-    for (std::size_t i = 0; i < ids.size(); ++i) f(index_[lines[i]], hot_[slots[i]]);
-    return ids.size();
+  template <class IdOf, class F>
+  std::size_t touch(std::size_t count, IdOf&& id_at, F&& f) noexcept {
+    struct Place {
+      StateId id;
+      std::size_t line, slot;
+    };
+    constexpr std::size_t ring_size = 4 * ahead;
+    std::array<Place, ring_size> ring;
+    staged(
+        count,
+        [&](std::size_t i) {
+          Place& place = ring[i % ring_size];
+          place.id = id_at(i);
+          statetable::fetch(&index_[place.line = line_of(place.id)]);
+        },
+        [&](std::size_t i) {
+          Place& place = ring[i % ring_size];
+          place.slot = slot_of(place.id, index_[place.line]);
+          statetable::fetch(&hot_[place.slot]);
+          statetable::fetch(reinterpret_cast<const char*>(&hot_[place.slot]) + 64);
+        },
+        [&](std::size_t i) { f(index_[ring[i % ring_size].line], hot_[ring[i % ring_size].slot]); });
+    return count;
   }
   std::size_t entries_;
   std::size_t mask_;
@@ -217,8 +248,10 @@ class TbbTable {
   bool insert(std::uint64_t first, std::size_t count) {
     bool all = true;
     for (std::size_t i = 0; i < count; ++i) {
-      body_.hot.id = id_of(first + i);
-      all &= map_.insert({body_.hot.id, body_});
+      const StateId id = id_of(first + i);
+      body_.hot.id = id.id;
+      body_.hot.creatorid = id.creatorid;
+      all &= map_.insert({id, body_});
     }
     return all;
   }
@@ -244,12 +277,18 @@ class TbbTable {
       Map::const_accessor entry;
       if (!map_.find(entry, id)) continue;
       const Body copy = entry->second;
-      found += copy.hot.in_use;
+      found += copy.hot.in_use();
     }
     return found;
   }
   std::size_t encode(Encoder& encoder) {
-    for (const auto& [id, body] : map_) encoder.append(statetable::to_state(body.hot, body.cold, 1));
+    std::array<wire::State, 4 * Encoder::states_a_packet> some;
+    std::size_t count = 0;
+    for (const auto& [id, body] : map_) {
+      some[count++] = state_in(body);
+      if (count == some.size()) encoder.append(some), count = 0;
+    }
+    encoder.append(std::span{some}.first(count));
     return map_.size();
   }
 

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -10,8 +11,8 @@
 #include <vector>
 
 #include "engine/merge.h"
-#include "statetable/entry.h"
 #include "statetable/hash.h"
+#include "statetable/table.h"
 #include "wire/convert.h"
 #include "wire/packet_writer.h"
 #include "wire/state.h"
@@ -19,7 +20,9 @@
 /// The work that every table of state_rate is given, and what the tables have in common.
 namespace pfsync::bench {
 
+using statetable::ColdEntry;
 using statetable::ColdState;
+using statetable::HotEntry;
 using statetable::HotState;
 using wire::Bytes;
 using wire::StateId;
@@ -28,7 +31,9 @@ inline constexpr std::uint32_t creatorid = 0x22222222;
 inline constexpr std::uint64_t hash_seed = 0x5ca1ab1e;
 inline constexpr std::size_t packet_bytes = 1480;    ///< MTU 1500 less the IPv4 header
 inline constexpr std::size_t burst_packets = 32;     ///< what one receive call of a port brings at most
-inline constexpr std::size_t batch = 128;            ///< messages looked at ahead; the session's own number
+inline constexpr std::size_t batch = 128;            ///< states entered or removed at once
+inline constexpr std::size_t ahead = 64;             ///< how many operations earlier a line is fetched
+inline constexpr std::size_t stage_size = 16;       ///< operations of one stage in a row
 inline constexpr std::uint32_t no_position = 0xffffffff;
 
 /// Kernels number states one after another; the high half is the time of boot.
@@ -53,12 +58,12 @@ inline constexpr std::uint32_t no_position = 0xffffffff;
   return state;
 }
 
-/// What every table holds of a state. Only the id differs, so that making one costs next to nothing.
-struct Body {
+/// A state as values. Only the id differs from one to the next, so that making one costs next to nothing.
+struct Values {
   HotState hot;
   ColdState cold;
 };
-[[nodiscard]] inline Body prepared_body() noexcept {
+[[nodiscard]] inline Values prepared_values() noexcept {
   const wire::State state = state_of(0);
   const HotState hot{.id = state.id,
                      .src = state.src,
@@ -73,12 +78,51 @@ struct Body {
   return {hot, statetable::cold_part(state)};
 }
 
-/// What an update does to a state once it has been found: the same in every table.
-inline void apply_to(HotState& hot, const wire::Update& update) noexcept {
-  if (engine::merge(hot, update).all_stale()) return;
-  hot.timeout = update.timeout;
-  hot.expire_at_s = 86401;
-  hot.heard_s = 2;
+/// What the other tables hold of a state: the same 192 bytes as ours.
+struct Body {
+  HotEntry hot;
+  ColdEntry cold;
+};
+[[nodiscard]] inline Body prepared_body() noexcept {
+  const Values values = prepared_values();
+  statetable::Packed packed;
+  statetable::pack(values.hot, values.cold, packed);
+  return {packed.hot, packed.cold};
+}
+[[nodiscard]] inline wire::State state_in(const Body& body) noexcept {
+  wire::State state;
+  statetable::unpack_state(body.hot, body.cold, nullptr, 1, state);
+  return state;
+}
+
+/// What an update does to a state once it has been found, the same in every table: the merge, and a change that
+/// readers see wholly or not at all.
+[[nodiscard]] inline bool renewal_of(const HotEntry& held, const wire::Update& update, statetable::Renewal& renewal) noexcept {
+  const engine::MergeResult merged = engine::judge(held, update);
+  renewal = {.src = merged.src_stale ? nullptr : &update.src,
+             .dst = merged.dst_stale ? nullptr : &update.dst,
+             .timeout = update.timeout,
+             .expire_at_s = 86401,
+             .heard_s = 2};
+  return !merged.all_stale();
+}
+inline void apply_to(HotEntry& held, const wire::Update& update) noexcept {
+  statetable::Renewal renewal;
+  if (renewal_of(held, update, renewal)) statetable::renew(held, renewal);
+}
+
+/// Three stages of `count` operations, each stage `ahead` operations before the next: what one fetches has that
+/// long to arrive.
+template <class First, class Second, class Third>
+inline void staged(std::size_t count, First&& first, Second&& second, Third&& third) noexcept {
+  const auto some = [count](std::size_t begin, auto&& stage) {
+    for (std::size_t i = begin; i < std::min(begin + stage_size, count); ++i) stage(i);
+  };
+  for (std::size_t begin = 0; begin < count + 2 * ahead; begin += stage_size) {
+    some(begin, first);
+    if (begin >= ahead) some(begin - ahead, second);
+    if (begin >= 2 * ahead) some(begin - 2 * ahead, third);
+  }
 }
 
 /// Uniform numbers below a bound, without a pattern that a prefetcher could follow. Source: Steele, Lea
@@ -137,11 +181,15 @@ class UpdateBurst {
 /// States into full packets, one after another in the same room, as a bulk update's frames are.
 class Encoder {
  public:
-  void append(const wire::State& state) noexcept {
-    if (writer_.append_state(wire::Message::upd, state)) return;
-    bytes_ += writer_.finish();
-    writer_ = wire::PacketWriter{wire::Dialect::freebsd_1301, room_};
-    static_cast<void>(writer_.append_state(wire::Message::upd, state));
+  static constexpr std::size_t states_a_packet = 6;
+
+  void append(std::span<const wire::State> states) noexcept {
+    while (!states.empty()) {
+      states = states.subspan(writer_.append_states(wire::Message::upd, states));
+      if (states.empty()) return;
+      bytes_ += writer_.finish();
+      writer_ = wire::PacketWriter{wire::Dialect::freebsd_1301, room_};
+    }
   }
   [[nodiscard]] std::uint64_t bytes() noexcept { return bytes_ + writer_.finish(); }
 

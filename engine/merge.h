@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "statetable/entry.h"
+#include "statetable/layout.h"
 #include "wire/state.h"
 
 namespace pfsync::engine {
@@ -23,12 +23,32 @@ struct MergeResult {
 /// Whether taking `theirs` would move a peer's level, or with equal TCP levels its sequence, backwards.
 /// A level may fall only when the syn proxy (11, 12) hands the connection over.
 /// Source: OpenBSD sys/net/if_pfsync.c, pfsync_upd_tcp().
-[[nodiscard]] bool src_is_stale(const wire::Peer& ours, const wire::Peer& theirs, bool tcp) noexcept;
-[[nodiscard]] bool dst_is_stale(const wire::Peer& ours, const wire::Peer& theirs, bool tcp) noexcept;
+[[nodiscard]] constexpr bool src_is_stale(std::uint8_t level, std::uint32_t seqlo, const wire::Peer& theirs, bool tcp) noexcept {
+  if (level > theirs.state) {
+    const bool proxy_done = tcp && level >= wire::tcps::proxy_src && theirs.state < wire::tcps::proxy_src;
+    return !proxy_done;
+  }
+  return tcp && level == theirs.state && is_later(seqlo, theirs.seqlo);
+}
+[[nodiscard]] constexpr bool dst_is_stale(std::uint8_t level, std::uint32_t seqlo, const wire::Peer& theirs, bool tcp) noexcept {
+  if (level > theirs.state) return true;
+  return tcp && level == theirs.state && is_later(seqlo, theirs.seqlo);
+}
 
-/// Takes each direction of `update` that is not stale into `hot`, wholly or not at all. Times and the
-/// timeout index are the caller's: they follow unless both directions were stale.
+[[nodiscard]] constexpr bool src_is_stale(const wire::Peer& ours, const wire::Peer& theirs, bool tcp) noexcept {
+  return src_is_stale(ours.state, ours.seqlo, theirs, tcp);
+}
+[[nodiscard]] constexpr bool dst_is_stale(const wire::Peer& ours, const wire::Peer& theirs, bool tcp) noexcept {
+  return dst_is_stale(ours.state, ours.seqlo, theirs, tcp);
+}
+
+/// Each direction of `update` that is not stale is to be taken, wholly or not at all. Times and the
+/// timeout index follow unless both directions were stale.
 /// Differs:  FreeBSD copies a rejected dst anyway when src was fine, so its windows can go backwards.
-MergeResult merge(statetable::HotState& hot, const wire::Update& update) noexcept;
+[[nodiscard]] inline MergeResult judge(const statetable::HotEntry& held, const wire::Update& update) noexcept {
+  const bool tcp = held.proto() == wire::ipproto::tcp;
+  return {.src_stale = src_is_stale(held.src_level(), held.src_seqlo(), update.src, tcp),
+          .dst_stale = dst_is_stale(held.dst_level(), held.dst_seqlo(), update.dst, tcp)};
+}
 
 }  // namespace pfsync::engine

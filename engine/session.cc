@@ -11,8 +11,10 @@ namespace pfsync::engine {
 
 using statetable::ColdState;
 using statetable::Hash;
+using statetable::HotEntry;
 using statetable::HotState;
 using statetable::no_slot;
+using statetable::Renewal;
 using statetable::ShardWriter;
 using wire::Message;
 using wire::Reject;
@@ -27,9 +29,10 @@ std::vector<ShardWriter> claim_all(statetable::Table& table) {
   return writers;
 }
 
-/// Whether an update said anything new.
-bool is_changed(const HotState& before, const HotState& after) noexcept {
-  return before.src != after.src || before.dst != after.dst || before.timeout != after.timeout;
+/// Whether an update says anything new.
+bool is_changed(const HotEntry& before, const Renewal& renewal) noexcept {
+  return (renewal.src != nullptr && !statetable::is_same(before.src, *renewal.src)) ||
+         (renewal.dst != nullptr && !statetable::is_same(before.dst, *renewal.dst)) || renewal.timeout != before.timeout();
 }
 
 }  // namespace
@@ -47,7 +50,8 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
       writers_{claim_all(table)},
       slots_per_shard_{table.slot_count() / table.shard_count()},
       removed_{config.removed_max},
-      tdbs_{config.tdbs_max} {
+      tdbs_{config.tdbs_max},
+      states_{table.size()} {
   if (config.peers.empty()) peers_.emplace_back(PeerConfig{config.dialect, config.learn_dialect, gate}, config, table.slot_count(), tdbs_.places(), counters_);
   for (const PeerConfig& peer : config.peers) peers_.emplace_back(peer, config, table.slot_count(), tdbs_.places(), counters_);
 }
@@ -56,12 +60,12 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
 
 void Session::on_packets(std::span<const wire::Bytes> packets, Instant now) noexcept {
   for (const wire::Bytes packet : packets) read({packet}, now);
-  apply_batch(now);
+  apply_rest(now);
 }
 
 void Session::on_packets(std::span<const Arrival> packets, Instant now) noexcept {
   for (const Arrival& arrival : packets) read(arrival, now);
-  apply_batch(now);
+  apply_rest(now);
 }
 
 void Session::read(const Arrival& arrival, Instant now) noexcept {
@@ -91,31 +95,39 @@ void Session::gather(const wire::Section& section, unsigned peer, Instant now) n
   counters_.in(message).add(section.count);
   // Only the first BUS of a section is looked at. Source: pfsync_in_bus().
   const std::size_t count = message == Message::bus ? std::min<std::size_t>(section.count, 1) : section.count;
-  const bool names_a_state = message != Message::clr && message != Message::bus && message != Message::tdb;
   for (std::size_t i = 0; i < count; ++i) {
-    if (batch_count_ == batch_.size()) apply_batch(now);
-    Pending& pending = batch_[batch_count_++];
+    Pending& pending = under_way_[entered_ % under_way_max];
     pending.message = message;
     pending.layout = section.action->layout;
     pending.record = section.record(i);
     pending.peer = peer;
-    if (names_a_state) {
+    if (pending.names_a_state()) {
       pending.id = wire::read_id(message, pending.layout, pending.record);
-      pending.hash = table_->hash(pending.id);
-      writer_of(pending.hash).prefetch_index(pending.hash);
+      const Hash hash = table_->hash(pending.id);
+      pending.search = writer_of(hash).begin(hash);
     }
+    if (++entered_ % group != 0) continue;
+    guess_until(entered_ - group);
+    if (entered_ >= 2 * group) apply_until(entered_ - 2 * group, now);
   }
 }
 
-void Session::apply_batch(Instant now) noexcept {
-  // A round of hints, then the messages in their order: an update may follow its own insert.
-  for (std::size_t i = 0; i < batch_count_; ++i) {
-    const Pending& pending = batch_[i];
-    if (pending.message != Message::clr && pending.message != Message::bus && pending.message != Message::tdb)
-      writer_of(pending.hash).prefetch_entry(pending.hash);
+void Session::guess_until(std::size_t end) noexcept {
+  for (; guessed_ < end; ++guessed_) {
+    Pending& pending = under_way_[guessed_ % under_way_max];
+    if (pending.names_a_state()) writer_of(pending.search.hash).guess(pending.search);
   }
-  for (std::size_t i = 0; i < batch_count_; ++i) apply(batch_[i], now);
-  batch_count_ = 0;
+}
+
+/// In the order of arrival: an update may follow its own insert, so that what was guessed is only a hint.
+void Session::apply_until(std::size_t end, Instant now) noexcept {
+  for (; applied_ < end; ++applied_) apply(under_way_[applied_ % under_way_max], now);
+}
+
+void Session::apply_rest(Instant now) noexcept {
+  guess_until(entered_);
+  apply_until(entered_, now);
+  entered_ = guessed_ = applied_ = 0;
 }
 
 void Session::apply(const Pending& pending, Instant now) noexcept {
@@ -143,11 +155,12 @@ bool Session::import(const wire::State& state, const Pending& pending, Instant n
   hot.expire_at_s = std::min(saturated(std::int64_t{now_s} + state.expire_s), expires_at(state.timeout, now_s));
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
-  const auto result = writer_of(pending.hash).insert(hot, cold, pending.hash);
+  const auto result = writer_of(pending.search.hash).insert(hot, cold, pending.search.hash);
   switch (result.inserted) {
     case ShardWriter::Inserted::yes:
       counters_[Tally::inserts].add();
-      if (is_announced(hot))
+      ++states_;
+      if (is_announced(hot.state_flags))
         for_all_but(pending.peer, [&](Outbox& outbox) {
           outbox.inserted(result.slot, now);
           if ((state.state_flags & wire::state_flag::ack) != 0) outbox.push();  // somebody holds a packet until we know it
@@ -183,8 +196,8 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
     return;
   }
   if (pending.message == Message::upd) peers_[pending.peer].bulk.on_full_state(now);
-  ShardWriter& writer = writer_of(pending.hash);
-  const Slot slot = writer.find(pending.id, pending.hash);
+  ShardWriter& writer = writer_of(pending.search.hash);
+  const Slot slot = writer.find(pending.id, pending.search);
   if (slot == no_slot) {
     if (was_removed(pending, now)) return;
     if (pending.message == Message::upd_c) {
@@ -198,24 +211,27 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
       counters_[Reject::badstate].add();
     return;
   }
-  HotState hot = writer.hot(slot);
-  const HotState before = hot;
-  const MergeResult merged = merge(hot, update);
+  const HotEntry& held = writer.entry(slot);
+  const MergeResult merged = judge(held, update);
   const Seconds now_s = statetable::to_seconds(now);
+  const bool announced = is_announced(held.state_flags()), tcp = held.proto() == wire::ipproto::tcp;
+  Renewal renewal{.timeout = held.timeout(), .expire_at_s = held.expire_at_s(), .heard_s = now_s};
+  bool pass_on = false;
   if (!merged.all_stale()) {
-    hot.timeout = update.timeout;
-    hot.expire_at_s = expires_at(update.timeout, now_s);
+    if (!merged.src_stale) renewal.src = &update.src;
+    if (!merged.dst_stale) renewal.dst = &update.dst;
+    renewal.timeout = update.timeout;
+    renewal.expire_at_s = expires_at(update.timeout, now_s);
     counters_[Tally::updates].add();
+    // Only traffic refreshes; a full state that says nothing new answers somebody's request.
+    pass_on = announced && peers_.size() > 1 &&
+              (is_changed(held, renewal) || (pending.message == Message::upd_c && is_refresh_due(held, now_s)));
   }
-  hot.heard_s = now_s;
-  writer.update(slot, hot);
-  // Only traffic refreshes; a full state that says nothing new answers somebody's request.
-  const bool is_refresh = pending.message == Message::upd_c && !merged.all_stale() && is_refresh_due(before, now_s);
-  if (is_announced(hot) && (is_changed(before, hot) || is_refresh))
-    for_all_but(pending.peer, [&](Outbox& outbox) { outbox.updated(slot, hot.proto == wire::ipproto::tcp, now); });
+  writer.renew(slot, renewal);
+  if (pass_on) for_all_but(pending.peer, [&](Outbox& outbox) { outbox.updated(slot, tcp, now); });
   if (merged.any_stale()) {
     counters_[Reject::stale].add();
-    if (is_announced(hot)) {  // tell the sender what we know better
+    if (announced) {  // tell the sender what we know better
       Outbox& outbox = peers_[pending.peer].outbox;
       outbox.updated(slot, false, now);
       outbox.push();
@@ -223,9 +239,9 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   }
 }
 
-bool Session::is_refresh_due(const statetable::HotState& before, Seconds now_s) const noexcept {
-  const std::int64_t period = std::max<std::int64_t>(config_.timeouts.seconds(before.timeout, table_->size()) / 16, 1);
-  return before.heard_s == statetable::never_heard || now_s / period != before.heard_s / period;
+bool Session::is_refresh_due(const HotEntry& before, Seconds now_s) const noexcept {
+  const std::int64_t period = std::max<std::int64_t>(config_.timeouts.seconds(before.timeout(), states_) / 16, 1);
+  return before.heard_s() == statetable::never_heard || now_s / period != before.heard_s() / period;
 }
 
 void Session::ask_for(const Pending& pending, Instant now) noexcept {
@@ -236,7 +252,7 @@ void Session::ask_for(const Pending& pending, Instant now) noexcept {
     return;
   }
   // One request per pair and second: a peer that cannot deliver would otherwise be asked for each update.
-  Asked& asked = asked_[pending.hash.value() % asked_.size()];
+  Asked& asked = asked_[pending.search.hash.value() % asked_.size()];
   if (asked.id == id && now < asked.at + std::chrono::seconds{1}) {
     counters_[Tally::requests_suppressed].add();
     return;
@@ -246,7 +262,7 @@ void Session::ask_for(const Pending& pending, Instant now) noexcept {
 }
 
 bool Session::was_removed(const Pending& pending, Instant now) noexcept {
-  if (!removed_.has(pending.id, pending.hash, statetable::to_seconds(now))) return false;
+  if (!removed_.has(pending.id, pending.search.hash, statetable::to_seconds(now))) return false;
   counters_[Tally::removed_before].add();
   return true;
 }
@@ -258,11 +274,11 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
     if (is_active(pending.peer)) peers_[pending.peer].bulk_asked.store(true, std::memory_order_release);
     return;
   }
-  ShardWriter& writer = writer_of(pending.hash);
-  const Slot slot = writer.find(pending.id, pending.hash);
+  ShardWriter& writer = writer_of(pending.search.hash);
+  const Slot slot = writer.find(pending.id, pending.search);
   if (slot == no_slot)
     counters_[Reject::badstate].add();
-  else if (is_announced(writer.hot(slot)))
+  else if (is_announced(writer.entry(slot).state_flags()))
     peers_[pending.peer].outbox.update_requested(slot, now);
 }
 
@@ -270,6 +286,7 @@ void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool anno
   const bool is_sayable_to_all = !announce || std::ranges::all_of(peers_, [](const Peer& peer) { return can_say_two_families(peer.dialect.in_use()); }) ||
                                  !has_two_families(writer, slot);
   writer.erase(slot);
+  --states_;
   for (unsigned i = 0; i < peers_.size(); ++i) {
     Peer& peer = peers_[i];
     const bool tell = announce && i != from;
@@ -280,15 +297,15 @@ void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool anno
 }
 
 void Session::on_delete(const Pending& pending, Instant now) noexcept {
-  ShardWriter& writer = writer_of(pending.hash);
-  const Slot slot = writer.find(pending.id, pending.hash);
+  ShardWriter& writer = writer_of(pending.search.hash);
+  const Slot slot = writer.find(pending.id, pending.search);
   // Of an unknown one too: another peer's bulk update may bring it only after its end was heard.
-  removed_.remember(pending.id, pending.hash, statetable::to_seconds(now));
+  removed_.remember(pending.id, pending.search.hash, statetable::to_seconds(now));
   if (slot == no_slot) {
     counters_[Reject::badstate].add();
     return;
   }
-  remove(writer, slot, pending.id, is_announced(writer.hot(slot)), pending.peer, now);
+  remove(writer, slot, pending.id, is_announced(writer.entry(slot).state_flags()), pending.peer, now);
   counters_[Tally::removals].add();
 }
 
@@ -296,7 +313,7 @@ std::size_t Session::on_clear(const wire::Clear& clear, unsigned from, Instant n
   std::size_t removed = 0;
   for (ShardWriter& writer : writers_)
     writer.for_each_of(clear.creatorid, [&](Slot slot) {
-      if (!clear.ifname.view().empty() && writer.cold(slot).ifname != clear.ifname) return;
+      if (!clear.ifname.view().empty() && writer.interface(slot) != clear.ifname) return;
       remove(writer, slot, {}, false, from, now);
       counters_[Tally::removals].add();
       ++removed;
@@ -329,7 +346,7 @@ void Session::on_tdb(const Pending& pending, Instant now) noexcept {
 // --- time ---------------------------------------------------------------------------------
 
 Seconds Session::expires_at(std::uint8_t timeout, Seconds now_s) const noexcept {
-  return saturated(std::int64_t{now_s} + config_.timeouts.seconds(timeout, table_->size()));
+  return saturated(std::int64_t{now_s} + config_.timeouts.seconds(timeout, states_));
 }
 
 void Session::expire(Instant now) noexcept {
@@ -338,13 +355,14 @@ void Session::expire(Instant now) noexcept {
   for (ShardWriter& writer : writers_) {
     const std::size_t budget = writer.slots_touched() / sweeps_per_round + 64;
     writer.sweep(now_s, std::min(budget, writer.slots_touched()), [&](Slot slot) {
-      HotState hot = writer.hot(slot);
-      const bool ours = hot.heard_s == statetable::never_heard;
-      if (!ours && std::int64_t{now_s} - hot.expire_at_s < grace_s) return;
-      const bool announce = ours && is_announced(hot);
-      remove(writer, slot, hot.id, announce, nobody, now);
+      const HotEntry& ended = writer.entry(slot);
+      const bool ours = ended.heard_s() == statetable::never_heard;
+      if (!ours && std::int64_t{now_s} - ended.expire_at_s() < grace_s) return;
+      const bool announce = ours && is_announced(ended.state_flags());
+      const wire::StateId id{ended.id, ended.creatorid};
+      remove(writer, slot, id, announce, nobody, now);
       // What ended here unannounced may live on elsewhere, and be heard of again.
-      if (announce) removed_.remember(hot.id, table_->hash(hot.id), now_s);
+      if (announce) removed_.remember(id, table_->hash(id), now_s);
       counters_[Tally::expired].add();
     });
   }

@@ -153,10 +153,16 @@ class Session {
     wire::Layout layout;
     wire::Bytes record;
     wire::StateId id;
-    statetable::Hash hash;
+    statetable::Search search;
     unsigned peer;
+    [[nodiscard]] bool names_a_state() const noexcept {
+      return message != wire::Message::clr && message != wire::Message::bus && message != wire::Message::tdb;
+    }
   };
-  static constexpr std::size_t batch_max = 128;
+  /// Messages that go from stage to stage together: index line fetched, entry fetched, applied. Three groups are
+  /// under way, so that memory has some tens of messages' time for each fetch.
+  static constexpr std::size_t group = 32;
+  static constexpr std::size_t under_way_max = 4 * group;
   static constexpr unsigned nobody = std::numeric_limits<unsigned>::max();  ///< no peer: the change was made here
 
   struct Peer {
@@ -171,7 +177,9 @@ class Session {
 
   void read(const Arrival& arrival, Instant now) noexcept;
   void gather(const wire::Section& section, unsigned peer, Instant now) noexcept;
-  void apply_batch(Instant now) noexcept;
+  void guess_until(std::size_t end) noexcept;
+  void apply_until(std::size_t end, Instant now) noexcept;
+  void apply_rest(Instant now) noexcept;
   void apply(const Pending& pending, Instant now) noexcept;
   void on_insert(const Pending& pending, Instant now) noexcept;
   void on_update(const Pending& pending, Instant now) noexcept;
@@ -190,10 +198,10 @@ class Session {
   void expire(Instant now) noexcept;
   /// Whether an update that says nothing new is passed on all the same: the packets of a UDP connection
   /// change nothing, yet it must not time out elsewhere. Once in a sixteenth of its timeout.
-  [[nodiscard]] bool is_refresh_due(const statetable::HotState& before, Seconds now_s) const noexcept;
+  [[nodiscard]] bool is_refresh_due(const statetable::HotEntry& before, Seconds now_s) const noexcept;
   /// Whether changes of the state go out: states of a no-sync rule and pfsync's own never do.
-  [[nodiscard]] bool is_announced(const statetable::HotState& hot) const noexcept {
-    return !config_.passive && (hot.state_flags & wire::state_flag::nosync) == 0;
+  [[nodiscard]] bool is_announced(std::uint16_t state_flags) const noexcept {
+    return !config_.passive && (state_flags & wire::state_flag::nosync) == 0;
   }
   [[nodiscard]] Seconds expires_at(std::uint8_t timeout, Seconds now_s) const noexcept;
 
@@ -221,8 +229,11 @@ class Session {
   std::array<Asked, 4096> asked_{};
   RemovedStates removed_;
   TdbTable tdbs_;
-  std::array<Pending, batch_max> batch_{};
-  std::size_t batch_count_ = 0;
+  std::array<Pending, under_way_max> under_way_{};  ///< a ring
+  std::size_t entered_ = 0;
+  std::size_t guessed_ = 0;
+  std::size_t applied_ = 0;
+  std::size_t states_;  ///< in the table, all of whose writers are here
 };
 
 }  // namespace pfsync::engine

@@ -37,8 +37,9 @@ Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
     return Local::full;
   }
   counters_[Tally::inserts].add();
+  ++states_;
   removed_.forget(hot.id, hash);  // used again: what comes is not late
-  if (is_announced(hot)) for_all_but(nobody, [&](Outbox& outbox) { outbox.inserted(result.slot, now); });
+  if (is_announced(hot.state_flags)) for_all_but(nobody, [&](Outbox& outbox) { outbox.inserted(result.slot, now); });
   return Local::done;
 }
 
@@ -59,7 +60,7 @@ Session::Local Session::update(const wire::Update& update, Instant now) noexcept
   hot.heard_s = statetable::never_heard;  // the connection is ours now: we announce its end
   writer.update(slot, hot);
   counters_[Tally::updates].add();
-  if (is_announced(hot))
+  if (is_announced(hot.state_flags))
     for_all_but(nobody, [&](Outbox& outbox) {
       outbox.updated(slot, hot.proto == wire::ipproto::tcp, now);
       if (alive_elsewhere) outbox.push();
@@ -72,7 +73,7 @@ Session::Local Session::erase(wire::StateId id, Instant now) noexcept {
   ShardWriter& writer = writer_of(hash);
   const Slot slot = writer.find(id, hash);
   if (slot == no_slot) return Local::unknown;
-  remove(writer, slot, id, is_announced(writer.hot(slot)), nobody, now);
+  remove(writer, slot, id, is_announced(writer.entry(slot).state_flags()), nobody, now);
   removed_.remember(id, hash, statetable::to_seconds(now));
   counters_[Tally::removals].add();
   return Local::done;

@@ -17,9 +17,9 @@ inline constexpr Slot no_slot = std::numeric_limits<Slot>::max();
 /// "Not heard through pfsync": the last word on this state was said here.
 inline constexpr Seconds never_heard = std::numeric_limits<Seconds>::min();
 
-/// What look-ups, updates and expiry touch: with its sequence word it fills two cache lines.
+/// What look-ups, updates and expiry touch, as a value; layout.h tells how it lies in memory.
 struct HotState {
-  wire::StateId id{};              // 12 bytes and 4 of padding, used for nothing
+  wire::StateId id{};
   wire::Peer src{};
   wire::Peer dst{};
   Seconds created_s = 0;
@@ -102,6 +102,13 @@ static_assert(sizeof(ColdState) == 184);
          (cold.tag == NameId::none) == state.tag.empty();
 }
 
+[[nodiscard]] constexpr std::uint32_t age_s(Seconds created_s, Seconds now_s) noexcept {
+  return now_s > created_s ? static_cast<std::uint32_t>(now_s) - static_cast<std::uint32_t>(created_s) : 0;
+}
+[[nodiscard]] constexpr std::uint32_t left_s(Seconds expire_at_s, Seconds now_s) noexcept {
+  return expire_at_s > now_s ? static_cast<std::uint32_t>(expire_at_s) - static_cast<std::uint32_t>(now_s) : 0;
+}
+
 /// Back to the relative times of a message. Units: `now_s` on the clock that made the entry.
 [[nodiscard]] inline wire::State to_state(const HotState& hot, const ColdState& cold, Seconds now_s) noexcept {
   wire::State state;
@@ -114,8 +121,8 @@ static_assert(sizeof(ColdState) == 184);
   state.rule = cold.rule;
   state.anchor = cold.anchor;
   state.nat_rule = cold.nat_rule;
-  state.creation_s = now_s > hot.created_s ? static_cast<std::uint32_t>(now_s) - static_cast<std::uint32_t>(hot.created_s) : 0;
-  state.expire_s = hot.expire_at_s > now_s ? static_cast<std::uint32_t>(hot.expire_at_s) - static_cast<std::uint32_t>(now_s) : 0;
+  state.creation_s = age_s(hot.created_s, now_s);
+  state.expire_s = left_s(hot.expire_at_s, now_s);
   state.packets = cold.packets;
   state.bytes = cold.bytes;
   state.af = hot.af;

@@ -44,9 +44,18 @@ NameId intern(const wire::TagName& name) noexcept {
 }
 
 NameId intern(const wire::InterfaceName& name) noexcept {
+  if (name.empty()) return NameId::none;
+  // States of one interface come in a row.
+  thread_local struct {
+    wire::InterfaceName name{};
+    NameId id = NameId::none;
+  } last;
+  if (last.id != NameId::none && last.name == name) return last.id;
   wire::TagName wide;
   std::copy(name.chars.begin(), name.chars.end(), wide.chars.begin());
-  return intern(wide);
+  const NameId id = intern(wide);
+  if (id != NameId::none) last = {name, id};
+  return id;
 }
 
 const wire::TagName& name_of(NameId id) noexcept { return names[static_cast<std::size_t>(id)]; }

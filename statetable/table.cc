@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
+#include <cstring>
+#include <limits>
 
 #include "statetable/shard.h"
 
@@ -46,7 +47,15 @@ std::variant<std::unique_ptr<Table>, std::string> Table::create(const TableConfi
   return table;
 }
 
-std::size_t Table::slot_count() const noexcept { return shards_.size() * shards_.front()->hot.size(); }
+std::size_t Table::slot_count() const noexcept { return shards_.size() * shards_.front()->entries(); }
+
+std::size_t Table::bytes_in_use() const noexcept {
+  std::size_t bytes = 0;
+  for (const auto& shard : shards_)
+    bytes += shard->touched.load(std::memory_order_relaxed) * (sizeof(HotEntry) + sizeof(ColdEntry) + sizeof(Seconds) + 1) +
+             shard->extensions_touched * sizeof(ExtensionEntry) + shard->index.bytes();
+  return bytes;
+}
 
 std::optional<ShardWriter> Table::claim(std::size_t shard) {
   if (shard >= shards_.size() || shards_[shard]->claimed) return std::nullopt;
@@ -65,104 +74,107 @@ std::size_t Table::size() const noexcept {
 // --- writing -----------------------------------------------------------------------------------------
 
 namespace {
-
-/// A change of one entry: odd sequence word, words, even sequence word.
-class Change {
- public:
-  explicit Change(HotEntry& entry) noexcept : entry_{entry} {
-    // Relaxed suffices: the words that follow are release stores, so whoever sees one of them sees this.
-    std::atomic_ref{entry_.sequence}.store(entry_.sequence + 1, std::memory_order_relaxed);
-  }
-  ~Change() { std::atomic_ref{entry_.sequence}.store(entry_.sequence + 1, std::memory_order_release); }
-  Change(const Change&) = delete;
-  Change& operator=(const Change&) = delete;
-
- private:
-  HotEntry& entry_;
-};
-
 constexpr Seconds never = std::numeric_limits<Seconds>::max();
-
 }  // namespace
 
-void ShardWriter::prefetch_index(Hash hash) const noexcept { shard_->index.prefetch(hash); }
-
-void ShardWriter::prefetch_entry(Hash hash) const noexcept {
-  // A hint: the first place with the tag is nearly always the right one.
-  const Slot local = shard_->index.find(hash, [](Slot) { return true; });
-  if (local == no_slot) return;
-  // Not inside the search: g++ 12 takes a function that only prefetches for one without effect and drops it.
-  const auto* entry = reinterpret_cast<const char*>(&shard_->hot[local]);
-  __builtin_prefetch(entry, 1);
-  __builtin_prefetch(entry + 64, 1);
-}
-
 Slot ShardWriter::find(wire::StateId id, Hash hash) const noexcept {
-  const Slot local =
-      shard_->index.find(hash, [&](Slot candidate) { return shard_->hot[candidate].body.own_first<wire::StateId>() == id; });
+  const Slot local = shard_->index.find(hash, [&](Slot candidate) { return shard_->hot[candidate].is(id); });
   return local == no_slot ? no_slot : shard_->first_slot + local;
 }
 
-HotState ShardWriter::hot(Slot slot) const noexcept { return shard_->hot[slot - shard_->first_slot].body.own(); }
-ColdState ShardWriter::cold(Slot slot) const noexcept { return shard_->cold[slot - shard_->first_slot].own(); }
+ColdState ShardWriter::cold(Slot slot) const noexcept {
+  const HotEntry& hot = entry(slot);
+  return unpack_cold(hot, shard_->cold[slot - shard_->first_slot], shard_->extension_of(hot));
+}
+
+wire::InterfaceName ShardWriter::interface(Slot slot) const noexcept {
+  return interface_of(entry(slot), shard_->cold[slot - shard_->first_slot]);
+}
+
 wire::State ShardWriter::state(Slot slot, Seconds now_s) const noexcept {
-  return to_state(hot(slot), cold(slot), now_s);
+  const HotEntry& hot = entry(slot);
+  wire::State state;
+  unpack_state(hot, shard_->cold[slot - shard_->first_slot], shard_->extension_of(hot), now_s, state);
+  return state;
+}
+
+void ShardWriter::grow_index() noexcept {
+  Shard& shard = *shard_;
+  shard.index.grow(
+      [&shard](Slot local) {
+        const HotEntry& entry = shard.hot[local];
+        return hash_of({entry.id, entry.creatorid}, shard.hash_seed);
+      },
+      [&shard](Slot local) { fetch(&shard.hot[local]); });
 }
 
 ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdState& cold, Hash hash) noexcept {
   Shard& shard = *shard_;
   if (const Slot slot = find(hot.id, hash); slot != no_slot) return {Inserted::exists, slot};
   const std::size_t touched = shard.touched.load(std::memory_order_relaxed);
-  Slot local = 0;
-  if (shard.free_count > 0) {
-    local = shard.free_slots[--shard.free_count];
-    // Freed slots lie anywhere: those of the inserts to come are fetched meanwhile.
-    constexpr std::size_t ahead = 8;
-    if (shard.free_count >= ahead) shard.prefetch_for_insert(shard.free_slots[shard.free_count - ahead]);
-  } else if (touched < shard.hot.size())
-    local = static_cast<Slot>(touched);
-  else
-    return {Inserted::full, no_slot};
+  std::uint32_t local = shard.free_slots.pop([&shard](std::uint32_t soon) { shard.prefetch_for_insert(soon); });
+  if (local == shard.free_slots.none) {
+    if (touched == shard.entries()) return {Inserted::full, no_slot};
+    local = static_cast<std::uint32_t>(touched);
+  }
+  Packed packed;
+  pack(hot, cold, packed);
+  HotEntry& entry = shard.hot[local];
   {
-    const Change change{shard.hot[local]};
-    shard.cold[local].store(cold);
-    HotState body = hot;
-    body.in_use = true;
-    shard.hot[local].body.store(body);
+    const Change change{entry};
+    if (packed.extended) {
+      // There are as many as slots, so one is free.
+      std::uint32_t number = shard.free_extensions.pop([](std::uint32_t) {});
+      if (number == shard.free_extensions.none) number = shard.extensions_touched++;
+      put_all(shard.extensions[number].words, packed.extension.words);
+      packed.hot.names |= Word{number + 1} << 32u;
+    }
+    put_all(shard.cold[local].words, packed.cold.words);
+    put(entry.id, packed.hot.id);
+    std::atomic_ref{entry.creatorid}.store(packed.hot.creatorid, std::memory_order_release);
+    put_all(entry.src, packed.hot.src);
+    put(entry.times, packed.hot.times);
+    put(entry.meta, packed.hot.meta);
+    put_all(entry.dst, packed.hot.dst);
+    put(entry.created_anchor, packed.hot.created_anchor);
+    put(entry.nat_rule_rule, packed.hot.nat_rule_rule);
+    put(entry.names, packed.hot.names);
   }
   shard.check_at[local] = hot.expire_at_s;
-  shard.creator[local] = hot.id.creatorid;
+  shard.creator[local] = shard.number_of(hot.id.creatorid);
   shard.index.insert(hash, local);
+  if (shard.index.wants_to_grow()) grow_index();
   if (local == touched) shard.touched.store(touched + 1, std::memory_order_release);  // read by TableReader::next
   shard.size.store(shard.size.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   return {Inserted::yes, shard.first_slot + local};
 }
 
 void ShardWriter::update(Slot slot, const HotState& hot) noexcept {
-  Shard& shard = *shard_;
-  const Slot local = slot - shard.first_slot;
-  HotState body = hot;
-  body.in_use = true;
-  if (hot.expire_at_s < shard.hot[local].body.own().expire_at_s)
-    shard.check_at[local] = std::min(shard.check_at[local], hot.expire_at_s);
-  const Change change{shard.hot[local]};
-  shard.hot[local].body.store(body);
+  const Slot local = slot - shard_->first_slot;
+  HotEntry& entry = shard_->hot[local];
+  if (hot.expire_at_s < entry.expire_at_s()) shard_->check_at[local] = std::min(shard_->check_at[local], hot.expire_at_s);
+  const Change change{entry};
+  put_peer(entry.src, hot.src);
+  put(entry.times, pair_of(static_cast<std::uint32_t>(hot.expire_at_s), static_cast<std::uint32_t>(hot.heard_s)));
+  put(entry.meta, HotEntry::meta_of(hot));
+  put_peer(entry.dst, hot.dst);
+  put(entry.created_anchor, pair_of(static_cast<std::uint32_t>(hot.created_s), high_of(entry.created_anchor)));
+  put(entry.names, (entry.names & ~Word{0xff0000}) | Word{hot.sync_flags} << 16u);
 }
 
 void ShardWriter::erase(Slot slot) noexcept {
   Shard& shard = *shard_;
   const Slot local = slot - shard.first_slot;
-  HotState body = shard.hot[local].body.own();
-  const Hash hash = hash_of(body.id, shard.hash_seed);
-  shard.index.erase(hash, local);
+  HotEntry& entry = shard.hot[local];
+  shard.index.erase(hash_of({entry.id, entry.creatorid}, shard.hash_seed), local);
+  const std::uint32_t extension = entry.extension();
   {
-    const Change change{shard.hot[local]};
-    body = HotState{};
-    shard.hot[local].body.store(body);
+    const Change change{entry};
+    put(entry.meta, 0);  // not in use; the deadline and the creator stay, and whoever follows them looks here
+    put(entry.names, 0);
   }
-  shard.check_at[local] = never;
-  shard.creator[local] = 0;
-  shard.free_slots[shard.free_count++] = local;
+  if (extension != no_extension) shard.free_extensions.push(extension - 1);
+  shard.free_slots.push(local);
   shard.size.store(shard.size.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
 }
 
@@ -174,10 +186,11 @@ Slot ShardWriter::next_due(Seconds now_s, std::size_t slots, std::size_t& looked
     if (shard.sweep_at >= touched) shard.sweep_at = 0;
     const std::size_t local = shard.sweep_at++;
     if (shard.check_at[local] > now_s) continue;
-    const HotState hot = shard.hot[local].body.own();
-    if (!hot.in_use) continue;
-    if (hot.expire_at_s > now_s)
-      shard.check_at[local] = hot.expire_at_s;
+    const HotEntry& entry = shard.hot[local];
+    if (!entry.in_use())
+      shard.check_at[local] = never;
+    else if (entry.expire_at_s() > now_s)
+      shard.check_at[local] = entry.expire_at_s();
     else
       return shard.first_slot + static_cast<Slot>(local);
   }
@@ -186,10 +199,16 @@ Slot ShardWriter::next_due(Seconds now_s, std::size_t slots, std::size_t& looked
 
 Slot ShardWriter::first_of(std::uint32_t creatorid, Slot after) const noexcept {
   const Shard& shard = *shard_;
-  const std::size_t touched = shard.touched.load(std::memory_order_relaxed);
-  for (std::size_t local = after == no_slot ? 0 : after - shard.first_slot + 1; local < touched; ++local)
-    if (shard.creator[local] == creatorid && shard.hot[local].body.own().in_use)
-      return shard.first_slot + static_cast<Slot>(local);
+  const std::uint8_t number = shard.known_number_of(creatorid);
+  if (number == 0) return no_slot;
+  const std::uint8_t* const end = shard.creator + shard.touched.load(std::memory_order_relaxed);
+  const std::uint8_t* at = after == no_slot ? shard.creator : shard.creator + (after - shard.first_slot) + 1;
+  while (at < end && (at = static_cast<const std::uint8_t*>(std::memchr(at, number, static_cast<std::size_t>(end - at)))) != nullptr) {
+    const auto local = static_cast<Slot>(at - shard.creator);
+    const HotEntry& entry = shard.hot[local];
+    if (entry.creatorid == creatorid && entry.in_use()) return shard.first_slot + local;
+    ++at;
+  }
   return no_slot;
 }
 
@@ -201,31 +220,51 @@ std::size_t ShardWriter::slots_touched() const noexcept { return shard_->touched
 std::optional<Snapshot> TableReader::find(wire::StateId id) const noexcept {
   const Hash hash = hash_of(id, config_->hash_seed);
   const Shard& shard = *shards_[hash.shard(config_->shard_bits)];
-  std::optional<Snapshot> found{std::in_place};
+  Packed packed;
   const Slot slot = shard.index.find_shared(hash, [&](Slot local) {
-    return shard.read(local, *found) && found->hot.id == id;  // otherwise the place, or the slot, was reused
+    return shard.read(local, packed) && packed.hot.is(id);  // otherwise the place, or the slot, was reused
   });
-  if (slot == no_slot) found.reset();
-  return found;
+  if (slot == no_slot) return std::nullopt;
+  return Snapshot{unpack_hot(packed.hot), unpack_cold(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr)};
 }
 
-std::optional<Snapshot> TableReader::next(Cursor& cursor) const noexcept {
-  std::optional<Snapshot> found{std::in_place};
-  for (; cursor.shard < shards_.size(); ++cursor.shard, cursor.slot = 0) {
-    const Shard& shard = *shards_[cursor.shard];
+namespace {
+
+/// Reads on to the next entry that is in use; false at the end.
+template <class Into>
+bool read_next(std::span<const std::unique_ptr<Shard>> shards, TableReader::Cursor& cursor, Into& into) noexcept {
+  for (; cursor.shard < shards.size(); ++cursor.shard, cursor.slot = 0) {
+    const Shard& shard = *shards[cursor.shard];
     // Acquire: pairs with the release in insert, so that entries below it have been written once.
     const std::size_t touched = shard.touched.load(std::memory_order_acquire);
     while (cursor.slot < touched) {
       constexpr std::size_t ahead = 8;
       if (cursor.slot + ahead < touched) {
-        __builtin_prefetch(&shard.hot[cursor.slot + ahead]);
-        __builtin_prefetch(&shard.cold[cursor.slot + ahead]);
+        const auto* entry = reinterpret_cast<const char*>(&shard.hot[cursor.slot + ahead]);
+        fetch(entry);
+        fetch(entry + 64);
+        fetch(&shard.cold[cursor.slot + ahead]);
       }
-      if (shard.read(cursor.slot++, *found)) return found;
+      if (shard.read(cursor.slot++, into)) return true;
     }
   }
-  found.reset();
+  return false;
+}
+
+}  // namespace
+
+std::optional<Snapshot> TableReader::next(Cursor& cursor) const noexcept {
+  std::optional<Snapshot> found{std::in_place};
+  if (!read_next(shards_, cursor, *found)) found.reset();
   return found;
+}
+
+std::size_t TableReader::next(Cursor& cursor, std::span<wire::State> states, Seconds now_s) const noexcept {
+  std::size_t count = 0;
+  Packed packed;
+  for (; count < states.size() && read_next(shards_, cursor, packed); ++count)
+    unpack_state(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr, now_s, states[count]);
+  return count;
 }
 
 }  // namespace pfsync::statetable

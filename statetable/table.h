@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +13,8 @@
 
 #include "statetable/entry.h"
 #include "statetable/hash.h"
+#include "statetable/layout.h"
+#include "statetable/shard.h"
 #include "statetable/time.h"
 #include "wire/state.h"
 
@@ -34,13 +38,13 @@ struct Digest {
   friend constexpr bool operator==(const Digest&, const Digest&) noexcept = default;
 };
 
-class Shard;
 class ShardWriter;
 class TableReader;
 
 /// The connection-state table: shards, each with one writer and any number of readers, no locks.
-/// Memory is fixed at `create`; entries are type-stable and never move, so a reader needs no epoch: it
-/// checks the sequence word and the key of what it found (statetable/README.md tells the protocol).
+/// The most that it can take is fixed at `create`, pages are taken as states arrive, and the index grows with them.
+/// Entries are type-stable and never move, so a reader needs no epoch: it checks the sequence word and the key of
+/// what it found (statetable/README.md tells the protocol).
 class Table {
  public:
   /// The table, or one sentence that says why it cannot be had.
@@ -49,7 +53,7 @@ class Table {
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
-  /// Bytes of memory that a table of this configuration takes.
+  /// Bytes of memory that a table of this configuration takes at most.
   [[nodiscard]] static std::size_t memory_bytes(const TableConfig& config) noexcept;
 
   [[nodiscard]] std::size_t shard_count() const noexcept { return shards_.size(); }
@@ -58,6 +62,8 @@ class Table {
   [[nodiscard]] const TableConfig& config() const noexcept { return config_; }
   [[nodiscard]] Hash hash(wire::StateId id) const noexcept { return hash_of(id, config_.hash_seed); }
   [[nodiscard]] std::size_t shard_of(Hash hash) const noexcept { return hash.shard(config_.shard_bits); }
+  /// What the states in it take: entries and indexes. For the writers' thread, or when nobody writes.
+  [[nodiscard]] std::size_t bytes_in_use() const noexcept;
 
   /// The right to change one shard; nullopt when it has been claimed before.
   [[nodiscard]] std::optional<ShardWriter> claim(std::size_t shard);
@@ -75,6 +81,45 @@ class Table {
   std::vector<std::unique_ptr<Shard>> shards_;
 };
 
+/// A change of one entry: odd sequence word, words, even sequence word.
+class Change {
+ public:
+  explicit Change(HotEntry& entry) noexcept : entry_{entry} {
+    // Relaxed suffices: the words that follow are release stores, so whoever sees one of them sees this.
+    std::atomic_ref{entry_.sequence}.store(entry_.sequence + 1, std::memory_order_relaxed);
+  }
+  ~Change() { std::atomic_ref{entry_.sequence}.store(entry_.sequence + 1, std::memory_order_release); }
+  Change(const Change&) = delete;
+  Change& operator=(const Change&) = delete;
+
+ private:
+  HotEntry& entry_;
+};
+
+/// What an update changes of an entry: the directions that are taken, and the times.
+struct Renewal {
+  const wire::Peer* src = nullptr;  ///< null: stays as it is
+  const wire::Peer* dst = nullptr;
+  std::uint8_t timeout = 0;
+  Seconds expire_at_s = 0;
+  Seconds heard_s = 0;
+};
+
+[[gnu::always_inline]] inline void renew(HotEntry& entry, const Renewal& renewal) noexcept {
+  const Change change{entry};
+  if (renewal.src != nullptr) put_peer(entry.src, *renewal.src);
+  put(entry.times, pair_of(static_cast<std::uint32_t>(renewal.expire_at_s), static_cast<std::uint32_t>(renewal.heard_s)));
+  put(entry.meta, (entry.meta & ~Word{0xff0000}) | Word{renewal.timeout} << 16u);
+  if (renewal.dst != nullptr) put_peer(entry.dst, *renewal.dst);
+}
+
+/// A look-up on its way through its stages. What has been found so far is only a hint: the table may have changed since.
+struct Search {
+  Hash hash;
+  const Bucket* line = nullptr;
+  const HotEntry* entry = nullptr;
+};
+
 /// The single writer's right to change one shard. Move-only; thread-bound: one thread at a time.
 class ShardWriter {
  public:
@@ -87,18 +132,43 @@ class ShardWriter {
   ShardWriter(ShardWriter&& other) noexcept : shard_{other.shard_} { other.shard_ = nullptr; }
   ShardWriter& operator=(ShardWriter&&) = delete;
 
-  /// Batches: prefetch_index for all, then prefetch_entry for all, then the operations in order.
-  void prefetch_index(Hash hash) const noexcept;
-  void prefetch_entry(Hash hash) const noexcept;
+  // One at a time waits for memory again and again; in batches that is hidden. Some tens of operations apart:
+  // begin, then guess, then the operation with the search.
+  [[nodiscard]] [[gnu::always_inline]] Search begin(Hash hash) const noexcept { return {hash, shard_->index.prefetch(hash)}; }
+  /// Where the state probably is; its entry is on its way to the cache then.
+  [[gnu::always_inline]] void guess(Search& search) const noexcept {
+    const Slot local = shard_->index.guess(search.hash, search.line);
+    if (local == no_slot) [[unlikely]]
+      return;
+    search.entry = &shard_->hot[local];
+    shard_->prefetch_hot(local);
+  }
 
   [[nodiscard]] Slot find(wire::StateId id, Hash hash) const noexcept;
+  [[nodiscard]] [[gnu::always_inline]] Slot find(wire::StateId id, const Search& search) const noexcept {
+    if (search.entry != nullptr && search.entry->is(id) && search.entry->in_use()) [[likely]]
+      return shard_->first_slot + static_cast<Slot>(search.entry - shard_->hot);
+    return find(id, search.hash);
+  }
+
   /// Contract for all that take a slot: it is in use and belongs to this shard.
-  [[nodiscard]] HotState hot(Slot slot) const noexcept;
+  /// The entry itself, good until the next change of it.
+  [[nodiscard]] const HotEntry& entry(Slot slot) const noexcept { return shard_->hot[slot - shard_->first_slot]; }
+  [[nodiscard]] HotState hot(Slot slot) const noexcept { return unpack_hot(entry(slot)); }
   [[nodiscard]] ColdState cold(Slot slot) const noexcept;
+  [[nodiscard]] wire::InterfaceName interface(Slot slot) const noexcept;
   [[nodiscard]] wire::State state(Slot slot, Seconds now_s) const noexcept;
 
   /// `hot.id` must hash to `hash`.
   InsertResult insert(const HotState& hot, const ColdState& cold, Hash hash) noexcept;
+  /// What an update changes.
+  [[gnu::always_inline]] void renew(Slot slot, const Renewal& renewal) noexcept {
+    const Slot local = slot - shard_->first_slot;
+    HotEntry& changed = shard_->hot[local];
+    if (renewal.expire_at_s < changed.expire_at_s()) [[unlikely]]
+      shard_->check_at[local] = std::min(shard_->check_at[local], renewal.expire_at_s);
+    statetable::renew(changed, renewal);
+  }
   /// Replaces the hot part; its id must not change.
   void update(Slot slot, const HotState& hot) noexcept;
   void erase(Slot slot) noexcept;
@@ -114,7 +184,7 @@ class ShardWriter {
     }
   }
 
-  /// Calls f(slot) for each state of this creator; f may erase it. Streams 4 bytes a slot.
+  /// Calls f(slot) for each state of this creator; f may erase it. Streams a byte a slot.
   template <class F>
   void for_each_of(std::uint32_t creatorid, F&& f) {
     for (Slot slot = first_of(creatorid, no_slot); slot != no_slot; slot = first_of(creatorid, slot)) f(slot);
@@ -132,14 +202,10 @@ class ShardWriter {
   [[nodiscard]] Slot next_due(Seconds now_s, std::size_t slots, std::size_t& looked) noexcept;
   /// The first slot of the creator behind `after` (no_slot: from the start).
   [[nodiscard]] Slot first_of(std::uint32_t creatorid, Slot after) const noexcept;
+  /// Moves a bucket of the index when it has become too small.
+  void grow_index() noexcept;
 
   Shard* shard_;
-};
-
-/// A consistent copy of one entry.
-struct Snapshot {
-  HotState hot;
-  ColdState cold;
 };
 
 /// Lock-free reading: every result is one version of an entry, never a mixture. Reentrant: any number
@@ -156,6 +222,8 @@ class TableReader {
   };
   /// The next state at or behind the cursor, which is advanced behind it; nullopt at the end.
   [[nodiscard]] std::optional<Snapshot> next(Cursor& cursor) const noexcept;
+  /// As many of the next states as there are and fit, as values for messages; 0 at the end. The fast way through a table.
+  [[nodiscard]] std::size_t next(Cursor& cursor, std::span<wire::State> states, Seconds now_s) const noexcept;
 
  private:
   friend class Table;

@@ -84,9 +84,11 @@ RteHashTable::~RteHashTable() = default;
 bool RteHashTable::insert(std::uint64_t first, std::size_t count) {
   bool all = true;
   for (std::size_t i = 0; i < count; ++i) {
-    parts_->body.hot.id = id_of(first + i);
-    const Key key = key_of(parts_->body.hot.id);
-    const std::int32_t position = rte_hash_add_key_with_hash(parts_->hash, &key, signature_of(parts_->body.hot.id));
+    const StateId id = id_of(first + i);
+    parts_->body.hot.id = id.id;
+    parts_->body.hot.creatorid = id.creatorid;
+    const Key key = key_of(id);
+    const std::int32_t position = rte_hash_add_key_with_hash(parts_->hash, &key, signature_of(id));
     all &= position >= 0;
     if (position >= 0) parts_->bodies[static_cast<std::size_t>(position)] = {parts_->body};
   }
@@ -99,28 +101,36 @@ bool RteHashTable::erase(std::span<const StateId> ids) {
     const Key key = key_of(id);
     const std::int32_t position = rte_hash_del_key_with_hash(parts_->hash, &key, signature_of(id));
     all &= position >= 0 && rte_hash_free_key_with_position(parts_->hash, position) == 0;
-    if (position >= 0) parts_->bodies[static_cast<std::size_t>(position)].hot = {};
+    if (position >= 0) parts_->bodies[static_cast<std::size_t>(position)].hot.meta = 0;
   }
   return all;
 }
 
 std::size_t RteHashTable::apply(std::span<const Bytes> records) {
   std::size_t found = 0;
-  std::array<std::int32_t, bulk> positions;
+  // Two groups in turn: the entries of one are on their way while the other is applied.
+  std::array<std::array<std::int32_t, bulk>, 2> positions;
   std::array<StateId, bulk> ids;
-  for (std::size_t done = 0; done < records.size(); done += bulk) {
-    const auto some = records.subspan(done, std::min(bulk, records.size() - done));
-    for (std::size_t i = 0; i < some.size(); ++i) ids[i] = read_id(some[i]);
-    parts_->find(std::span{ids}.first(some.size()), positions);
-    for (std::size_t i = 0; i < some.size(); ++i) {
-      if (positions[i] < 0) continue;
-      const auto* body = reinterpret_cast<const char*>(&parts_->bodies[static_cast<std::size_t>(positions[i])]);
-      __builtin_prefetch(body, 1);
-      __builtin_prefetch(body + 64, 1);
+  const std::size_t groups = (records.size() + bulk - 1) / bulk;
+  const auto group = [&](std::size_t g) { return records.subspan(g * bulk, std::min(bulk, records.size() - g * bulk)); };
+  for (std::size_t g = 0; g <= groups; ++g) {
+    if (g < groups) {
+      const auto some = group(g);
+      for (std::size_t i = 0; i < some.size(); ++i) ids[i] = read_id(some[i]);
+      parts_->find(std::span{ids}.first(some.size()), positions[g % 2]);
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        if (positions[g % 2][i] < 0) continue;
+        const auto* body = reinterpret_cast<const char*>(&parts_->bodies[static_cast<std::size_t>(positions[g % 2][i])]);
+        statetable::fetch(body);
+        statetable::fetch(body + 64);
+      }
     }
+    if (g == 0) continue;
+    const auto some = group(g - 1);
     for (std::size_t i = 0; i < some.size(); ++i) {
-      if (positions[i] < 0) continue;
-      apply_to(parts_->bodies[static_cast<std::size_t>(positions[i])].hot, read_update(some[i]));
+      const std::int32_t position = positions[(g - 1) % 2][i];
+      if (position < 0) continue;
+      apply_to(parts_->bodies[static_cast<std::size_t>(position)].hot, read_update(some[i]));
       ++found;
     }
   }
@@ -136,11 +146,11 @@ std::size_t RteHashTable::lookup(std::span<const StateId> ids) {
     for (std::size_t i = 0; i < some.size(); ++i)
       if (positions[i] >= 0)
         for (std::size_t line = 0; line < sizeof(Entry); line += 64)
-          __builtin_prefetch(reinterpret_cast<const char*>(&parts_->bodies[static_cast<std::size_t>(positions[i])]) + line);
+          statetable::fetch(reinterpret_cast<const char*>(&parts_->bodies[static_cast<std::size_t>(positions[i])]) + line);
     for (std::size_t i = 0; i < some.size(); ++i) {
       if (positions[i] < 0) continue;
       const Body copy = parts_->bodies[static_cast<std::size_t>(positions[i])];
-      found += copy.hot.in_use;
+      found += copy.hot.in_use();
     }
   }
   return found;
@@ -151,9 +161,22 @@ std::size_t RteHashTable::encode(Encoder& encoder) {
   const void* key = nullptr;
   void* data = nullptr;
   std::uint32_t next = 0;
-  for (std::int32_t position = 0; (position = rte_hash_iterate(parts_->hash, &key, &data, &next)) >= 0; ++states) {
-    const Body& body = parts_->bodies[static_cast<std::size_t>(position)];
-    encoder.append(statetable::to_state(body.hot, body.cold, 1));
+  // The positions of a few packets, so that their entries are fetched together.
+  std::array<std::size_t, 4 * Encoder::states_a_packet> positions;
+  std::array<wire::State, positions.size()> some;
+  for (bool more = true; more;) {
+    std::size_t count = 0;
+    while (more && count < positions.size()) {
+      const std::int32_t position = rte_hash_iterate(parts_->hash, &key, &data, &next);
+      more = position >= 0;
+      if (!more) break;
+      positions[count++] = static_cast<std::size_t>(position);
+      for (std::size_t line = 0; line < sizeof(Entry); line += 64)
+        statetable::fetch(reinterpret_cast<const char*>(&parts_->bodies[static_cast<std::size_t>(position)]) + line);
+    }
+    for (std::size_t i = 0; i < count; ++i) some[i] = state_in(parts_->bodies[positions[i]]);
+    encoder.append(std::span{some}.first(count));
+    states += count;
   }
   return states;
 }
