@@ -20,7 +20,7 @@ class EngineTable {
  public:
   explicit EngineTable(std::size_t states)
       : table_{std::get<std::unique_ptr<statetable::Table>>(
-            statetable::Table::create({.states_max = states, .shard_bits = 0, .hash_seed = hash_seed}))} {
+            statetable::Table::create({.states_max = states, .shard_bits = 0, .hash_seed = hash_seed, .by_connection = true}))} {
     for (std::size_t i = 0; i < table_->shard_count(); ++i) writers_.push_back(std::move(*table_->claim(i)));
   }
   bool insert(std::uint64_t first, std::size_t count) noexcept {
@@ -28,10 +28,12 @@ class EngineTable {
     for (std::size_t i = 0; i < count; ++i) {
       hashes[i] = table_->hash(id_of(first + i));
       static_cast<void>(writer(hashes[i]).begin(hashes[i]));
+      set_number(values_, first + i);
+      writer(hashes[i]).prefetch_beside(statetable::sides_of(values_.hot, values_.cold, ifname_));
     }
     bool all = true;
     for (std::size_t i = 0; i < count; ++i) {
-      values_.hot.id = id_of(first + i);
+      set_number(values_, first + i);
       all &= writer(hashes[i]).insert(values_.hot, values_.cold, hashes[i]).inserted == statetable::ShardWriter::Inserted::yes;
     }
     return all;
@@ -39,14 +41,15 @@ class EngineTable {
   bool erase(std::span<const StateId> ids) noexcept {
     std::array<Found, batch> found;
     bool all = true;
-    staged(
-        ids.size(), [&](std::size_t i) { enter(found[i], ids[i]); }, [&](std::size_t i) { guess(found[i]); },
-        [&](std::size_t i) {
-          statetable::ShardWriter& shard = writer(found[i].search.hash);
-          const statetable::Slot slot = shard.find(ids[i], found[i].search);
-          all &= slot != statetable::no_slot;
-          if (slot != statetable::no_slot) shard.erase(slot);
-        });
+    for (std::size_t i = 0; i < ids.size(); ++i) enter(found[i], ids[i]);
+    for (std::size_t i = 0; i < ids.size(); ++i) guess(found[i]);
+    for (std::size_t i = 0; i < ids.size(); ++i) writer(found[i].search.hash).prefetch_erase(found[i].search);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      statetable::ShardWriter& shard = writer(found[i].search.hash);
+      const statetable::Slot slot = shard.find(ids[i], found[i].search);
+      all &= slot != statetable::no_slot;
+      if (slot != statetable::no_slot) shard.erase(slot);
+    }
     return all;
   }
   std::size_t apply(std::span<const Bytes> records) noexcept {
@@ -105,6 +108,7 @@ class EngineTable {
   std::vector<statetable::ShardWriter> writers_;
   std::array<Found, ring_size> ring_;
   Values values_ = prepared_values();
+  statetable::NameId ifname_ = statetable::intern(values_.cold.ifname);
 };
 
 /// The whole receive path: packets into a session, which parses, checks, applies and counts.

@@ -39,14 +39,19 @@ inline constexpr std::uint32_t no_position = 0xffffffff;
 /// Kernels number states one after another; the high half is the time of boot.
 [[nodiscard]] constexpr StateId id_of(std::uint64_t number) noexcept { return {0x6543210000000000u + number, creatorid}; }
 
+inline void set_client(wire::Key& key, std::uint64_t number) noexcept {
+  key.addr[1] = {{10, static_cast<std::uint8_t>(number >> 16u), static_cast<std::uint8_t>(number >> 8u), static_cast<std::uint8_t>(number)}};
+  key.port[1] = static_cast<std::uint16_t>(1024 + number);
+}
+
 [[nodiscard]] inline wire::State state_of(std::uint64_t number) noexcept {
   wire::State state;
   state.id = id_of(number);
   state.ifname = wire::InterfaceName{"vtnet0"};
   for (auto& key : state.key) {
     key.addr[0] = {{10, 2, 0, 100}};
-    key.addr[1] = {{10, static_cast<std::uint8_t>(number >> 16u), static_cast<std::uint8_t>(number >> 8u), static_cast<std::uint8_t>(number)}};
-    key.port = {443, static_cast<std::uint16_t>(1024 + number)};
+    key.port = {443, 0};
+    set_client(key, number);
   }
   state.src = {.seqlo = 1000, .seqhi = 66000, .max_win = 512, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
   state.dst = {.seqlo = 5000, .seqhi = 70000, .max_win = 512, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
@@ -58,7 +63,7 @@ inline constexpr std::uint32_t no_position = 0xffffffff;
   return state;
 }
 
-/// A state as values. Only the id differs from one to the next, so that making one costs next to nothing.
+/// A state as values. Only id and client differ from one to the next, so that making one costs next to nothing.
 struct Values {
   HotState hot;
   ColdState cold;
@@ -76,6 +81,11 @@ struct Values {
                      .direction = state.direction,
                      .in_use = true};
   return {hot, statetable::cold_part(state)};
+}
+
+inline void set_number(Values& values, std::uint64_t number) noexcept {
+  values.hot.id = id_of(number);
+  for (auto& key : values.cold.key) set_client(key, number);
 }
 
 /// What the other tables hold of a state: the same 192 bytes as ours.

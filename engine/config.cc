@@ -9,6 +9,8 @@
 #include <sstream>
 #include <system_error>
 
+#include <fmt/format.h>
+
 #include "engine/carp/read_settings.h"
 #include "engine/config_section.h"
 #include "engine/session.h"
@@ -193,8 +195,13 @@ void read_table(ConfigSection& file, Config::Table& table) {
   if (const auto shards = section->number("shards", 1, 256)) {
     const auto count = static_cast<unsigned>(*shards);
     if (!std::has_single_bit(count))
-      section->fail("shards", std::to_string(count) + " is not a power of two: give 1, 2, 4, … 256");
+      section->fail("shards", fmt::format("{} is not a power of two: give 1, 2, 4, … 256", count));
     table.shard_bits = static_cast<unsigned>(std::countr_zero(count));
+  }
+  if (const auto collisions = section->text("collisions")) {
+    if (*collisions != "refuse" && *collisions != "keep")
+      section->fail("collisions", fmt::format("\"{}\" is unknown: give \"refuse\" or \"keep\"", *collisions));
+    table.refuse_collisions = *collisions == "refuse";
   }
   read_timeouts(*section, table.timeouts);
   section->finish();
@@ -314,8 +321,8 @@ void check_sources(ConfigSection& file, const Config& config) {
       return std::find(carp.host.addresses.begin(), carp.host.addresses.end(), source) != carp.host.addresses.end();
     });
     if (!is_virtual)
-      sections[i].fail("source", "\"" + wire::to_string(source.address, source.family) +
-                                     "\" is not among the addresses of a [[carp]]: give one of those, or remove it to send from link.address");
+      sections[i].fail("source", fmt::format("\"{}\" is not among the addresses of a [[carp]]: give one of those, or remove it to send from link.address",
+                                             wire::to_string(source.address, source.family)));
   }
 }
 

@@ -121,6 +121,10 @@ void Session::guess_until(std::size_t end) noexcept {
 
 /// In the order of arrival: an update may follow its own insert, so that what was guessed is only a hint.
 void Session::apply_until(std::size_t end, Instant now) noexcept {
+  for (std::size_t i = applied_; i < end; ++i) {
+    const Pending& pending = under_way_[i % under_way_max];
+    if (pending.message == Message::del || pending.message == Message::del_c) writer_of(pending.search.hash).prefetch_erase(pending.search);
+  }
   for (; applied_ < end; ++applied_) apply(under_way_[applied_ % under_way_max], now);
 }
 
@@ -146,6 +150,29 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
   }
 }
 
+bool Session::makes_place(const HotState& hot, const ColdState& cold, Instant now) noexcept {
+  if (!table_->config().by_connection) return true;
+  const statetable::Sides sides = statetable::sides_of(hot, cold, statetable::intern(cold.ifname));
+  for (ShardWriter& writer : writers_)
+    for (Slot slot; (slot = writer.find_beside(sides)) != no_slot;) {
+      const HotEntry& held = writer.entry(slot);
+      const wire::StateId id{held.id, held.creatorid};
+      // Source: FreeBSD sys/netpfil/pf/pf.c, pf_state_key_attach().
+      const bool is_over = held.proto() == wire::ipproto::tcp && held.src_level() >= wire::tcps::fin_wait_2 && held.dst_level() >= wire::tcps::fin_wait_2;
+      // Differs:  its creator has one state a connection, so that the older one has ended there and its DEL was lost.
+      const bool is_remade = held.creatorid == hot.id.creatorid && held.created_s() < hot.created_s;
+      if (!is_over && !is_remade) {
+        counters_[Tally::collisions].add();
+        return false;
+      }
+      const bool announce = held.heard_s() == statetable::never_heard && is_announced(held.state_flags());
+      remove(writer, slot, id, announce, nobody, now);
+      removed_.remember(id, table_->hash(id), statetable::to_seconds(now));
+      counters_[Tally::displaced].add();
+    }
+  return true;
+}
+
 bool Session::import(const wire::State& state, const Pending& pending, Instant now) noexcept {
   const Seconds now_s = statetable::to_seconds(now);
   HotState hot = hot_part(state, now_s);
@@ -155,7 +182,9 @@ bool Session::import(const wire::State& state, const Pending& pending, Instant n
   hot.expire_at_s = std::min(saturated(std::int64_t{now_s} + state.expire_s), expires_at(state.timeout, now_s));
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
-  const auto result = writer_of(pending.search.hash).insert(hot, cold, pending.search.hash);
+  ShardWriter& writer = writer_of(pending.search.hash);
+  if (writer.find(hot.id, pending.search) == no_slot && !makes_place(hot, cold, now)) return false;
+  const auto result = writer.insert(hot, cold, pending.search.hash);
   switch (result.inserted) {
     case ShardWriter::Inserted::yes:
       counters_[Tally::inserts].add();

@@ -88,7 +88,7 @@ class Session {
   void on_packet(wire::Bytes packet, Instant now) noexcept { on_packets({&packet, 1}, now); }
 
   // --- the local data path: a firewall whose states these are --------------------------------------
-  enum class Local : std::uint8_t { done, exists, unknown, full, invalid };
+  enum class Local : std::uint8_t { done, exists, unknown, full, invalid, collides };
   /// A new state, created here; `state.id.creatorid` 0 is replaced by the own. Ids are never reused.
   Local insert(const wire::State& state, Instant now) noexcept;
   /// A packet matched the state: new peers and timeout index, taken as they are.
@@ -181,6 +181,9 @@ class Session {
   void apply_until(std::size_t end, Instant now) noexcept;
   void apply_rest(Instant now) noexcept;
   void apply(const Pending& pending, Instant now) noexcept;
+  /// Whether the state may come in beside those that have its connection: pf has one a connection, interface and direction.
+  /// What gives way to it is removed.
+  [[nodiscard]] bool makes_place(const statetable::HotState& hot, const statetable::ColdState& cold, Instant now) noexcept;
   void on_insert(const Pending& pending, Instant now) noexcept;
   void on_update(const Pending& pending, Instant now) noexcept;
   void on_request(const Pending& pending, Instant now) noexcept;

@@ -30,8 +30,10 @@ Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
   const Hash hash = table_->hash(hot.id);
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
-  const auto result = writer_of(hash).insert(hot, cold, hash);
-  if (result.inserted == ShardWriter::Inserted::exists) return Local::exists;
+  ShardWriter& writer = writer_of(hash);
+  if (writer.find(hot.id, hash) != no_slot) return Local::exists;
+  if (!makes_place(hot, cold, now)) return Local::collides;
+  const auto result = writer.insert(hot, cold, hash);
   if (result.inserted == ShardWriter::Inserted::full) {
     counters_[Tally::table_full].add();
     return Local::full;

@@ -112,7 +112,7 @@ void pack(const HotState& hot, const ColdState& cold, Packed& into) noexcept {
   entry.nat_rule_rule = pair_of(cold.nat_rule, cold.rule);
   const NameId ifname = intern(cold.ifname);
   entry.names = static_cast<Word>(ifname) | Word{hot.sync_flags} << 16u;
-  entry.key_hash = 0;
+  entry.connection = 0;
   auto& words = into.cold.words;
   words[0] = cold.packets[0];
   words[1] = cold.packets[1];
@@ -138,7 +138,7 @@ void pack(const HotState& hot, const ColdState& cold, Packed& into) noexcept {
 
 wire::InterfaceName interface_of(const HotEntry& hot, const ColdEntry& cold) noexcept {
   wire::InterfaceName name;
-  if (hot.extension() == no_extension) return interface_of(NameId{static_cast<std::uint16_t>(hot.names)});
+  if (hot.extension() == no_extension) return interface_of(hot.interface());
   std::memcpy(name.chars.data(), &cold.words[keys_at], name.chars.size());
   return name;
 }
@@ -172,8 +172,9 @@ ColdState unpack_cold(const HotEntry& hot, const ColdEntry& cold, const Extensio
 void unpack_state(const HotEntry& hot, const ColdEntry& cold, const ExtensionEntry* extension, Seconds now_s, wire::State& to) noexcept {
   to = wire::State{};
   to.id = {hot.id, hot.creatorid};
-  to.src = peer_of(hot.src);
-  to.dst = peer_of(hot.dst);
+  // In place: a value between is taken apart and put together again, each a wait for narrow stores.
+  std::memcpy(static_cast<void*>(&to.src), hot.src.data(), sizeof to.src);
+  std::memcpy(static_cast<void*>(&to.dst), hot.dst.data(), sizeof to.dst);
   const auto created_s = static_cast<Seconds>(low_of(hot.created_anchor));
   to.creation_s = age_s(created_s, now_s);
   to.expire_s = left_s(hot.expire_at_s(), now_s);

@@ -75,12 +75,13 @@ struct alignas(128) HotEntry {
   PeerWords dst{};
   Word created_anchor = 0;
   Word nat_rule_rule = 0;
-  Word names = 0;                  ///< ifname 16, sync_flags 8, 8 unused; extension 32
-  Word key_hash = 0;               ///< where the key index has the state, when both sides have one key
+  Word names = 0;                  ///< ifname 16, sync_flags 8, of the sides 8; extension 32
+  Word connection = 0;             ///< where the index by connection has the wire side
 
   // For the writer, or on a copy.
   [[nodiscard]] bool is(wire::StateId other) const noexcept { return id == other.id && creatorid == other.creatorid; }
   [[nodiscard]] Seconds expire_at_s() const noexcept { return static_cast<Seconds>(low_of(times)); }
+  [[nodiscard]] Seconds created_s() const noexcept { return static_cast<Seconds>(low_of(created_anchor)); }
   [[nodiscard]] Seconds heard_s() const noexcept { return static_cast<Seconds>(high_of(times)); }
   [[nodiscard]] std::uint16_t state_flags() const noexcept { return static_cast<std::uint16_t>(meta); }
   [[nodiscard]] std::uint8_t timeout() const noexcept { return static_cast<std::uint8_t>(meta >> 16u); }
@@ -94,6 +95,11 @@ struct alignas(128) HotEntry {
   [[nodiscard]] std::uint32_t src_seqlo() const noexcept { return low_of(src[1]); }
   [[nodiscard]] std::uint32_t dst_seqlo() const noexcept { return low_of(dst[1]); }
   [[nodiscard]] std::uint32_t extension() const noexcept { return high_of(names); }
+  [[nodiscard]] NameId interface() const noexcept { return NameId{static_cast<std::uint16_t>(names)}; }
+  /// Whether the index by connection has the state, and whether it has each side apart.
+  [[nodiscard]] bool is_indexed() const noexcept { return (names >> 24u & 1u) != 0; }
+  [[nodiscard]] bool has_two_sides() const noexcept { return (names >> 25u & 1u) != 0; }
+  void set_sides(bool two) noexcept { names |= Word{two ? 3u : 1u} << 24u; }
 
   [[nodiscard]] static Word meta_of(const HotState& hot) noexcept {
     return Word{hot.state_flags} | Word{hot.timeout} << 16u | Word{hot.proto} << 24u | Word{1} << 32u |

@@ -33,21 +33,25 @@ class Carver {
 };
 
 Index::Sizes id_sizes(std::size_t entries) noexcept { return Index::sizes_for(entries, index_start); }
+/// Under NAT a state has two sides. A table without any comes to the last size but one, and stays there.
+Index::Sizes connection_sizes(std::size_t entries, bool by_connection) noexcept {
+  return by_connection ? Index::sizes_for(2 * entries, index_start) : Index::Sizes{};
+}
 
 }  // namespace
 
-std::size_t Shard::bytes_for(std::size_t entries) noexcept {
-  const std::size_t index_buckets = id_sizes(entries).last();
+std::size_t Shard::bytes_for(std::size_t entries, bool by_connection) noexcept {
+  const std::size_t index_buckets = id_sizes(entries).last() + connection_sizes(entries, by_connection).last();
   return entries * (sizeof(HotEntry) + sizeof(ColdEntry) + sizeof(ExtensionEntry) + sizeof(Seconds) + 1) +
          index_buckets * sizeof(Bucket) * 3 / 2;
 }
 
-bool Shard::allocate(std::size_t entries, Slot first) noexcept {
-  const Index::Sizes sizes = id_sizes(entries);
+bool Shard::allocate(std::size_t entries, Slot first, bool with_connections) noexcept {
+  const Index::Sizes sizes = id_sizes(entries), sides = connection_sizes(entries, with_connections);
   // Address space for the most that can be needed; memory is had as states arrive.
-  memory_bytes_ = 8 * huge_page_bytes + share(entries * sizeof(HotEntry)) + share(entries * sizeof(ColdEntry)) +
+  memory_bytes_ = 9 * huge_page_bytes + share(entries * sizeof(HotEntry)) + share(entries * sizeof(ColdEntry)) +
                   share(entries * sizeof(ExtensionEntry)) + share(entries * sizeof(Seconds)) + share(entries) +
-                  share(sizes.total() * sizeof(Bucket));
+                  share(sizes.total() * sizeof(Bucket)) + share(sides.total() * sizeof(Bucket));
   memory_ = mmap(nullptr, memory_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory_ == MAP_FAILED) {
     memory_ = nullptr;
@@ -60,6 +64,8 @@ bool Shard::allocate(std::size_t entries, Slot first) noexcept {
   hot = carver.take<HotEntry>(entries);
   cold = carver.take<ColdEntry>(entries);
   index.reset(carver.take<Bucket>(sizes.total()), sizes);
+  if (with_connections) connections.reset(carver.take<Bucket>(sides.total()), sides);
+  by_connection = with_connections;
   check_at = carver.take<Seconds>(entries);
   creator = carver.take<std::uint8_t>(entries);
   extensions = carver.take<ExtensionEntry>(entries);
@@ -108,6 +114,16 @@ bool Shard::read(std::size_t local, Snapshot& into) const noexcept {
   into.hot = unpack_hot(packed.hot);
   into.cold = unpack_cold(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr);
   return true;
+}
+
+Sides Shard::sides_of(std::size_t local) const noexcept {
+  const HotEntry& entry = hot[local];
+  return statetable::sides_of(unpack_hot(entry), unpack_cold(entry, cold[local], extension_of(entry)), entry.interface());
+}
+
+Hash Shard::connection_of(Slot slot_and_side) const noexcept {
+  if ((slot_and_side & stack_side) == 0) return Hash{hot[slot_and_side].connection};
+  return hash_of(sides_of(slot_and_side & ~stack_side).stack, hash_seed);
 }
 
 std::uint8_t Shard::known_number_of(std::uint32_t creatorid) const noexcept {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "statetable/connection.h"
 #include "statetable/entry.h"
 #include "statetable/fetch.h"
 #include "statetable/free_list.h"
@@ -30,9 +31,9 @@ class Shard {
   Shard& operator=(const Shard&) = delete;
 
   /// When every entry is in use, the larger kind of it, and an index grows.
-  [[nodiscard]] static std::size_t bytes_for(std::size_t entries) noexcept;
+  [[nodiscard]] static std::size_t bytes_for(std::size_t entries, bool by_connection) noexcept;
   /// False when the memory cannot be had.
-  [[nodiscard]] bool allocate(std::size_t entries, Slot first_slot) noexcept;
+  [[nodiscard]] bool allocate(std::size_t entries, Slot first_slot, bool by_connection) noexcept;
 
   /// A consistent copy of a local slot's entry; false when it is free. Any thread.
   [[nodiscard]] bool read(std::size_t local, Packed& into) const noexcept;
@@ -43,6 +44,11 @@ class Shard {
   [[nodiscard]] const ExtensionEntry* extension_of(const HotEntry& entry) const noexcept {
     return entry.extension() == no_extension ? nullptr : &extensions[entry.extension() - 1];
   }
+
+  /// The hash under which `connections` has the slot. For the writer.
+  [[nodiscard]] Hash connection_of(Slot slot_and_side) const noexcept;
+  /// Both sides of a local slot's state. For the writer.
+  [[nodiscard]] Sides sides_of(std::size_t local) const noexcept;
 
   /// Fetches all that an insert into the slot writes.
   void prefetch_for_insert(std::size_t local) const noexcept {
@@ -71,6 +77,10 @@ class Shard {
   std::uint8_t* creator = nullptr;      ///< 0: never used; a freed slot keeps its own
   ExtensionEntry* extensions = nullptr;
   Index index;
+  /// By connection: a state's slot under its wire side, and with stack_side set under its stack side when that is another.
+  Index connections;
+  static constexpr Slot stack_side = Slot{1} << 31u;  ///< slots are below half of no_slot
+  bool by_connection = false;
   FreeList<ColdEntry> free_slots;
   FreeList<ExtensionEntry> free_extensions;
   Slot first_slot = 0;

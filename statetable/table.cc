@@ -26,7 +26,7 @@ Table::Table(const TableConfig& config) : config_{config} {}
 Table::~Table() = default;
 
 std::size_t Table::memory_bytes(const TableConfig& config) noexcept {
-  return Shard::bytes_for(entries_per_shard(config)) << config.shard_bits;
+  return Shard::bytes_for(entries_per_shard(config), config.by_connection) << config.shard_bits;
 }
 
 std::variant<std::unique_ptr<Table>, std::string> Table::create(const TableConfig& config) {
@@ -38,7 +38,7 @@ std::variant<std::unique_ptr<Table>, std::string> Table::create(const TableConfi
   std::unique_ptr<Table> table{new Table{config}};
   for (std::size_t i = 0; i < (std::size_t{1} << config.shard_bits); ++i) {
     auto shard = std::make_unique<Shard>();
-    if (!shard->allocate(entries, static_cast<Slot>(i * entries)))
+    if (!shard->allocate(entries, static_cast<Slot>(i * entries), config.by_connection))
       return "a table of " + std::to_string(config.states_max) + " states needs " +
              std::to_string(memory_bytes(config) >> 20) + " MiB of memory, which the system refuses: lower states_max";
     shard->hash_seed = config.hash_seed;
@@ -53,7 +53,7 @@ std::size_t Table::bytes_in_use() const noexcept {
   std::size_t bytes = 0;
   for (const auto& shard : shards_)
     bytes += shard->touched.load(std::memory_order_relaxed) * (sizeof(HotEntry) + sizeof(ColdEntry) + sizeof(Seconds) + 1) +
-             shard->extensions_touched * sizeof(ExtensionEntry) + shard->index.bytes();
+             shard->extensions_touched * sizeof(ExtensionEntry) + shard->index.bytes() + shard->connections.bytes();
   return bytes;
 }
 
@@ -103,9 +103,44 @@ void ShardWriter::grow_index() noexcept {
   shard.index.grow(
       [&shard](Slot local) {
         const HotEntry& entry = shard.hot[local];
-        return hash_of({entry.id, entry.creatorid}, shard.hash_seed);
+        return hash_of(wire::StateId{entry.id, entry.creatorid}, shard.hash_seed);
       },
       [&shard](Slot local) { fetch(&shard.hot[local]); });
+}
+
+void ShardWriter::grow_connections() noexcept {
+  Shard& shard = *shard_;
+  shard.connections.grow([&shard](Slot slot_and_side) { return shard.connection_of(slot_and_side); },
+                         [&shard](Slot slot_and_side) {
+                           const Slot local = slot_and_side & ~Shard::stack_side;
+                           shard.prefetch_hot(local);
+                           if (local != slot_and_side) fetch(&shard.cold[local]);
+                         });
+}
+
+void ShardWriter::prefetch_beside(const Sides& sides) const noexcept {
+  if (!shard_->by_connection) return;
+  static_cast<void>(shard_->connections.prefetch(hash_of(sides.wire, shard_->hash_seed)));
+  if (!sides.are_one()) static_cast<void>(shard_->connections.prefetch(hash_of(sides.stack, shard_->hash_seed)));
+}
+
+Slot ShardWriter::find_beside(const Sides& sides) const noexcept {
+  const Shard& shard = *shard_;
+  if (!shard.by_connection) return no_slot;
+  const bool are_one = sides.are_one();
+  const auto find_on = [&](const Connection& connection, bool on_wire, bool on_stack) {
+    const Hash hash = hash_of(connection, shard.hash_seed);
+    return shard.connections.find(hash, [&](Slot slot_and_side) {
+      const Slot local = slot_and_side & ~Shard::stack_side;
+      const HotEntry& entry = shard.hot[local];
+      if (local != slot_and_side) return on_stack && shard.sides_of(local).stack == connection;
+      // A state of one side has it on both.
+      return entry.connection == hash.value() && (on_wire || !entry.has_two_sides()) && shard.sides_of(local).wire == connection;
+    });
+  };
+  Slot found = find_on(sides.wire, true, are_one);
+  if (found == no_slot && !are_one) found = find_on(sides.stack, false, true);
+  return found == no_slot ? no_slot : shard.first_slot + (found & ~Shard::stack_side);
 }
 
 ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdState& cold, Hash hash) noexcept {
@@ -119,6 +154,14 @@ ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdSta
   }
   Packed packed;
   pack(hot, cold, packed);
+  Hash stack;
+  // An interface whose name found no room would be taken for any other of that kind.
+  if (shard.by_connection && (packed.hot.interface() != NameId::none || cold.ifname.empty())) {
+    const Sides sides = statetable::sides_of(hot, cold, packed.hot.interface());
+    packed.hot.connection = hash_of(sides.wire, shard.hash_seed).value();
+    packed.hot.set_sides(!sides.are_one());
+    if (packed.hot.has_two_sides()) stack = hash_of(sides.stack, shard.hash_seed);
+  }
   HotEntry& entry = shard.hot[local];
   {
     const Change change{entry};
@@ -139,11 +182,20 @@ ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdSta
     put(entry.created_anchor, packed.hot.created_anchor);
     put(entry.nat_rule_rule, packed.hot.nat_rule_rule);
     put(entry.names, packed.hot.names);
+    put(entry.connection, packed.hot.connection);
   }
   shard.check_at[local] = hot.expire_at_s;
   shard.creator[local] = shard.number_of(hot.id.creatorid);
   shard.index.insert(hash, local);
   if (shard.index.wants_to_grow()) grow_index();
+  if (packed.hot.is_indexed()) {
+    shard.connections.insert(Hash{packed.hot.connection}, local);
+    if (shard.connections.wants_to_grow()) grow_connections();
+    if (packed.hot.has_two_sides()) {
+      shard.connections.insert(stack, local | Shard::stack_side);
+      if (shard.connections.wants_to_grow()) grow_connections();
+    }
+  }
   if (local == touched) shard.touched.store(touched + 1, std::memory_order_release);  // read by TableReader::next
   shard.size.store(shard.size.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   return {Inserted::yes, shard.first_slot + local};
@@ -166,7 +218,11 @@ void ShardWriter::erase(Slot slot) noexcept {
   Shard& shard = *shard_;
   const Slot local = slot - shard.first_slot;
   HotEntry& entry = shard.hot[local];
-  shard.index.erase(hash_of({entry.id, entry.creatorid}, shard.hash_seed), local);
+  shard.index.erase(hash_of(wire::StateId{entry.id, entry.creatorid}, shard.hash_seed), local);
+  if (entry.is_indexed()) {
+    if (entry.has_two_sides()) shard.connections.erase(shard.connection_of(local | Shard::stack_side), local | Shard::stack_side);
+    shard.connections.erase(Hash{entry.connection}, local);
+  }
   const std::uint32_t extension = entry.extension();
   {
     const Change change{entry};
@@ -226,6 +282,22 @@ std::optional<Snapshot> TableReader::find(wire::StateId id) const noexcept {
   });
   if (slot == no_slot) return std::nullopt;
   return Snapshot{unpack_hot(packed.hot), unpack_cold(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr)};
+}
+
+std::optional<Snapshot> TableReader::find(const Connection& connection, Side side) const noexcept {
+  const Hash hash = hash_of(connection, config_->hash_seed);
+  for (const auto& shard : shards_) {
+    Packed packed;
+    Snapshot found;
+    const Slot slot = shard->connections.find_shared(hash, [&](Slot slot_and_side) {
+      if (!shard->read(slot_and_side & ~Shard::stack_side, packed)) return false;
+      found = {unpack_hot(packed.hot), unpack_cold(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr)};
+      const Sides sides = sides_of(found.hot, found.cold, packed.hot.interface());
+      return (side == Side::wire ? sides.wire : sides.stack) == connection;
+    });
+    if (slot != no_slot) return found;
+  }
+  return std::nullopt;
 }
 
 namespace {

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "statetable/connection.h"
 #include "statetable/entry.h"
 #include "statetable/hash.h"
 #include "statetable/layout.h"
@@ -24,6 +25,7 @@ struct TableConfig {
   std::size_t states_max = 1'000'000;
   unsigned shard_bits = 2;       ///< 2^shard_bits shards, at most 8 bits
   std::uint64_t hash_seed = 0;   ///< secret: a peer that knew it could fill one bucket
+  bool by_connection = false;    ///< keep the index by connection too
 };
 
 /// What two tables are compared by. It does not depend on the order of inserts, on slots or on the
@@ -133,7 +135,7 @@ class ShardWriter {
   ShardWriter& operator=(ShardWriter&&) = delete;
 
   // One at a time waits for memory again and again; in batches that is hidden. Some tens of operations apart:
-  // begin, then guess, then the operation with the search.
+  // begin, then guess, then (prefetch_erase and) the operation with the search.
   [[nodiscard]] [[gnu::always_inline]] Search begin(Hash hash) const noexcept { return {hash, shard_->index.prefetch(hash)}; }
   /// Where the state probably is; its entry is on its way to the cache then.
   [[gnu::always_inline]] void guess(Search& search) const noexcept {
@@ -144,12 +146,22 @@ class ShardWriter {
     shard_->prefetch_hot(local);
   }
 
+  /// For a state that will be erased, once its entry is here: the rest of what that touches.
+  [[gnu::always_inline]] void prefetch_erase(const Search& search) const noexcept {
+    if (search.entry != nullptr && search.entry->is_indexed()) static_cast<void>(shard_->connections.prefetch(Hash{search.entry->connection}));
+  }
+
   [[nodiscard]] Slot find(wire::StateId id, Hash hash) const noexcept;
   [[nodiscard]] [[gnu::always_inline]] Slot find(wire::StateId id, const Search& search) const noexcept {
     if (search.entry != nullptr && search.entry->is(id) && search.entry->in_use()) [[likely]]
       return shard_->first_slot + static_cast<Slot>(search.entry - shard_->hot);
     return find(id, search.hash);
   }
+
+  /// A state that has one of these sides already, so that pf would not have another beside it; no_slot if there is none.
+  /// Always no_slot without an index by connection.
+  [[nodiscard]] Slot find_beside(const Sides& sides) const noexcept;
+  void prefetch_beside(const Sides& sides) const noexcept;
 
   /// Contract for all that take a slot: it is in use and belongs to this shard.
   /// The entry itself, good until the next change of it.
@@ -202,8 +214,9 @@ class ShardWriter {
   [[nodiscard]] Slot next_due(Seconds now_s, std::size_t slots, std::size_t& looked) noexcept;
   /// The first slot of the creator behind `after` (no_slot: from the start).
   [[nodiscard]] Slot first_of(std::uint32_t creatorid, Slot after) const noexcept;
-  /// Moves a bucket of the index when it has become too small.
+  /// Move a bucket of an index that has become too small.
   void grow_index() noexcept;
+  void grow_connections() noexcept;
 
   Shard* shard_;
 };
@@ -213,6 +226,10 @@ class ShardWriter {
 class TableReader {
  public:
   [[nodiscard]] std::optional<Snapshot> find(wire::StateId id) const noexcept;
+  /// The state that a packet of this connection belongs to, on its wire side or on its stack side. A state that floats is
+  /// on the interface "all". Contract: the table keeps an index by connection.
+  enum class Side : std::uint8_t { wire, stack };
+  [[nodiscard]] std::optional<Snapshot> find(const Connection& connection, Side side) const noexcept;
 
   /// Where a walk stands. It survives inserts and erases: a state that is there during the whole walk
   /// is seen exactly once; one that comes or goes meanwhile is seen once or not at all.

@@ -56,7 +56,10 @@ std::uint64_t random_seed() {
 }
 
 statetable::TableConfig table_config(const Config& config) {
-  return {.states_max = config.table.states_max, .shard_bits = config.table.shard_bits, .hash_seed = random_seed()};
+  return {.states_max = config.table.states_max,
+          .shard_bits = config.table.shard_bits,
+          .hash_seed = random_seed(),
+          .by_connection = config.table.refuse_collisions};
 }
 
 BulkSenderConfig sender_config(const Config& config) {
@@ -148,7 +151,7 @@ std::size_t buffers_mib(const Config& config) {
 /// Before anything is taken: pages are had only when they are touched, and a process that runs out of
 /// them later is killed without a word.
 void require_memory(const Config& config) {
-  const statetable::TableConfig table{.states_max = config.table.states_max, .shard_bits = config.table.shard_bits};
+  const statetable::TableConfig table = table_config(config);
   std::uint64_t needed = statetable::Table::memory_bytes(table) + std::max<std::size_t>(config.peers.size(), 1) * Outbox::memory_bytes(config.table.states_max) +
                          (std::uint64_t{buffers_mib(config)} << 20);
   if (config.synthetic) needed += SyntheticFirewall::memory_bytes(*config.synthetic);

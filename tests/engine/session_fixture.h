@@ -64,7 +64,7 @@ struct Said {
 class SessionTest : public ::testing::Test {
  protected:
   void make(SessionConfig config = {}, BulkGate* gate = nullptr, std::size_t states_max = 1000) {
-    auto made = statetable::Table::create({.states_max = states_max, .shard_bits = 1, .hash_seed = 7});
+    auto made = statetable::Table::create({.states_max = states_max, .shard_bits = 1, .hash_seed = 7, .by_connection = by_connection});
     table = std::move(std::get<std::unique_ptr<statetable::Table>>(made));
     config.creatorid = own_creatorid;
     session = std::make_unique<Session>(config, *table, gate);
@@ -119,6 +119,7 @@ class SessionTest : public ::testing::Test {
   [[nodiscard]] std::uint64_t count(Tally tally) const { return session->counters()[tally].value(); }
   [[nodiscard]] std::uint64_t count(Reject reject) const { return session->counters()[reject].value(); }
 
+  bool by_connection = false;  ///< of the table that `make` makes
   std::unique_ptr<statetable::Table> table;
   std::unique_ptr<Session> session;
 };

@@ -42,7 +42,7 @@ void Simulation::power_off(std::size_t index) {
 }
 
 void Simulation::power_on(Node& node) {
-  auto made = statetable::Table::create({.states_max = node.config.states_max, .shard_bits = 1, .hash_seed = random_()});
+  auto made = statetable::Table::create({.states_max = node.config.states_max, .shard_bits = 1, .hash_seed = random_(), .by_connection = true});
   node.session.reset();
   node.bulks.clear();
   node.gates.clear();

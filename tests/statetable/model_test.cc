@@ -112,8 +112,9 @@ TEST_P(ModelTest, AMillionRandomOperationsAgree) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ModelTest,
                          ::testing::Values(Case{1, {.states_max = 47, .shard_bits = 0, .hash_seed = 1}},
-                                           Case{2, {.states_max = 383, .shard_bits = 0, .hash_seed = 2}},
-                                           Case{3, {.states_max = 1000, .shard_bits = 2, .hash_seed = 3}}),
+                                           Case{2, {.states_max = 383, .shard_bits = 0, .hash_seed = 2, .by_connection = true}},
+                                           Case{3, {.states_max = 1000, .shard_bits = 2, .hash_seed = 3, .by_connection = true}},
+                                           Case{4, {.states_max = 20'000, .shard_bits = 0, .hash_seed = 4, .by_connection = true}}),
                          [](const auto& chosen) { return "seed" + std::to_string(chosen.param.seed); });
 
 }  // namespace
