@@ -1,7 +1,9 @@
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_reduce.h>
 
+#include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "statetable/shard.h"
 #include "statetable/table.h"
@@ -60,18 +62,35 @@ Digest operator+(const Digest& a, const Digest& b) noexcept {
   return {a.low + b.low, a.high + b.high, a.states + b.states};
 }
 
+Digest digest_of_block(const Shard& shard, std::size_t block) noexcept {
+  Digest sum;
+  Snapshot entry;
+  const std::size_t end = std::min((block + 1) * Shard::block_slots, shard.touched.load(std::memory_order_acquire));
+  for (std::size_t local = block * Shard::block_slots; local < end; ++local)
+    if (shard.read(local, entry)) sum = sum + digest_of(entry);
+  return sum;
+}
+
 }  // namespace
 
 Digest Table::digest() const {
+  const std::lock_guard guard{digests_guard_};
+  digests_.resize(shards_.size());
   Digest total;
-  for (const auto& shard : shards_) {
-    const tbb::blocked_range<std::size_t> slots{0, shard->touched.load(std::memory_order_acquire), 16384};
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    const Shard& shard = *shards_[i];
+    const std::size_t touched = shard.touched.load(std::memory_order_acquire);
+    std::vector<Digest>& blocks = digests_[i];
+    blocks.resize((touched + Shard::block_slots - 1) / Shard::block_slots);
     total = total + tbb::parallel_reduce(
-                        slots, Digest{},
-                        [&shard](const tbb::blocked_range<std::size_t>& range, Digest sum) {
-                          Snapshot entry;
-                          for (std::size_t local = range.begin(); local != range.end(); ++local)
-                            if (shard->read(local, entry)) sum = sum + digest_of(entry);
+                        tbb::blocked_range<std::size_t>{0, blocks.size(), 16}, Digest{},
+                        [&](const tbb::blocked_range<std::size_t>& range, Digest sum) {
+                          for (std::size_t block = range.begin(); block != range.end(); ++block) {
+                            // Acquire: whoever set it wrote the entry, and `touched`, before. A change from here on sets it again.
+                            if (shard.changed[block].exchange(false, std::memory_order_acq_rel))
+                              blocks[block] = digest_of_block(shard, block);
+                            sum = sum + blocks[block];
+                          }
                           return sum;
                         },
                         [](const Digest& a, const Digest& b) { return a + b; });

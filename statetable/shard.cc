@@ -69,6 +69,7 @@ bool Shard::allocate(std::size_t entries, Slot first, bool with_connections) noe
   check_at = carver.take<Seconds>(entries);
   creator = carver.take<std::uint8_t>(entries);
   extensions = carver.take<ExtensionEntry>(entries);
+  changed = std::make_unique<std::atomic<bool>[]>(entries / block_slots + 1);
   free_slots = FreeList<ColdEntry>{cold};
   free_extensions = FreeList<ExtensionEntry>{extensions};
   entries_ = entries;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "statetable/connection.h"
@@ -81,6 +82,13 @@ class Shard {
   Index connections;
   static constexpr Slot stack_side = Slot{1} << 31u;  ///< slots are below half of no_slot
   bool by_connection = false;
+  /// Whether a block of slots has changed since its part of the digest was taken. Set by the writer after a change.
+  static constexpr std::size_t block_slots = 1024;
+  std::unique_ptr<std::atomic<bool>[]> changed;
+  void mark_changed(std::size_t local) noexcept {
+    // Not read before: a look that finds it set already could be older than the digest that is about to clear it.
+    changed[local / block_slots].store(true, std::memory_order_release);
+  }
   FreeList<ColdEntry> free_slots;
   FreeList<ExtensionEntry> free_extensions;
   Slot first_slot = 0;

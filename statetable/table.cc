@@ -198,6 +198,7 @@ ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdSta
   }
   if (local == touched) shard.touched.store(touched + 1, std::memory_order_release);  // read by TableReader::next
   shard.size.store(shard.size.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  shard.mark_changed(local);
   return {Inserted::yes, shard.first_slot + local};
 }
 
@@ -212,6 +213,7 @@ void ShardWriter::update(Slot slot, const HotState& hot) noexcept {
   put_peer(entry.dst, hot.dst);
   put(entry.created_anchor, pair_of(static_cast<std::uint32_t>(hot.created_s), high_of(entry.created_anchor)));
   put(entry.names, (entry.names & ~Word{0xff0000}) | Word{hot.sync_flags} << 16u);
+  shard_->mark_changed(local);
 }
 
 void ShardWriter::erase(Slot slot) noexcept {
@@ -232,6 +234,7 @@ void ShardWriter::erase(Slot slot) noexcept {
   if (extension != no_extension) shard.free_extensions.push(extension - 1);
   shard.free_slots.push(local);
   shard.size.store(shard.size.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  shard.mark_changed(local);
 }
 
 Slot ShardWriter::next_due(Seconds now_s, std::size_t slots, std::size_t& looked) noexcept {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -81,6 +82,9 @@ class Table {
 
   TableConfig config_;
   std::vector<std::unique_ptr<Shard>> shards_;
+  /// The digest of each shard's blocks, as it was when they were last looked at.
+  mutable std::mutex digests_guard_;
+  mutable std::vector<std::vector<Digest>> digests_;
 };
 
 /// A change of one entry: odd sequence word, words, even sequence word.
@@ -180,6 +184,7 @@ class ShardWriter {
     if (renewal.expire_at_s < changed.expire_at_s()) [[unlikely]]
       shard_->check_at[local] = std::min(shard_->check_at[local], renewal.expire_at_s);
     statetable::renew(changed, renewal);
+    shard_->mark_changed(local);
   }
   /// Replaces the hot part; its id must not change.
   void update(Slot slot, const HotState& hot) noexcept;

@@ -222,5 +222,27 @@ TEST_F(DigestTest, DependsOnContentsAndComesBackWithThem) {
   EXPECT_EQ(table->digest(), Digest{});
 }
 
+TEST_F(DigestTest, FollowsEveryChangeWhereverItIs) {
+  OwnedTable table{{.states_max = 10'000, .shard_bits = 1, .hash_seed = 3}};
+  OwnedTable other{{.states_max = 10'000, .shard_bits = 2, .hash_seed = 4}};
+  for (std::uint64_t n = 0; n < 6000; ++n) {
+    const wire::StateId id = id_of(mixed(n) % 5000);
+    for (OwnedTable* each : {&table, &other}) {
+      const Slot slot = each->find(id);
+      if (slot == no_slot)
+        each->insert(id);
+      else if (n % 3 == 0)
+        each->writer_of(id).erase(slot);
+      else
+        each->writer_of(id).update(slot, hot_of(id, 1, static_cast<std::uint32_t>(n)));
+    }
+    if (n % 97 == 0) {
+      ASSERT_EQ(table->digest().states, table->size());  // taken often here
+    }
+  }
+  EXPECT_EQ(table->digest(), other->digest());  // and once there
+  EXPECT_EQ(table->digest(), table->digest());
+}
+
 }  // namespace
 }  // namespace pfsync::statetable

@@ -62,13 +62,17 @@ TEST(Threads, ReadersSeeWholeVersionsAndLoseNothing) {
 
   std::array<Seen, 2> seen;
   std::atomic<bool> done{false};
-  std::latch started{3};
+  std::latch started{4};
   std::array<std::thread, 2> readers;
   for (std::size_t i = 0; i < readers.size(); ++i)
     readers[i] = std::thread{[&, i] {
       started.arrive_and_wait();
       read_until(done, table->reader(), seen[i]);
     }};
+  std::thread digests{[&] {
+    started.arrive_and_wait();
+    while (!done.load(std::memory_order_relaxed)) static_cast<void>(table->digest());
+  }};
   started.arrive_and_wait();
 
   // Until everyone has had their share, however the threads are scheduled.
@@ -92,6 +96,13 @@ TEST(Threads, ReadersSeeWholeVersionsAndLoseNothing) {
   }
   done = true;
   for (auto& reader : readers) reader.join();
+  digests.join();
+
+  // No change escaped the digests that were taken meanwhile.
+  OwnedTable copy{{.states_max = 300, .shard_bits = 0, .hash_seed = 12}};
+  TableReader::Cursor cursor;
+  while (const auto entry = table->reader().next(cursor)) copy.insert(entry->hot, entry->cold);
+  EXPECT_EQ(table->digest(), copy->digest());
 
   EXPECT_GT(erased, 1000u);
   for (const Seen& reader : seen) {
