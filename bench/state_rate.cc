@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bench/dpdk/rte_hash_table.h"
+#include "bench/engine_alone.h"
 #include "bench/tables.h"
 #include "wire/packet_reader.h"
 
@@ -39,11 +40,11 @@ Table& filled(std::size_t states, benchmark::State& run) {
   return *table;
 }
 
-template <class Table>
+template <class Table, class Numbers = Uniform>
 void apply_upd_c(benchmark::State& run, std::size_t states) {
   Table& table = filled<Table>(states, run);
   UpdateBurst burst;
-  Uniform numbers{states};
+  Numbers numbers{states};
   for (auto _ : run) {
     burst.renew(numbers);
     if (table.apply(burst.records()) != burst.records().size())
@@ -101,6 +102,24 @@ void iterate_encode(benchmark::State& run, std::size_t states) {
     benchmark::DoNotOptimize(encoder.bytes());
   }
   run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * states));
+}
+
+/// Whole connections in a table that stays full: 128 states end and as many begin, then 512 updates of any.
+template <class Table>
+void lifecycle(benchmark::State& run, std::size_t states) {
+  Table& table = filled<Table>(states, run);
+  UpdateBurst burst;
+  Uniform numbers{states};
+  std::array<StateId, batch> ids;
+  for (auto _ : run) {
+    const std::uint64_t first = numbers.next() % (states - batch);
+    for (std::size_t i = 0; i < batch; ++i) ids[i] = id_of(first + i);
+    if (!table.erase(ids) || !table.insert(first, batch)) fail(run, "a state was not found, or not taken");
+    burst.renew(numbers);
+    const auto updates = burst.records().first(4 * batch);
+    if (table.apply(updates) != updates.size()) fail(run, "a state was not found");
+  }
+  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * batch));
 }
 
 /// All states, in no order.
@@ -161,8 +180,10 @@ void add(const std::string& impl) {
       return benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { run(state, size.states); });
     };
     add_op("apply_upd_c", apply_upd_c<Table>);
+    add_op("apply_upd_c_zipf", apply_upd_c<Table, Zipf>);
     add_op("apply_frames", apply_frames<Framed>);
     add_op("lookup", lookup<Table>);
+    add_op("lifecycle", lifecycle<Table>);
     add_op("iterate_encode", iterate_encode<Table>);
     add_op("insert", insert<Table>)->Iterations(1);
     add_op("erase", erase<Table>)->Iterations(1);
@@ -178,6 +199,7 @@ int main(int argc, char** argv) {
   add<Floor>("floor");
   add<RteHashTable>("rte_hash");
   add<TbbTable>("tbb");
+  add_engine_alone();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

@@ -152,6 +152,29 @@ class Uniform {
   std::uint64_t state_ = 1;
 };
 
+/// Numbers below a bound of which few come often: number k with a probability in proportion to 1 / (k + 1), then spread
+/// over the table. Drawn before, a million of them, so that drawing costs a table under test the same little.
+class Zipf {
+ public:
+  explicit Zipf(std::uint64_t bound) {
+    std::vector<double> sums(bound);
+    double sum = 0;
+    for (std::uint64_t k = 0; k < bound; ++k) sums[k] = sum += 1.0 / static_cast<double>(k + 1);
+    Uniform fraction{std::uint64_t{1} << 32u};
+    drawn_.reserve(std::size_t{1} << 20u);
+    while (drawn_.size() < drawn_.capacity()) {
+      const double at = static_cast<double>(fraction.next()) * 0x1p-32 * sum;
+      const auto rank = static_cast<std::uint64_t>(std::lower_bound(sums.begin(), sums.end(), at) - sums.begin());
+      drawn_.push_back(static_cast<std::uint32_t>(rank * 2654435761u % bound));
+    }
+  }
+  std::uint64_t next() noexcept { return drawn_[at_++ & (drawn_.size() - 1)]; }
+
+ private:
+  std::vector<std::uint32_t> drawn_;
+  std::size_t at_ = 0;
+};
+
 /// A burst of full UPD_C packets, given new ids before each use: the same small cost for every table.
 class UpdateBurst {
  public:
@@ -167,7 +190,8 @@ class UpdateBurst {
     }
     for (const wire::Room record : records_) readable_.emplace_back(record);
   }
-  void renew(Uniform& numbers) noexcept {
+  template <class Numbers>
+  void renew(Numbers& numbers) noexcept {
     for (const wire::Room record : records_) wire::store(record, 0, wire::Be64{id_of(numbers.next()).id});
   }
   [[nodiscard]] std::span<const Bytes> records() const noexcept { return readable_; }

@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""How long does an empty node take to get every state of a full one? Two pfsyncd, pacing off, nothing else going on.
+
+Beside it, with --vs-conntrackd and in the same run: conntrackd's resync (-n) of as many entries over the same kind of veth.
+The conntrackd part needs root and Debian's conntrackd and conntrack; it raises net.netfilter.nf_conntrack_max and
+nf_conntrack_buckets, which are the whole machine's, while it runs. Namespaces and processes are its own, and ended.
+"""
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from daemon import Daemon, Trouble  # noqa: E402
+
+PATIENCE_S = 120
+STATES_A_FRAME, FRAME_BYTES = 6, 1514  # full states of 1301 with an MTU of 1500
+
+CONFIG = """
+[link]
+device = "{device}"
+address = "192.0.2.{host}/24"
+[table]
+states_max = {states_max}
+[sync]
+creatorid = "0000000{host}"
+bulk_states_per_s = 0
+request_bulk = false
+"""
+SYNTHETIC = """
+[synthetic]
+states = {states}
+fill_per_s = 1000000
+new_per_s = 0
+updates_per_s = 0
+tcp_percent = 100
+udp_percent = 0
+"""
+CONNTRACKD = """
+Sync {{
+  Mode FTFW {{
+    ResendQueueSize 131072
+    PurgeTimeout 60
+    ACKWindowSize 300
+    DisableExternalCache Off
+  }}
+  UDP {{
+    IPv4_address 192.0.2.{host}
+    IPv4_Destination_Address 192.0.2.{peer}
+    Port 3780
+    Interface {interface}
+    SndSocketBuffer 33554432
+    RcvSocketBuffer 33554432
+    Checksum off
+  }}
+}}
+General {{
+  HashSize 1048576
+  HashLimit 4194304
+  LogFile {folder}/{name}.log
+  Syslog Off
+  LockFile {folder}/{name}.lock
+  UNIX {{
+    Path {folder}/{name}.ctl
+  }}
+  NetlinkBufferSize 33554432
+  NetlinkBufferSizeMaxGrowth 134217728
+  NetlinkOverrunResync Off
+  EventIterationLimit 200
+}}
+"""
+
+
+def cpu_s(pid):
+    """Seconds that all threads of a process have run."""
+    total = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def run(*command, check=True):
+    if not check and shutil.which(command[0]) is None:
+        return ""
+    return subprocess.run(command, check=check, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True).stdout
+
+
+def until(what, done, seconds=PATIENCE_S, every=0.005):
+    end = time.monotonic() + seconds
+    while not (value := done()):
+        if time.monotonic() > end:
+            raise Trouble(f"{what} did not happen within {seconds} seconds")
+        time.sleep(every)
+    return value
+
+
+class Veth:
+    """Two namespaces on one cable."""
+
+    def __init__(self):
+        self.names = [f"pfbulk{os.getpid()}{end}" for end in "ab"]
+        self.interfaces = ["bulka", "bulkb"]
+
+    def __enter__(self):
+        for name in self.names:
+            run("ip", "netns", "add", name)
+        run("ip", "link", "add", self.interfaces[0], "netns", self.names[0], "type", "veth",
+            "peer", "name", self.interfaces[1], "netns", self.names[1])
+        for name, interface in zip(self.names, self.interfaces):
+            run("ip", "-n", name, "link", "set", interface, "up")
+        return self
+
+    def __exit__(self, *_):
+        for name in self.names:
+            run("ip", "netns", "del", name, check=False)
+
+    def inside(self, end):
+        return ["ip", "netns", "exec", self.names[end]]
+
+
+class Result:
+    def __init__(self, seconds, sender_s, receiver_s, states):
+        self.rate = states / seconds
+        self.seconds = seconds
+        self.sender_us = sender_s / states * 1e6
+        self.receiver_us = receiver_s / states * 1e6
+
+    def __str__(self):
+        return (f"{self.seconds:7.2f} s  {self.rate:12,.0f} states/s   CPU a state: sender {self.sender_us:.2f} us, "
+                f"receiver {self.receiver_us:.2f} us")
+
+
+def pfsyncd_bulk(program, folder, states, devices, prefixes):
+    configs = [CONFIG.format(device=device, host=host, states_max=2 * states) for host, device in enumerate(devices, 1)]
+    configs[0] += SYNTHETIC.format(states=states)
+    pair = [Daemon(name, program, folder, config, prefix=prefix) for name, config, prefix in zip("AB", configs, prefixes)]
+    a, b = pair
+    try:
+        for daemon in pair:
+            daemon.start()
+            daemon.await_socket(30)
+        until("filling A", lambda: a.status()["states"] >= states, every=0.2)
+        a.ask("synthetic", run=False)
+        # What A said while it filled has reached B as well: begin with an empty one.
+        b.end()
+        b.start()
+        b.await_socket(30)
+        held = a.status()["states"]
+        time.sleep(1)
+        if (early := b.status()["states"]) > held // 100:
+            raise Trouble(f"B has {early} states before it asked", b)
+        before = [cpu_s(daemon.process.pid) for daemon in pair]
+        began = time.monotonic()
+        b.ask("resync")
+        until("the bulk update", lambda: b.status()["states"] >= held)
+        seconds = time.monotonic() - began
+        after = [cpu_s(daemon.process.pid) for daemon in pair]
+        if a.status(digest=True)["digest"] != b.status(digest=True)["digest"]:
+            raise Trouble("the digests differ after the bulk update", b)
+        return Result(seconds, after[0] - before[0], after[1] - before[1], held)
+    finally:
+        for daemon in reversed(pair):
+            daemon.end()
+
+
+def memif(program, states):
+    with tempfile.TemporaryDirectory(prefix="pfsync-bulk-", dir="/tmp") as folder:
+        device = "net_memif0,role={},socket-abstract=no,socket=" + folder + "/link.sock,id=0,rsize=12"
+        return pfsyncd_bulk(program, folder, states, [device.format("server"), device.format("client")], [(), ()])
+
+
+def veth(program, states):
+    with tempfile.TemporaryDirectory(prefix="pfsync-bulk-", dir="/tmp") as folder, Veth() as cable:
+        devices = [f"net_af_packet0,iface={interface}" for interface in cable.interfaces]
+        return pfsyncd_bulk(program, folder, states, devices, [cable.inside(0), cable.inside(1)])
+
+
+class Conntrack:
+    """The machine's connection tracking made large enough, and put back."""
+
+    limits = {"net.netfilter.nf_conntrack_buckets": "1048576", "net.netfilter.nf_conntrack_max": "4194304"}
+
+    def __enter__(self):
+        run("modprobe", "nf_conntrack", check=False)
+        run("modprobe", "nf_conntrack_netlink", check=False)
+        self.before = {key: run("sysctl", "-n", key).strip() for key in self.limits}
+        for key, value in self.limits.items():
+            run("sysctl", "-qw", f"{key}={value}")
+        return self
+
+    def __exit__(self, *_):
+        for key, value in reversed(self.before.items()):
+            run("sysctl", "-qw", f"{key}={value}", check=False)
+
+
+class Conntrackd:
+    def __init__(self, name, folder, cable, end):
+        self.inside = cable.inside(end)
+        self.config = pathlib.Path(folder) / f"{name}.conf"
+        self.config.write_text(CONNTRACKD.format(host=end + 1, peer=2 - end, interface=cable.interfaces[end], folder=folder, name=name))
+        self.process = None
+
+    def start(self):
+        with open(self.config.with_suffix(".out"), "ab") as log:
+            self.process = subprocess.Popen([*self.inside, "conntrackd", "-C", str(self.config)], stdout=log, stderr=log)
+        until("the start of conntrackd", lambda: "cache" in self.ask("-s"), seconds=20, every=0.05)
+
+    def ask(self, *words):
+        return run(*self.inside, "conntrackd", "-C", str(self.config), *words, check=False)
+
+    def held(self, cache):
+        found = re.search(cache + r":\s+current active connections:\s+(\d+)", self.ask("-s"))
+        return int(found.group(1)) if found else 0
+
+    def end(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+        self.config.with_suffix(".ctl").unlink(missing_ok=True)
+
+
+def conntrackd(states):
+    with tempfile.TemporaryDirectory(prefix="pfsync-bulk-", dir="/tmp") as folder, Conntrack(), Veth() as cable:
+        for end in (0, 1):
+            run("ip", "-n", cable.names[end], "addr", "add", f"192.0.2.{end + 1}/24", "dev", cable.interfaces[end])
+        a, b = Conntrackd("a", folder, cable, 0), Conntrackd("b", folder, cable, 1)
+        try:
+            entries = pathlib.Path(folder) / "entries"
+            with open(entries, "w", encoding="ascii") as file:
+                for n in range(states):
+                    source, destination, port = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", "198.51.100.1", 1024 + n % 60000
+                    file.write(f"-I -p tcp -s {source} -d {destination} --sport {port} --dport 443 --state ESTABLISHED --timeout 86400 -u ASSURED\n")
+            run(*cable.inside(0), "conntrack", "-R", str(entries))
+            a.start()
+            a.ask("-R")  # the kernel's entries into its cache
+            held = until("conntrackd's reading of the kernel", lambda: (now := a.held("cache internal")) >= states and now, every=0.5)
+            b.start()
+            before = [cpu_s(daemon.process.pid) for daemon in (a, b)]
+            began = time.monotonic()
+            b.ask("-n")
+            until("conntrackd's resync", lambda: b.held("cache external") >= held, every=0.02)
+            seconds = time.monotonic() - began
+            after = [cpu_s(daemon.process.pid) for daemon in (a, b)]
+            return Result(seconds, after[0] - before[0], after[1] - before[1], held)
+        finally:
+            b.end()
+            a.end()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pfsyncd", type=pathlib.Path, default=ROOT / "build/engine/dpdk/pfsyncd")
+    parser.add_argument("--states", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=3, help="of each, in turn; medians are said")
+    parser.add_argument("--memif-only", action="store_true", help="no network namespaces: needs no root")
+    parser.add_argument("--vs-conntrackd", action="store_true")
+    options = parser.parse_args()
+    kinds = {"pfsyncd over memif": lambda: memif(options.pfsyncd, options.states)}
+    if not options.memif_only:
+        kinds["pfsyncd over veth"] = lambda: veth(options.pfsyncd, options.states)
+        if options.vs_conntrackd:
+            kinds["conntrackd over veth"] = lambda: conntrackd(options.states)
+    results = {kind: [] for kind in kinds}
+    try:
+        for number in range(options.runs):
+            for kind, measure in kinds.items():
+                results[kind].append(measure())
+                print(f"{number + 1}  {kind:22} {results[kind][-1]}", flush=True)
+    except Trouble as trouble:
+        print(f"bulk_rate: {trouble}.", *(trouble.daemon.last_words() if trouble.daemon else []), sep="\n  ", file=sys.stderr)
+        return 1
+    medians = {kind: statistics.median(result.rate for result in some) for kind, some in results.items()}
+    for kind, rate in medians.items():
+        ratio = f"  {rate / medians['conntrackd over veth']:.2f} x conntrackd" if "conntrackd over veth" in medians else ""
+        bits = f"  {rate / STATES_A_FRAME * (FRAME_BYTES + 24) * 8 / 1e9:.2f} Gb/s of Ethernet" if kind.startswith("pfsyncd") else ""
+        print(f"median  {kind:22} {rate:12,.0f} states/s{bits}{ratio}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
