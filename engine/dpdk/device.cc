@@ -11,6 +11,8 @@
 #include <optional>
 #include <string_view>
 
+#include "engine/dpdk/port.h"
+
 namespace pfsync::engine::dpdk {
 namespace {
 
@@ -64,7 +66,7 @@ std::optional<std::string> refusal_of(const std::string& interface, std::size_t 
 /// The driver's ring of 512 frames is full within milliseconds of a bulk update, and what does not fit is
 /// lost in the kernel. Frames above its default need larger places besides.
 std::string af_packet_sizes(std::size_t mtu) {
-  return mtu > 1500 ? ",blocksz=16384,framesz=16384,framecnt=1024" : ",framecnt=8192";
+  return mtu > 1500 ? fmt::format(",blocksz=16384,framesz={},framecnt=2048", Port::place_bytes(mtu)) : ",framecnt=8192";
 }
 
 }  // namespace
@@ -92,6 +94,8 @@ std::variant<Device, std::string> find_device(const Config::Link& link) {
     const bool sized = device.starts_with("net_af_xdp") || option(device, "framesz") || option(device, "framecnt");
     return Device{.port = sized ? device : device + af_packet_sizes(link.mtu), .interface = *interface};
   }
+  if (device.starts_with("net_memif") && link.mtu > 1500 && !option(device, "bsize"))
+    return Device{.port = device + ",bsize=10240"};  // a place holds a whole frame
   return Device{.port = device};
 }
 

@@ -17,15 +17,18 @@ namespace {
 
 constexpr unsigned cache_buffers = 128;
 constexpr std::size_t plain_mtu = 1500;  ///< what every device can do without being told
+constexpr std::size_t mtu_max = 9000;    ///< the largest that the configuration takes
 
 [[noreturn]] void fail(const std::string& device, const std::string& what, int error) {
   throw std::runtime_error{"link.device: " + device + " " + what + ": " + rte_strerror(error < 0 ? -error : error)};
 }
 
+/// Drivers of DPDK 22.11 that call 1514 bytes their longest frame, and carry whatever their rings have room for.
+bool says_too_little(const std::string& device) noexcept { return device.starts_with("net_af_packet") || device.starts_with("net_memif"); }
+
 /// A frame of this MTU in one buffer, behind DPDK's own headroom.
 std::uint16_t buffer_bytes(std::size_t mtu) noexcept {
-  constexpr std::size_t ethernet_max = 18;
-  return static_cast<std::uint16_t>(RTE_PKTMBUF_HEADROOM + std::max<std::size_t>(RTE_MBUF_DEFAULT_DATAROOM, mtu + ethernet_max));
+  return static_cast<std::uint16_t>(RTE_PKTMBUF_HEADROOM + Port::place_bytes(mtu));
 }
 
 /// Calls f on DPDK's interrupt thread, where drivers handle a peer that connects or hangs up, and waits
@@ -50,6 +53,14 @@ void on_interrupt_thread(F f) noexcept {
 
 }  // namespace
 
+std::size_t Port::place_bytes(std::size_t mtu) noexcept {
+  constexpr std::size_t around = 256;  // Ethernet, VLAN, and what a kernel's ring writes before a frame
+  if (mtu <= plain_mtu) return RTE_MBUF_DEFAULT_DATAROOM;
+  for (const std::size_t place : {std::size_t{4096}, std::size_t{8192}})
+    if (mtu + around <= place) return place;
+  return 16384;
+}
+
 std::size_t Port::memory_bytes(std::size_t mtu) noexcept {
   constexpr std::size_t objects_header = 192;  // mempool's own and rte_mbuf, per buffer
   return (buffer_bytes(mtu) + objects_header) * (std::size_t{buffers} + 1);
@@ -70,14 +81,20 @@ Port::Port(const std::string& device, std::size_t mtu) {
     created_.reset(new std::string{name});
     if (const int error = rte_eth_dev_get_port_by_name(name.c_str(), &id_); error != 0) fail(name, "is not an Ethernet device", error);
   }
+  if (mtu > mtu_max) fail(name, "cannot be configured with an MTU of " + std::to_string(mtu), EINVAL);
   const std::string pool_name = "pool_" + std::to_string(id_);
   pool_.reset(rte_pktmbuf_pool_create(pool_name.c_str(), buffers, cache_buffers, 0, buffer_bytes(mtu),
                                       static_cast<int>(rte_socket_id())));
   if (pool_ == nullptr) fail(name, "has no memory for packet buffers", rte_errno);
   rte_eth_conf config{};
   if (mtu > plain_mtu) config.rxmode.mtu = static_cast<std::uint32_t>(mtu);
-  if (const int error = rte_eth_dev_configure(id_, 1, 1, &config); error != 0)
-    fail(name, "cannot be configured with an MTU of " + std::to_string(mtu), error);
+  int configured = rte_eth_dev_configure(id_, 1, 1, &config);
+  if (configured == -EINVAL && config.rxmode.mtu != 0 && says_too_little(name)) {
+    config.rxmode.mtu = 0;
+    configured = rte_eth_dev_configure(id_, 1, 1, &config);
+  }
+  if (configured != 0)
+    fail(name, "cannot be configured with an MTU of " + std::to_string(mtu), configured);
   std::uint16_t rx = descriptors, tx = descriptors;
   if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx); error != 0) fail(name, "has no queues of this size", error);
   const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id_)));

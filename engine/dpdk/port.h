@@ -34,6 +34,8 @@ class Port {
 
   /// Bytes of memory that the buffers of a port take.
   [[nodiscard]] static std::size_t memory_bytes(std::size_t mtu) noexcept;
+  /// Room for a whole frame in buffers and in a kernel's ring, a part of 16 KiB without rest. `mtu`: at most 9000.
+  [[nodiscard]] static std::size_t place_bytes(std::size_t mtu) noexcept;
 
   /// The next burst, good until the next call of receive; empty when there is nothing.
   [[nodiscard]] std::span<const wire::Bytes> receive() noexcept;

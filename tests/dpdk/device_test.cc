@@ -38,7 +38,7 @@ TEST(Device, AnInterfaceByItsPlainName) {
 TEST(Device, LargeFramesGetLargePlaces) {
   const auto result = find_device(link_over("net_af_packet0,iface=lo", 9000));
   if (std::holds_alternative<std::string>(result)) GTEST_SKIP() << std::get<std::string>(result);
-  EXPECT_EQ(std::get<Device>(result).port, "net_af_packet0,iface=lo,blocksz=16384,framesz=16384,framecnt=1024");
+  EXPECT_EQ(std::get<Device>(result).port, "net_af_packet0,iface=lo,blocksz=16384,framesz=16384,framecnt=2048");
 }
 
 TEST(Device, WhatIsNotThereIsSaidInOneSentence) {
