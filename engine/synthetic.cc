@@ -34,7 +34,7 @@ std::uint8_t tcp_timeout(std::uint8_t level) noexcept {
 
 }  // namespace
 
-SyntheticFirewall::SyntheticFirewall(const SyntheticConfig& config) : config_{config}, random_{config.seed} {
+SyntheticFirewall::SyntheticFirewall(const SyntheticConfig& config) : config_{config}, random_{config.seed}, next_id_{config.first_id} {
   connections_.reserve(config.states);
 }
 

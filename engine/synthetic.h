@@ -20,6 +20,7 @@ struct SyntheticConfig {
   unsigned ipv6_percent = 20;
   unsigned nat_percent = 40;           ///< of the IPv4 states: source NAT on the way out
   std::uint64_t seed = 1;
+  std::uint64_t first_id = 1;          ///< pf takes the time of boot: ids of an earlier life must not come again
 };
 
 /// A load source that plays a firewall: connections open, transfer and close through the session's
@@ -75,7 +76,7 @@ class SyntheticFirewall {
   SyntheticConfig config_;
   std::mt19937_64 random_;
   std::vector<Connection> connections_;  ///< reserved to config.states at construction
-  std::uint64_t next_id_ = 1;
+  std::uint64_t next_id_;
   bool filled_ = false;
   bool started_ = false;
   Allowance filling_{}, churn_{}, transfers_{};
