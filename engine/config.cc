@@ -198,6 +198,11 @@ void read_table(ConfigSection& file, Config::Table& table) {
       section->fail("shards", fmt::format("{} is not a power of two: give 1, 2, 4, … 256", count));
     table.shard_bits = static_cast<unsigned>(std::countr_zero(count));
   }
+  if (const auto memory = section->text("memory")) {
+    if (*memory != "reserve" && *memory != "grow")
+      section->fail("memory", fmt::format("\"{}\" is unknown: give \"reserve\" or \"grow\"", *memory));
+    table.reserve = *memory == "reserve";
+  }
   if (const auto collisions = section->text("collisions")) {
     if (*collisions != "refuse" && *collisions != "keep")
       section->fail("collisions", fmt::format("\"{}\" is unknown: give \"refuse\" or \"keep\"", *collisions));

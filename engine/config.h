@@ -46,6 +46,7 @@ struct Config {
   struct Table {
     std::size_t states_max = 1'000'000;
     unsigned shard_bits = 2;               ///< log2 of `shards`
+    bool reserve = true;                   ///< take all memory at start
     bool refuse_collisions = true;         ///< as pf: one state a connection, interface and direction
     Timeouts timeouts{};
   } table;

@@ -1,5 +1,8 @@
 #include "engine/memory.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 #include <limits>
@@ -54,6 +57,10 @@ std::uint64_t left_in_groups(const std::filesystem::path& mount, std::filesystem
 std::uint64_t available_memory(const std::filesystem::path& root) {
   std::uint64_t least = unlimited;
   if (const auto kib = number_after(root / "proc/meminfo", "MemAvailable:")) least = *kib * 1024;
+  // What ulimit -v leaves of the address space, for the process itself only.
+  if (rlimit space; root == "/" && getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+    if (const auto pages = number_in(root / "proc/self/statm"))
+      least = std::min(least, left(space.rlim_cur, *pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)), 0));
   std::ifstream groups{root / "proc/self/cgroup"};
   for (std::string line; std::getline(groups, line);) {
     const std::size_t first = line.find(':'), second = line.find(':', first + 1);

@@ -79,7 +79,7 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
   }
   if (const auto reject = reader.reject()) counters_[*reject].add();
   if (reader.skipped() > 0) counters_[Tally::sections_skipped].add(reader.skipped());
-  if (reader.reject() == Reject::hdrops || reader.reject() == Reject::badver) return;
+  if (reader.reject()) return;  // whoever sends nonsense does not decide what is written
   PeerDialect& dialect = peers_[arrival.peer].dialect;
   const std::uint64_t changes = dialect.changes();
   if (!dialect.heard(arrival.source, reader.header().version, told, now)) counters_[Tally::not_understood].add();
@@ -150,6 +150,12 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
   }
 }
 
+bool Session::is_full() noexcept {
+  if (states_ < table_->config().states_max) return false;  // the shards have room for more, since states spread unevenly
+  counters_[Tally::table_full].add();
+  return true;
+}
+
 bool Session::makes_place(const HotState& hot, const ColdState& cold, Instant now) noexcept {
   if (!table_->config().by_connection) return true;
   const statetable::Sides sides = statetable::sides_of(hot, cold, statetable::intern(cold.ifname));
@@ -183,7 +189,10 @@ bool Session::import(const wire::State& state, const Pending& pending, Instant n
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
   ShardWriter& writer = writer_of(pending.search.hash);
-  if (writer.find(hot.id, pending.search) == no_slot && !makes_place(hot, cold, now)) return false;
+  if (writer.find(hot.id, pending.search) == no_slot) {
+    if (is_full()) return false;
+    if (!makes_place(hot, cold, now)) return false;
+  }
   const auto result = writer.insert(hot, cold, pending.search.hash);
   switch (result.inserted) {
     case ShardWriter::Inserted::yes:

@@ -184,6 +184,8 @@ class Session {
   /// Whether the state may come in beside those that have its connection: pf has one a connection, interface and direction.
   /// What gives way to it is removed.
   [[nodiscard]] bool makes_place(const statetable::HotState& hot, const statetable::ColdState& cold, Instant now) noexcept;
+  /// Counts the refusal.
+  [[nodiscard]] bool is_full() noexcept;
   void on_insert(const Pending& pending, Instant now) noexcept;
   void on_update(const Pending& pending, Instant now) noexcept;
   void on_request(const Pending& pending, Instant now) noexcept;

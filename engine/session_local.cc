@@ -32,6 +32,7 @@ Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
   ShardWriter& writer = writer_of(hash);
   if (writer.find(hot.id, hash) != no_slot) return Local::exists;
+  if (is_full()) return Local::full;
   if (!makes_place(hot, cold, now)) return Local::collides;
   const auto result = writer.insert(hot, cold, hash);
   if (result.inserted == ShardWriter::Inserted::full) {

@@ -16,6 +16,8 @@
 
 namespace pfsync::statetable {
 
+struct TableConfig;
+
 /// A consistent copy of one entry.
 struct Snapshot {
   HotState hot;
@@ -34,7 +36,7 @@ class Shard {
   /// When every entry is in use, the larger kind of it, and an index grows.
   [[nodiscard]] static std::size_t bytes_for(std::size_t entries, bool by_connection) noexcept;
   /// False when the memory cannot be had.
-  [[nodiscard]] bool allocate(std::size_t entries, Slot first_slot, bool by_connection) noexcept;
+  [[nodiscard]] bool allocate(std::size_t entries, Slot first_slot, const TableConfig& config) noexcept;
 
   /// A consistent copy of a local slot's entry; false when it is free. Any thread.
   [[nodiscard]] bool read(std::size_t local, Packed& into) const noexcept;

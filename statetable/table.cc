@@ -38,9 +38,9 @@ std::variant<std::unique_ptr<Table>, std::string> Table::create(const TableConfi
   std::unique_ptr<Table> table{new Table{config}};
   for (std::size_t i = 0; i < (std::size_t{1} << config.shard_bits); ++i) {
     auto shard = std::make_unique<Shard>();
-    if (!shard->allocate(entries, static_cast<Slot>(i * entries), config.by_connection))
+    if (!shard->allocate(entries, static_cast<Slot>(i * entries), config))
       return "a table of " + std::to_string(config.states_max) + " states needs " +
-             std::to_string(memory_bytes(config) >> 20) + " MiB of memory, which the system refuses: lower states_max";
+             std::to_string(memory_bytes(config) >> 20) + " MiB of memory, which the system refuses: lower table.states_max";
     shard->hash_seed = config.hash_seed;
     table->shards_.push_back(std::move(shard));
   }

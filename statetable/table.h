@@ -27,6 +27,7 @@ struct TableConfig {
   unsigned shard_bits = 2;       ///< 2^shard_bits shards, at most 8 bits
   std::uint64_t hash_seed = 0;   ///< secret: a peer that knew it could fill one bucket
   bool by_connection = false;    ///< keep the index by connection too
+  bool reserve = false;          ///< take all memory now, on the calling thread's NUMA node, instead of as states arrive
 };
 
 /// What two tables are compared by. It does not depend on the order of inserts, on slots or on the

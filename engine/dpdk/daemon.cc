@@ -1,6 +1,7 @@
 #include "engine/dpdk/daemon.h"
 
 #include <fmt/format.h>
+#include <sched.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <spdlog/spdlog.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <ctime>
 #include <deque>
 #include <filesystem>
 #include <fstream>
@@ -59,7 +61,8 @@ statetable::TableConfig table_config(const Config& config) {
   return {.states_max = config.table.states_max,
           .shard_bits = config.table.shard_bits,
           .hash_seed = random_seed(),
-          .by_connection = config.table.refuse_collisions};
+          .by_connection = config.table.refuse_collisions,
+          .reserve = config.table.reserve};
 }
 
 BulkSenderConfig sender_config(const Config& config) {
@@ -148,8 +151,7 @@ std::size_t buffers_mib(const Config& config) {
   return (Port::memory_bytes(config.link.mtu) >> 20) + rest_mib;
 }
 
-/// Before anything is taken: pages are had only when they are touched, and a process that runs out of
-/// them later is killed without a word.
+/// Before anything is taken: a process that runs out of pages when it touches them is killed without a word.
 void require_memory(const Config& config) {
   const statetable::TableConfig table = table_config(config);
   std::uint64_t needed = statetable::Table::memory_bytes(table) + std::max<std::size_t>(config.peers.size(), 1) * Outbox::memory_bytes(config.table.states_max) +
@@ -160,6 +162,25 @@ void require_memory(const Config& config) {
     throw std::runtime_error{fmt::format(
         "table.states_max: {} states need {} MiB of memory and only {} MiB are available: lower it, or add memory",
         config.table.states_max, needed >> 20, available >> 20)};
+}
+
+/// On the core that will write it: reserved memory comes from the NUMA node of the thread that takes it.
+std::unique_ptr<statetable::Table> make_table(const Config& config) {
+  cpu_set_t before, one;
+  const bool moves = config.cores.data && sched_getaffinity(0, sizeof before, &before) == 0;
+  if (moves) {
+    CPU_ZERO(&one);
+    CPU_SET(*config.cores.data, &one);
+    sched_setaffinity(0, sizeof one, &one);
+  }
+  auto table = statetable::Table::create(table_config(config));
+  if (moves) sched_setaffinity(0, sizeof before, &before);
+  return or_throw(std::move(table));
+}
+
+Config with_fresh_ids(Config config) {
+  if (config.synthetic) config.synthetic->first_id = static_cast<std::uint64_t>(std::time(nullptr)) << 32u | 1;
+  return config;
 }
 
 EalConfig eal_config(const Config& config, const Device& device) {
@@ -224,9 +245,9 @@ struct Daemon::Parts {
 };
 
 Daemon::Parts::Parts(const Config& given)
-    : config{given},
+    : config{with_fresh_ids(given)},
       device{(require_memory(config), or_throw(find_device(config.link)))},
-      table{or_throw(statetable::Table::create(table_config(config)))},
+      table{make_table(config)},
       eal{eal_config(config, device)},
       port{device.port, config.link.mtu},
       lanes{make_lanes(config, *table)},

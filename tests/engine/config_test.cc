@@ -81,6 +81,7 @@ mac = "02:00:00:00:00:02"
 states_max = 5000
 shards = 16
 collisions = "keep"
+memory = "grow"
 [table.timeouts]
 tcp_established = 3600
 adaptive_start = 0
@@ -122,6 +123,7 @@ seed = 50
   EXPECT_EQ(config.table.states_max, 5000u);
   EXPECT_EQ(config.table.shard_bits, 4u);
   EXPECT_FALSE(config.table.refuse_collisions);
+  EXPECT_FALSE(config.table.reserve);
   EXPECT_EQ(config.table.timeouts.value[pftm::tcp_established], 3600u);
   EXPECT_EQ(config.table.timeouts.value[pftm::adaptive_start], 0u);
   EXPECT_EQ(config.table.timeouts.value[pftm::adaptive_end], 6000u);
@@ -271,6 +273,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"defer_type", link_section + "[sync]\ndefer = 1\n", "t.toml:5: sync.defer: is an integer", "true or false"},
         Refusal{"socket_empty", link_section + "[control]\nsocket = \"\"\n", "t.toml:5: control.socket: ", "107"},
         Refusal{"core", link_section + "[cores]\ndata = -1\n", "t.toml:5: cores.data: ", "from 0"},
+        Refusal{"memory", link_section + "[table]\nmemory = \"some\"\n", "t.toml:5: table.memory: ", "reserve"},
         Refusal{"collisions", link_section + "[table]\ncollisions = \"drop\"\n", "t.toml:5: table.collisions: ", "refuse"},
         Refusal{"poll", link_section + "[cores]\npoll = \"lazy\"\n", "t.toml:5: cores.poll: ", "adaptive"},
         Refusal{"log", link_section + "[log]\nlevel = \"loud\"\n", "t.toml:5: log.level: ", "info"},

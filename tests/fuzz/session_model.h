@@ -185,7 +185,7 @@ class SessionModel {
   }
   [[nodiscard]] std::size_t shard_of(StateId id) const { return table_->shard_of(table_->hash(id)); }
   [[nodiscard]] bool is_full(StateId id) const {
-    return shard_size_[shard_of(id)] == table_->slot_count() / table_->shard_count();
+    return held.size() >= table_->config().states_max || shard_size_[shard_of(id)] == table_->slot_count() / table_->shard_count();
   }
   /// pf_state_expires(): between adaptive.start and adaptive.end states, timeouts shrink in proportion.
   [[nodiscard]] Seconds ends_at(std::uint8_t timeout, Instant now) const {
