@@ -31,6 +31,8 @@ device = "{device}"
 address = "192.0.2.{host}/24"
 [table]
 states_max = {states_max}
+[table.timeouts]
+tcp_first = 86400
 [sync]
 creatorid = "0000000{host}"
 bulk_states_per_s = 0
@@ -148,7 +150,7 @@ def pfsyncd_bulk(program, folder, states, devices, prefixes):
         for daemon in pair:
             daemon.start()
             daemon.await_socket(30)
-        until("filling A", lambda: a.status()["states"] >= states, every=0.2)
+        until("filling A", lambda: a.status()["synthetic"]["opened"] >= states, every=0.2)
         a.ask("synthetic", run=False)
         # What A said while it filled has reached B as well: begin with an empty one.
         b.end()
