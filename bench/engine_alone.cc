@@ -20,7 +20,8 @@ class TwoShards {
  public:
   explicit TwoShards(std::size_t states)
       : states_{states},
-        table_{std::get<std::unique_ptr<Table>>(Table::create({.states_max = states, .shard_bits = 1, .hash_seed = hash_seed}))} {
+        table_{std::get<std::unique_ptr<Table>>(
+            Table::create({.states_max = states, .shard_bits = 1, .hash_seed = hash_seed}))} {
     for (std::size_t i = 0; i < 2; ++i) writers_.push_back(std::move(*table_->claim(i)));
     Values values = prepared_values();
     for (std::uint64_t n = 0; n < states; ++n) {
@@ -45,7 +46,8 @@ class OfShard {
   OfShard(TwoShards& shards, std::size_t shard) : shards_{&shards}, shard_{shard}, numbers_{shards.states()} {}
   std::uint64_t next() noexcept {
     for (;;)
-      if (const std::uint64_t n = numbers_.next(); shards_->table().shard_of(shards_->table().hash(id_of(n))) == shard_) return n;
+      if (const std::uint64_t n = numbers_.next(); shards_->table().shard_of(shards_->table().hash(id_of(n))) == shard_)
+        return n;
   }
 
  private:
@@ -98,9 +100,10 @@ void apply_own_shard(benchmark::State& run) {
   OfShard numbers{*two_shards, shard};
   for (auto _ : run) {
     burst.renew(numbers);
-    if (apply_to_shard(*two_shards, shard, burst.records()) != burst.records().size()) run.SkipWithError("a state was not found");
+    if (apply_to_shard(*two_shards, shard, burst.records()) != burst.records().size())
+      run.SkipWithError("a state was not found");
   }
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * burst.records().size()));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(burst.records().size()));
 }
 
 /// As apply_own_shard with one thread, while another walks through that shard and the other one without a pause.
@@ -143,7 +146,9 @@ void grow(benchmark::State& run, std::size_t states) {
     }
     run.PauseTiming();
     std::sort(took_us.begin(), took_us.end());
-    const auto at = [&](double part) { return static_cast<double>(took_us[static_cast<std::size_t>(part * static_cast<double>(took_us.size() - 1))]); };
+    const auto at = [&](double part) {
+      return static_cast<double>(took_us[static_cast<std::size_t>(part * static_cast<double>(took_us.size() - 1))]);
+    };
     run.counters["median_us"] = at(0.5);
     run.counters["p99_us"] = at(0.99);
     run.counters["p99.9_us"] = at(0.999);
@@ -152,14 +157,15 @@ void grow(benchmark::State& run, std::size_t states) {
     run.counters["bytes_per_state"] = table.bytes_per_state();
     run.ResumeTiming();
   }
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * (states - states / 10)));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>((states - states / 10)));
 }
 
 /// A table for the sweep: every state's deadline at `expire_at_s`.
 class Swept {
  public:
   Swept(std::size_t states, statetable::Seconds expire_at_s)
-      : table_{std::get<std::unique_ptr<Table>>(Table::create({.states_max = states, .shard_bits = 0, .hash_seed = hash_seed, .by_connection = true}))},
+      : table_{std::get<std::unique_ptr<Table>>(
+            Table::create({.states_max = states, .shard_bits = 0, .hash_seed = hash_seed, .by_connection = true}))},
         writer_{std::move(*table_->claim(0))} {
     Values values = prepared_values();
     values.hot.expire_at_s = expire_at_s;
@@ -179,7 +185,7 @@ class Swept {
 void sweep(benchmark::State& run, std::size_t states) {
   Swept swept{states, 1000};
   for (auto _ : run) swept.writer().sweep(999, states, [&](statetable::Slot) { run.SkipWithError("nothing is due"); });
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * states));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(states));
 }
 
 /// What removing every state costs, when all deadlines have come.
@@ -194,7 +200,7 @@ void expire(benchmark::State& run, std::size_t states) {
     swept.reset();
     run.ResumeTiming();
   }
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * states));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(states));
 }
 
 /// The digest when nothing has changed since the last one, and when every block has.
@@ -213,20 +219,29 @@ void digest(benchmark::State& run, std::size_t states, bool changed) {
     }
     benchmark::DoNotOptimize(shards.table().digest());
   }
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * states));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(states));
 }
 
 template <std::size_t states>
 void add_size(const std::string& word) {
   const auto name = [&](const char* op) { return std::string{op} + "/engine/" + word; };
   for (const int threads : {1, 2})
-    benchmark::RegisterBenchmark(name("apply_own_shard").c_str(), apply_own_shard)->Setup(make_two_shards<states>)->Threads(threads)->UseRealTime();
-  benchmark::RegisterBenchmark(name("apply_beside_reader").c_str(), apply_beside_reader)->Setup(make_two_shards<states>)->UseRealTime();
+    benchmark::RegisterBenchmark(name("apply_own_shard").c_str(), apply_own_shard)
+        ->Setup(make_two_shards<states>)
+        ->Threads(threads)
+        ->UseRealTime();
+  benchmark::RegisterBenchmark(name("apply_beside_reader").c_str(), apply_beside_reader)
+      ->Setup(make_two_shards<states>)
+      ->UseRealTime();
   benchmark::RegisterBenchmark(name("grow").c_str(), [](benchmark::State& run) { grow(run, states); })->Iterations(1);
   benchmark::RegisterBenchmark(name("sweep").c_str(), [](benchmark::State& run) { sweep(run, states); });
-  benchmark::RegisterBenchmark(name("expire").c_str(), [](benchmark::State& run) { expire(run, states); })->Iterations(1);
+  benchmark::RegisterBenchmark(name("expire").c_str(), [](benchmark::State& run) {
+    expire(run, states);
+  })->Iterations(1);
   benchmark::RegisterBenchmark(name("digest").c_str(), [](benchmark::State& run) { digest(run, states, false); });
-  benchmark::RegisterBenchmark(name("digest_of_all").c_str(), [](benchmark::State& run) { digest(run, states, true); })->Iterations(3);
+  benchmark::RegisterBenchmark(name("digest_of_all").c_str(), [](benchmark::State& run) {
+    digest(run, states, true);
+  })->Iterations(3);
 }
 
 }  // namespace

@@ -47,10 +47,9 @@ void apply_upd_c(benchmark::State& run, std::size_t states) {
   Numbers numbers{states};
   for (auto _ : run) {
     burst.renew(numbers);
-    if (table.apply(burst.records()) != burst.records().size())
-      fail(run, "a state was not found");
+    if (table.apply(burst.records()) != burst.records().size()) fail(run, "a state was not found");
   }
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * burst.records().size()));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(burst.records().size()));
 }
 
 /// From the packets: each table behind the same reader, ours behind the session.
@@ -78,7 +77,7 @@ void apply_frames(benchmark::State& run, std::size_t states) {
     }
     if (found != records.size()) fail(run, "a state was not found");
   }
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * records.size()));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(records.size()));
 }
 
 template <class Table>
@@ -90,7 +89,7 @@ void lookup(benchmark::State& run, std::size_t states) {
     for (StateId& id : ids) id = id_of(numbers.next());
     if (table.lookup(ids) != ids.size()) fail(run, "a state was not found");
   }
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * ids.size()));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(ids.size()));
 }
 
 template <class Table>
@@ -101,7 +100,7 @@ void iterate_encode(benchmark::State& run, std::size_t states) {
     if (table.encode(encoder) != states) fail(run, "not every state was seen");
     benchmark::DoNotOptimize(encoder.bytes());
   }
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * states));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(states));
 }
 
 /// Whole connections in a table that stays full: 128 states end and as many begin, then 512 updates of any.
@@ -119,7 +118,7 @@ void lifecycle(benchmark::State& run, std::size_t states) {
     const auto updates = burst.records().first(4 * batch);
     if (table.apply(updates) != updates.size()) fail(run, "a state was not found");
   }
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * batch));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(batch));
 }
 
 /// All states, in no order.
@@ -149,7 +148,7 @@ void insert(benchmark::State& run, std::size_t states) {
     table.reset();
     run.ResumeTiming();
   }
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * states));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(states));
 }
 
 template <class Table>
@@ -164,7 +163,7 @@ void erase(benchmark::State& run, std::size_t states) {
     table.reset();
     run.ResumeTiming();
   }
-  run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * states));
+  run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(states));
 }
 
 struct Size {

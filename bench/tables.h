@@ -19,8 +19,8 @@ namespace pfsync::bench {
 class EngineTable {
  public:
   explicit EngineTable(std::size_t states)
-      : table_{std::get<std::unique_ptr<statetable::Table>>(
-            statetable::Table::create({.states_max = states, .shard_bits = 0, .hash_seed = hash_seed, .by_connection = true}))} {
+      : table_{std::get<std::unique_ptr<statetable::Table>>(statetable::Table::create(
+            {.states_max = states, .shard_bits = 0, .hash_seed = hash_seed, .by_connection = true}))} {
     for (std::size_t i = 0; i < table_->shard_count(); ++i) writers_.push_back(std::move(*table_->claim(i)));
   }
   bool insert(std::uint64_t first, std::size_t count) noexcept {
@@ -34,7 +34,8 @@ class EngineTable {
     bool all = true;
     for (std::size_t i = 0; i < count; ++i) {
       set_number(values_, first + i);
-      all &= writer(hashes[i]).insert(values_.hot, values_.cold, hashes[i]).inserted == statetable::ShardWriter::Inserted::yes;
+      all &= writer(hashes[i]).insert(values_.hot, values_.cold, hashes[i]).inserted ==
+             statetable::ShardWriter::Inserted::yes;
     }
     return all;
   }
@@ -55,7 +56,8 @@ class EngineTable {
   std::size_t apply(std::span<const Bytes> records) noexcept {
     std::size_t count = 0;
     staged(
-        records.size(), [&](std::size_t i) { enter(ring(i), read_id(records[i])); }, [&](std::size_t i) { guess(ring(i)); },
+        records.size(), [&](std::size_t i) { enter(ring(i), read_id(records[i])); },
+        [&](std::size_t i) { guess(ring(i)); },
         [&](std::size_t i) {
           const Found& found = ring(i);
           statetable::ShardWriter& shard = writer(found.search.hash);
@@ -120,7 +122,8 @@ class SessionTable {
         session_{config(), *table_} {}
   bool insert(std::uint64_t first, std::size_t count) noexcept {
     bool all = true;
-    for (std::size_t i = 0; i < count; ++i) all &= session_.insert(state_of(first + i), now) == engine::Session::Local::done;
+    for (std::size_t i = 0; i < count; ++i)
+      all &= session_.insert(state_of(first + i), now) == engine::Session::Local::done;
     static std::array<std::uint8_t, packet_bytes> room;
     session_.push();
     while (session_.transmit(room, now) > 0) {

@@ -37,8 +37,18 @@ wire::State state_of(std::uint64_t number) {
     key.addr[1] = {{10, 1, static_cast<std::uint8_t>(number >> 8u), static_cast<std::uint8_t>(number)}};
     key.port = {443, static_cast<std::uint16_t>(1024 + number)};
   }
-  state.src = {.seqlo = static_cast<std::uint32_t>(number * 77777), .seqhi = 66000, .max_win = 512, .mss = 1460, .state = 4, .wscale = 0x87};
-  state.dst = {.seqlo = static_cast<std::uint32_t>(number * 99991), .seqhi = 70000, .max_win = 512, .mss = 1460, .state = 4, .wscale = 0x87};
+  state.src = {.seqlo = static_cast<std::uint32_t>(number * 77777),
+               .seqhi = 66000,
+               .max_win = 512,
+               .mss = 1460,
+               .state = 4,
+               .wscale = 0x87};
+  state.dst = {.seqlo = static_cast<std::uint32_t>(number * 99991),
+               .seqhi = 70000,
+               .max_win = 512,
+               .mss = 1460,
+               .state = 4,
+               .wscale = 0x87};
   state.creation_s = 17;
   state.expire_s = 86400;
   state.af = wire::Family::inet;
@@ -50,7 +60,8 @@ wire::State state_of(std::uint64_t number) {
 
 /// Full packets of one kind of message, and the values in them.
 struct Traffic {
-  Traffic(Dialect in, Message of) : dialect{in}, message{of}, packets(packet_count, std::vector<std::uint8_t>(packet_bytes)) {
+  Traffic(Dialect in, Message of)
+      : dialect{in}, message{of}, packets(packet_count, std::vector<std::uint8_t>(packet_bytes)) {
     for (auto& packet : packets) {
       wire::PacketWriter writer{dialect, packet};
       for (;;) {
@@ -65,8 +76,8 @@ struct Traffic {
     }
   }
   void count(benchmark::State& run) const {
-    run.SetItemsProcessed(static_cast<std::int64_t>(run.iterations() * messages));
-    run.SetBytesProcessed(static_cast<std::int64_t>(run.iterations() * bytes));
+    run.SetItemsProcessed(run.iterations() * static_cast<std::int64_t>(messages));
+    run.SetBytesProcessed(run.iterations() * static_cast<std::int64_t>(bytes));
   }
 
   Dialect dialect;
@@ -158,7 +169,8 @@ int main(int argc, char** argv) {
   using namespace pfsync::bench;
   for (const auto& info : pfsync::wire::dialect_table)
     for (const Message message : {Message::upd_c, Message::ins}) {
-      const std::string what = std::string{message == Message::upd_c ? "upd_c/" : "full/"} + std::string{info.word} + "/";
+      const std::string what =
+          std::string{message == Message::upd_c ? "upd_c/" : "full/"} + std::string{info.word} + "/";
       add("read_" + what + "engine", read, info.dialect, message);
       add("read_" + what + "touch", touch, info.dialect, message);
       add("write_" + what + "engine", write, info.dialect, message);

@@ -29,18 +29,21 @@ using wire::StateId;
 
 inline constexpr std::uint32_t creatorid = 0x22222222;
 inline constexpr std::uint64_t hash_seed = 0x5ca1ab1e;
-inline constexpr std::size_t packet_bytes = 1480;    ///< MTU 1500 less the IPv4 header
-inline constexpr std::size_t burst_packets = 32;     ///< what one receive call of a port brings at most
-inline constexpr std::size_t batch = 128;            ///< states entered or removed at once
-inline constexpr std::size_t ahead = 64;             ///< how many operations earlier a line is fetched
-inline constexpr std::size_t stage_size = 16;       ///< operations of one stage in a row
+inline constexpr std::size_t packet_bytes = 1480;  ///< MTU 1500 less the IPv4 header
+inline constexpr std::size_t burst_packets = 32;   ///< what one receive call of a port brings at most
+inline constexpr std::size_t batch = 128;          ///< states entered or removed at once
+inline constexpr std::size_t ahead = 64;           ///< how many operations earlier a line is fetched
+inline constexpr std::size_t stage_size = 16;      ///< operations of one stage in a row
 inline constexpr std::uint32_t no_position = 0xffffffff;
 
 /// Kernels number states one after another; the high half is the time of boot.
-[[nodiscard]] constexpr StateId id_of(std::uint64_t number) noexcept { return {0x6543210000000000u + number, creatorid}; }
+[[nodiscard]] constexpr StateId id_of(std::uint64_t number) noexcept {
+  return {0x6543210000000000u + number, creatorid};
+}
 
 inline void set_client(wire::Key& key, std::uint64_t number) noexcept {
-  key.addr[1] = {{10, static_cast<std::uint8_t>(number >> 16u), static_cast<std::uint8_t>(number >> 8u), static_cast<std::uint8_t>(number)}};
+  key.addr[1] = {{10, static_cast<std::uint8_t>(number >> 16u), static_cast<std::uint8_t>(number >> 8u),
+                  static_cast<std::uint8_t>(number)}};
   key.port[1] = static_cast<std::uint16_t>(1024 + number);
 }
 
@@ -53,8 +56,10 @@ inline void set_client(wire::Key& key, std::uint64_t number) noexcept {
     key.port = {443, 0};
     set_client(key, number);
   }
-  state.src = {.seqlo = 1000, .seqhi = 66000, .max_win = 512, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
-  state.dst = {.seqlo = 5000, .seqhi = 70000, .max_win = 512, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
+  state.src = {
+      .seqlo = 1000, .seqhi = 66000, .max_win = 512, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
+  state.dst = {
+      .seqlo = 5000, .seqhi = 70000, .max_win = 512, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
   state.expire_s = 86400;
   state.af = wire::Family::inet;
   state.proto = wire::ipproto::tcp;
@@ -107,7 +112,8 @@ struct Body {
 
 /// What an update does to a state once it has been found, the same in every table: the merge, and a change that
 /// readers see wholly or not at all.
-[[nodiscard]] inline bool renewal_of(const HotEntry& held, const wire::Update& update, statetable::Renewal& renewal) noexcept {
+[[nodiscard]] inline bool renewal_of(const HotEntry& held, const wire::Update& update,
+                                     statetable::Renewal& renewal) noexcept {
   const engine::MergeResult merged = engine::judge(held, update);
   renewal = {.src = merged.src_stale ? nullptr : &update.src,
              .dst = merged.dst_stale ? nullptr : &update.dst,
@@ -185,7 +191,8 @@ class UpdateBurst {
       while (writer.append_update({state.id, state.src, state.dst, state.timeout})) {
       }
       views_.emplace_back(packet.data(), writer.finish());
-      for (std::size_t at = first_record; at + sizeof(wire::UpdCRecord) <= views_.back().size(); at += sizeof(wire::UpdCRecord))
+      for (std::size_t at = first_record; at + sizeof(wire::UpdCRecord) <= views_.back().size();
+           at += sizeof(wire::UpdCRecord))
         records_.push_back(wire::Room{packet}.subspan(at, sizeof(wire::UpdCRecord)));
     }
     for (const wire::Room record : records_) readable_.emplace_back(record);

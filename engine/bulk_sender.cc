@@ -57,8 +57,8 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
   if (config_.states_per_s > 0) {
     // A token bucket that holds 10 ms: a late turn may catch up that much, no more.
     const Instant earliest = now - std::chrono::milliseconds{10};
-    next_packet_at_ = std::max(next_packet_at_, earliest) +
-                      std::chrono::nanoseconds{states * 1'000'000'000u / config_.states_per_s};
+    next_packet_at_ =
+        std::max(next_packet_at_, earliest) + std::chrono::nanoseconds{states * 1'000'000'000u / config_.states_per_s};
   }
   return writer.finish();
 }

@@ -15,7 +15,7 @@ namespace pfsync::engine {
 struct BulkSenderConfig {
   std::uint32_t creatorid = 0;
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< until told otherwise
-  std::uint64_t states_per_s = 50'000;  ///< 0 = as fast as the link takes them
+  std::uint64_t states_per_s = 50'000;                  ///< 0 = as fast as the link takes them
 };
 
 /// The serving side of a bulk update: BUS START, every state of the table as full UPDs in full packets,

@@ -14,7 +14,7 @@ struct Refusal {
 
 Json error_json(const std::string& sentence) { return {{"ok", false}, {"error", sentence}}; }
 
-Json answer(Json body) {
+Json answer(const Json& body) {
   Json json;
   json["ok"] = true;
   json.update(body);
@@ -66,7 +66,8 @@ Json show(const Json& request, const DaemonView& daemon) {
     if (daemon.carp == nullptr) throw Refusal{"this node has no virtual address: its configuration has no [[carp]]"};
     return answer(carp::status_json(*daemon.carp, daemon.now()));
   }
-  throw Refusal{"there is nothing of that name to show: give \"status\", \"states\", \"counters\", \"tdbs\" or \"carp\""};
+  throw Refusal{
+      "there is nothing of that name to show: give \"status\", \"states\", \"counters\", \"tdbs\" or \"carp\""};
 }
 
 template <class F, class... Arguments>
@@ -92,7 +93,7 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
   if (command == "flush") {
     const std::string name = request.contains("interface") ? text_of(request, "interface") : "";
     // A name that is cut, by its length or a NUL in it, would flush another interface, or all.
-    const wire::InterfaceName interface{name};
+    const wire::InterfaceName interface { name };
     if (interface.view() != name) throw Refusal{"\"interface\" must have at most 15 characters, none of them NUL"};
     return run(commands.flush, interface);
   }

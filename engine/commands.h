@@ -23,8 +23,8 @@ struct Commands {
   std::function<Outcome()> resync;                    ///< ask for a bulk update again
   std::function<Outcome(wire::InterfaceName)> flush;  ///< own states; empty name: all
   std::function<Outcome(wire::StateId)> kill;
-  std::function<Outcome(bool run)> synthetic;  ///< stop or resume the load
-  std::function<Outcome()> push;               ///< announce what is queued at once
+  std::function<Outcome(bool run)> synthetic;         ///< stop or resume the load
+  std::function<Outcome()> push;                      ///< announce what is queued at once
   std::function<Outcome(const carp::Order&)> carp{};  ///< empty: no [[carp]] here
 };
 

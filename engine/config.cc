@@ -66,7 +66,8 @@ void read_own_address(ConfigSection& section, Config::Link& link) {
   const char* end = text->data() + text->size();
   const auto [stop, error] = std::from_chars(text->data() + slash + 1, end, bits);
   if (error != std::errc{} || stop != end || bits > bits_max)
-    section.fail("address", "\"" + text->substr(slash) + "\" is not a prefix length: give /0 to /" + std::to_string(bits_max));
+    section.fail("address",
+                 "\"" + text->substr(slash) + "\" is not a prefix length: give /0 to /" + std::to_string(bits_max));
   link.prefix = bits;
 }
 
@@ -82,8 +83,10 @@ std::optional<wire::Dialect> read_dialect(ConfigSection& section, bool may_be_au
   if (!word || (may_be_auto && *word == "auto")) return std::nullopt;
   const auto dialect = wire::find_dialect(*word);
   if (!dialect)
-    section.fail("dialect", "\"" + *word + "\" is none that this knows: give \"1301\" (FreeBSD 12, 13), \"1400\" (FreeBSD 14), "
-                            "\"1500\" (FreeBSD 15), \"openbsd\"" + (may_be_auto ? ", or \"auto\"" : ""));
+    section.fail("dialect", "\"" + *word +
+                                "\" is none that this knows: give \"1301\" (FreeBSD 12, 13), \"1400\" (FreeBSD 14), "
+                                "\"1500\" (FreeBSD 15), \"openbsd\"" +
+                                (may_be_auto ? ", or \"auto\"" : ""));
   return dialect;
 }
 
@@ -94,7 +97,8 @@ Config::Peer read_peer(ConfigSection& section, const Config& config) {
   peer.address = host_of(section, "address", *text, config.link.family).address;
   if (peer.address == config.link.address) section.fail("address", "is link.address: give the other node's address");
   for (const Config::Peer& other : config.peers)
-    if (other.address == peer.address) section.fail("address", "\"" + *text + "\" is a peer already: remove one of the two");
+    if (other.address == peer.address)
+      section.fail("address", "\"" + *text + "\" is a peer already: remove one of the two");
   if (config.link.prefix && !same_network(peer.address, config.link.address, *config.link.prefix))
     section.fail("address", "\"" + *text + "\" is outside link.address/" + std::to_string(*config.link.prefix) +
                                 ": the peer must be on the link, there are no routes here");
@@ -123,7 +127,8 @@ void read_peers(ConfigSection& file, Config& config, bool group_given) {
     if (config.link.dialect)
       file.section("link")->fail("dialect", "is for multicast: give it as dialect of the [[peer]]");
     if (config.peers.size() == peers_max)
-      section.fail("", "is one too many: a node speaks with " + std::to_string(peers_max) + " peers at most; remove it");
+      section.fail("",
+                   "is one too many: a node speaks with " + std::to_string(peers_max) + " peers at most; remove it");
     config.peers.push_back(read_peer(section, config));
   }
   if (!config.peers.empty()) config.link.destination = config.peers.front().address;
@@ -132,12 +137,13 @@ void read_peers(ConfigSection& file, Config& config, bool group_given) {
 /// Unless all receivers are known to be OpenBSD, which has no such limit.
 void warn_of_mtu(Config& config) {
   const auto is_openbsd = [](const std::optional<wire::Dialect>& dialect) { return dialect == wire::Dialect::openbsd; };
-  const bool only_openbsd = config.peers.empty() ? is_openbsd(config.link.dialect)
-                                                 : std::all_of(config.peers.begin(), config.peers.end(), [&](const Config::Peer& peer) {
-                                                     return is_openbsd(peer.dialect);
-                                                   });
+  const bool only_openbsd = config.peers.empty()
+                                ? is_openbsd(config.link.dialect)
+                                : std::all_of(config.peers.begin(), config.peers.end(),
+                                              [&](const Config::Peer& peer) { return is_openbsd(peer.dialect); });
   if (config.link.mtu > mtu_freebsd_max && !only_openbsd)
-    config.warnings.push_back("link.mtu " + std::to_string(config.link.mtu) + " is above " + std::to_string(mtu_freebsd_max) +
+    config.warnings.push_back("link.mtu " + std::to_string(config.link.mtu) + " is above " +
+                              std::to_string(mtu_freebsd_max) +
                               ": FreeBSD peers with such an mtu stop sending; lower it on all nodes");
 }
 
@@ -148,7 +154,8 @@ bool read_link(ConfigSection& file, Config& config) {
   Config::Link& link = config.link;
   const auto device = section->text("device");
   if (!device || device->empty())
-    section->fail("device", "is missing: give the sync network's port, as \"0000:03:00.0\" or \"net_af_packet0,iface=eth1\"");
+    section->fail("device",
+                  "is missing: give the sync network's port, as \"0000:03:00.0\" or \"net_af_packet0,iface=eth1\"");
   link.device = *device;
   read_own_address(*section, link);
   section->number_into(link.mtu, "mtu", 576, 9000);
@@ -232,7 +239,8 @@ void read_sync(ConfigSection& file, Config::Sync& sync) {
   section->number_into(sync.maxupd, "maxupd", 0, 255);
   section->number_into(sync.delay_ms, "delay_ms", 0, 60'000);
   if (section->flag("defer").value_or(false))
-    section->fail("defer", "is not supported: pfsyncd forwards no packets that could wait; set it to false or remove it");
+    section->fail("defer",
+                  "is not supported: pfsyncd forwards no packets that could wait; set it to false or remove it");
   section->number_into(sync.bulk_states_per_s, "bulk_states_per_s", 0, 1'000'000'000);
   sync.dialect = read_dialect(*section, false).value_or(sync.dialect);
   sync.request_bulk = section->flag("request_bulk").value_or(sync.request_bulk);
@@ -249,7 +257,8 @@ void read_control(ConfigSection& file, Config::Control& control) {
     control.socket = *socket;
   }
   if (const auto folder = section->text("state_dir")) {
-    if (!folder->starts_with('/')) section->fail("state_dir", "\"" + *folder + "\" is not an absolute path: begin it with /");
+    if (!folder->starts_with('/'))
+      section->fail("state_dir", "\"" + *folder + "\" is not an absolute path: begin it with /");
     control.state_dir = *folder;
   }
   section->finish();
@@ -309,7 +318,8 @@ void refuse_sections_to_come(ConfigSection& file) {
   for (const std::string_view name : {"config_sync", "http", "snapshot"}) file.not_yet(name, later);
 }
 
-/// Keys, values and pieces of the file are quoted in sentences; no control character in them may break a line of the log.
+/// Keys, values and pieces of the file are quoted in sentences; no control character in them may break a line of the
+/// log.
 std::string one_line(std::string sentence) {
   for (char& c : sentence)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
@@ -326,7 +336,8 @@ void check_sources(ConfigSection& file, const Config& config) {
       return std::find(carp.host.addresses.begin(), carp.host.addresses.end(), source) != carp.host.addresses.end();
     });
     if (!is_virtual)
-      sections[i].fail("source", fmt::format("\"{}\" is not among the addresses of a [[carp]]: give one of those, or remove it to send from link.address",
+      sections[i].fail("source", fmt::format("\"{}\" is not among the addresses of a [[carp]]: give one of those, or "
+                                             "remove it to send from link.address",
                                              wire::to_string(source.address, source.family)));
   }
 }

@@ -22,11 +22,11 @@ namespace pfsync::engine {
 /// a part of the program turns them into its own configuration.
 struct Config {
   struct Link {
-    std::string device;                    ///< as the port takes it: a PCI address, a vdev, an interface
+    std::string device;  ///< as the port takes it: a PCI address, a vdev, an interface
     wire::Family family = wire::Family::inet;
-    wire::Address address{};               ///< own
-    std::optional<unsigned> prefix;        ///< as in "10.0.0.1/24"; a unicast peer must lie within it
-    std::size_t mtu = 1500;                ///< bytes from the IP header on
+    wire::Address address{};         ///< own
+    std::optional<unsigned> prefix;  ///< as in "10.0.0.1/24"; a unicast peer must lie within it
+    std::size_t mtu = 1500;          ///< bytes from the IP header on
     std::optional<std::uint16_t> vlan;
     wire::Address destination{};           ///< the group, or the first peer
     std::optional<wire::Dialect> dialect;  ///< of the group; none: learned from what is heard
@@ -38,21 +38,22 @@ struct Config {
     wire::Address address{};
     std::optional<wire::MacAddress> mac;
     std::optional<wire::Dialect> dialect;  ///< none: learned from what it sends
-    /// A virtual address of [[carp]] that the peer knows us by: we speak with it only while its master. None: the link's own.
+    /// A virtual address of [[carp]] that the peer knows us by: we speak with it only while its master. None: the
+    /// link's own.
     std::optional<wire::Address> source;
   };
-  std::vector<Peer> peers;                 ///< none: multicast; several: a hub, which passes on what one says
+  std::vector<Peer> peers;  ///< none: multicast; several: a hub, which passes on what one says
 
   struct Table {
     std::size_t states_max = 1'000'000;
-    unsigned shard_bits = 2;               ///< log2 of `shards`
-    bool reserve = true;                   ///< take all memory at start
-    bool refuse_collisions = true;         ///< as pf: one state a connection, interface and direction
+    unsigned shard_bits = 2;        ///< log2 of `shards`
+    bool reserve = true;            ///< take all memory at start
+    bool refuse_collisions = true;  ///< as pf: one state a connection, interface and direction
     Timeouts timeouts{};
   } table;
 
   struct Sync {
-    std::uint32_t creatorid = 0;           ///< never 0 once read: random unless given
+    std::uint32_t creatorid = 0;  ///< never 0 once read: random unless given
     unsigned maxupd = 128;
     unsigned delay_ms = 1000;
     std::uint64_t bulk_states_per_s = 50'000;  ///< 0 = as fast as the link takes them
@@ -65,11 +66,11 @@ struct Config {
     std::string state_dir = "/var/lib/pfsyncd";  ///< what outlives the process
   } control;
 
-  std::vector<carp::Settings> carp;        ///< every [[carp]]
+  std::vector<carp::Settings> carp;  ///< every [[carp]]
 
   enum class Poll : std::uint8_t { adaptive, busy };
   struct Cores {
-    std::optional<unsigned> control;       ///< none: wherever the system puts the thread
+    std::optional<unsigned> control;  ///< none: wherever the system puts the thread
     std::optional<unsigned> data;
     Poll poll = Poll::adaptive;
   } cores;
@@ -81,7 +82,7 @@ struct Config {
 
   std::optional<SyntheticConfig> synthetic;  ///< present: this node plays a firewall
 
-  std::vector<std::string> warnings;         ///< sentences; nothing that stops the start
+  std::vector<std::string> warnings;  ///< sentences; nothing that stops the start
 };
 
 /// A configuration, or one sentence "FILE:LINE: KEY: what is wrong, what to do".

@@ -1,12 +1,12 @@
 #pragma once
 
+#include <toml++/toml.h>
 #include <concepts>
 #include <cstdint>
 #include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <toml++/toml.h>
 #include <vector>
 
 namespace pfsync::engine {

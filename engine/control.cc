@@ -162,7 +162,7 @@ void ControlServer::receive(Client& client) {
   // One byte above the limit tells that a request is too long.
   const std::size_t room = limits_.request_bytes + 1 - std::min(limits_.request_bytes + 1, client.in.size());
   if (room == 0) return;
-  std::array<char, 16 * 1024> bytes;
+  std::array<char, std::size_t{16} * 1024> bytes;
   const ssize_t got = recv(client.fd, bytes.data(), std::min(bytes.size(), room), 0);
   if (got > 0)
     client.in.append(bytes.data(), static_cast<std::size_t>(got));

@@ -21,7 +21,7 @@ class ControlServer {
  public:
   using Handler = std::function<Json(const Json& request)>;
   struct Limits {
-    std::size_t request_bytes = 64 * 1024;
+    std::size_t request_bytes = std::size_t{64} * 1024;
     std::size_t clients = 16;
     std::chrono::milliseconds unread{5000};  ///< without taking a byte of its answer
     std::chrono::milliseconds rest{1000};    ///< from accepting, when the process has no descriptor left for a client

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "wire/describes_each.h"
 #include "wire/dialect.h"
 #include "wire/fields.h"
 #include "wire/reject.h"
@@ -66,9 +67,13 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::removals, "removals", "states removed by a message or by the local data path"},
     TallyInfo{Tally::expired, "expired", "states removed because their timeout ran out"},
     TallyInfo{Tally::insert_exists, "insert_exists", "inserts of a state that is already here (ignored, as pf does)"},
-    TallyInfo{Tally::collisions, "collisions", "states refused because another has their connection, interface and direction (as pf does)"},
-    TallyInfo{Tally::displaced, "displaced", "states removed because a new one has their connection: both of its ends were closing, or the creator made it anew"},
-    TallyInfo{Tally::removed_before, "removed_before", "late messages about a state that was removed a moment ago (ignored)"},
+    TallyInfo{Tally::collisions, "collisions",
+              "states refused because another has their connection, interface and direction (as pf does)"},
+    TallyInfo{Tally::displaced, "displaced",
+              "states removed because a new one has their connection: both of its ends were closing, or the creator "
+              "made it anew"},
+    TallyInfo{Tally::removed_before, "removed_before",
+              "late messages about a state that was removed a moment ago (ignored)"},
     TallyInfo{Tally::table_full, "table_full", "states refused because states_max is reached"},
     TallyInfo{Tally::requests_suppressed, "requests_suppressed", "update requests not repeated within a second"},
     TallyInfo{Tally::requests_dropped, "requests_dropped", "update requests dropped because the queue was full"},
@@ -76,25 +81,27 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::deletes_dropped, "deletes_dropped", "deletes not announced because the queue was full"},
     TallyInfo{Tally::clears_dropped, "clears_dropped", "clears not announced because the queue was full"},
     TallyInfo{Tally::tdbs, "tdbs", "IPsec counters taken, for the peers that have such an SA"},
-    TallyInfo{Tally::tdbs_displaced, "tdbs_displaced", "IPsec counters forgotten for those of other SAs: too many at once"},
+    TallyInfo{Tally::tdbs_displaced, "tdbs_displaced",
+              "IPsec counters forgotten for those of other SAs: too many at once"},
     TallyInfo{Tally::bulk_requests_in, "bulk_requests_in", "bulk updates that a peer asked for"},
     TallyInfo{Tally::bulk_requests_out, "bulk_requests_out", "bulk updates asked of a peer"},
-    TallyInfo{Tally::sections_skipped, "sections_skipped", "OpenBSD sections stepped over: unknown here, or of too short records"},
-    TallyInfo{Tally::names_full, "names_full", "states whose route interface or tag was dropped: too many different names"},
-    TallyInfo{Tally::dialect_changes, "dialect_changes", "times that another dialect was chosen for a peer, after what it sent"},
-    TallyInfo{Tally::not_understood, "not_understood", "packets heard from nodes that do not take the dialect written to them"},
+    TallyInfo{Tally::sections_skipped, "sections_skipped",
+              "OpenBSD sections stepped over: unknown here, or of too short records"},
+    TallyInfo{Tally::names_full, "names_full",
+              "states whose route interface or tag was dropped: too many different names"},
+    TallyInfo{Tally::dialect_changes, "dialect_changes",
+              "times that another dialect was chosen for a peer, after what it sent"},
+    TallyInfo{Tally::not_understood, "not_understood",
+              "packets heard from nodes that do not take the dialect written to them"},
 };
-static_assert([] {
-  for (std::size_t i = 0; i < tally_table.size(); ++i)
-    if (static_cast<std::size_t>(tally_table[i].tally) != i) return false;
-  return static_cast<std::size_t>(Tally::not_understood) + 1 == tally_table.size();
-}(), "tally_table[i] must describe Tally(i), and every Tally");
+static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::not_understood),
+              "tally_table[i] must describe Tally(i), and every Tally");
 
 /// What the dialect that is spoken had no words for (wire/fields.h). Written by one thread, read by any.
 struct Losses {
   std::array<Counter, wire::field_count> fields;  ///< messages that lost the field's value
   Counter states;                                 ///< full states not sent at all: half of one would be another
-  Counter updates;                                ///< updates and deletes not sent: of states that the receiver cannot have
+  Counter updates;  ///< updates and deletes not sent: of states that the receiver cannot have
 
   /// Counts what the state loses; false when it must not be sent.
   [[nodiscard]] bool allow(const wire::State& state, wire::Dialect dialect) noexcept {
@@ -105,7 +112,8 @@ struct Losses {
     wire::lost(state, dialect).for_each([this](wire::Field field) { fields[static_cast<std::size_t>(field)].add(); });
     return true;
   }
-  /// The same for IPsec counters. Without its high half a count would be a lower one, without its domain that of another SA.
+  /// The same for IPsec counters. Without its high half a count would be a lower one, without its domain that of
+  /// another SA.
   [[nodiscard]] bool allow(const wire::Tdb& tdb, wire::Dialect dialect) noexcept {
     bool loses = false;
     wire::lost(tdb, dialect).for_each([&](wire::Field field) {
@@ -126,12 +134,20 @@ struct Counters {
 
   [[nodiscard]] Counter& operator[](Tally tally) noexcept { return tallies[static_cast<std::size_t>(tally)]; }
   [[nodiscard]] Counter& operator[](wire::Reject reject) noexcept { return rejects[static_cast<std::size_t>(reject)]; }
-  [[nodiscard]] const Counter& operator[](Tally tally) const noexcept { return tallies[static_cast<std::size_t>(tally)]; }
-  [[nodiscard]] const Counter& operator[](wire::Reject reject) const noexcept { return rejects[static_cast<std::size_t>(reject)]; }
+  [[nodiscard]] const Counter& operator[](Tally tally) const noexcept {
+    return tallies[static_cast<std::size_t>(tally)];
+  }
+  [[nodiscard]] const Counter& operator[](wire::Reject reject) const noexcept {
+    return rejects[static_cast<std::size_t>(reject)];
+  }
   [[nodiscard]] Counter& in(wire::Message message) noexcept { return received[static_cast<std::size_t>(message)]; }
   [[nodiscard]] Counter& out(wire::Message message) noexcept { return sent[static_cast<std::size_t>(message)]; }
-  [[nodiscard]] const Counter& in(wire::Message message) const noexcept { return received[static_cast<std::size_t>(message)]; }
-  [[nodiscard]] const Counter& out(wire::Message message) const noexcept { return sent[static_cast<std::size_t>(message)]; }
+  [[nodiscard]] const Counter& in(wire::Message message) const noexcept {
+    return received[static_cast<std::size_t>(message)];
+  }
+  [[nodiscard]] const Counter& out(wire::Message message) const noexcept {
+    return sent[static_cast<std::size_t>(message)];
+  }
 };
 
 }  // namespace pfsync::engine

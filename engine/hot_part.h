@@ -12,8 +12,8 @@ namespace pfsync::engine {
 
 [[nodiscard]] inline statetable::Seconds saturated(std::int64_t seconds) noexcept {
   using statetable::Seconds;
-  return static_cast<Seconds>(std::clamp<std::int64_t>(seconds, std::numeric_limits<Seconds>::min() + 1,
-                                                       std::numeric_limits<Seconds>::max()));
+  return static_cast<Seconds>(
+      std::clamp<std::int64_t>(seconds, std::numeric_limits<Seconds>::min() + 1, std::numeric_limits<Seconds>::max()));
 }
 
 /// A new entry of the state, as if it ended now and was never heard of.

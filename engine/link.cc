@@ -56,12 +56,12 @@ std::optional<Arrival> Link::on_frame(wire::Bytes frame) noexcept {
   }
   const wire::IpResult ip = wire::read_ip(ethernet->payload);
   if (ip.reject) return reject(*ip.reject);
-  const bool for_us = ip.packet.family == config_.family &&
-                      (ip.packet.destination == config_.address ||
-                       ip.packet.destination == (config_.family == Family::inet ? wire::pfsync_group_inet
-                                                                               : wire::pfsync_group_inet6) ||
-                       (multicast_ && ip.packet.destination == peers_.front().address) ||
-                       (more_addresses_ != nullptr && more_addresses_->owns(ip.packet.family, ip.packet.destination)));
+  const bool for_us =
+      ip.packet.family == config_.family &&
+      (ip.packet.destination == config_.address ||
+       ip.packet.destination == (config_.family == Family::inet ? wire::pfsync_group_inet : wire::pfsync_group_inet6) ||
+       (multicast_ && ip.packet.destination == peers_.front().address) ||
+       (more_addresses_ != nullptr && more_addresses_->owns(ip.packet.family, ip.packet.destination)));
   if (ip.packet.protocol != wire::ipproto::pfsync || !for_us) {
     frames_other_.add();
     return std::nullopt;
@@ -82,8 +82,7 @@ void Link::on_arp(wire::Bytes payload) noexcept {
   // A peer's own word about its address, question or answer, is taken (RFC 826, "Merge_flag").
   for (Peer& peer : peers_)
     if (peer.is_resolved && arp->sender == peer.address) peer.mac = arp->sender_mac;
-  if (arp->operation == wire::ArpOperation::request && arp->target == config_.address &&
-      arp->sender != config_.address)
+  if (arp->operation == wire::ArpOperation::request && arp->target == config_.address && arp->sender != config_.address)
     answer_due_ = Answer{arp->sender_mac, arp->sender};
 }
 
@@ -121,15 +120,17 @@ std::size_t Link::transmit_arp(wire::Room frame, Instant now) noexcept {
 wire::Room Link::packet_room(wire::Room frame, wire::Dialect dialect) const noexcept {
   const std::size_t headers = ethernet_bytes() + wire::ip_header_bytes(config_.family);
   if (frame.size() <= headers) return {};
-  return frame.subspan(headers, std::min(frame.size() - headers, wire::payload_bytes_max(dialect, config_.family, config_.mtu)));
+  return frame.subspan(headers,
+                       std::min(frame.size() - headers, wire::payload_bytes_max(dialect, config_.family, config_.mtu)));
 }
 
 std::size_t Link::finish(wire::Room frame, std::size_t packet_bytes, unsigned peer) const noexcept {
   const Peer& to = peers_[peer];
   const std::uint16_t type = config_.family == Family::inet ? wire::ethertype::ipv4 : wire::ethertype::ipv6;
   const std::size_t ethernet = wire::write_ethernet_header(*to.mac, config_.mac, config_.vlan, type, frame);
-  const std::size_t ip = wire::write_ip_header(
-      {config_.family, to.source.value_or(config_.address), to.address, wire::ipproto::pfsync}, packet_bytes, frame.subspan(ethernet));
+  const std::size_t ip =
+      wire::write_ip_header({config_.family, to.source.value_or(config_.address), to.address, wire::ipproto::pfsync},
+                            packet_bytes, frame.subspan(ethernet));
   return ethernet + ip + packet_bytes;
 }
 

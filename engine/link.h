@@ -28,12 +28,12 @@ struct LinkPeer {
 struct LinkConfig {
   wire::MacAddress mac{};
   wire::Family family = wire::Family::inet;
-  wire::Address address{};                        ///< own, source of what is sent
+  wire::Address address{};                              ///< own, source of what is sent
   wire::Address destination = wire::pfsync_group_inet;  ///< a group, or the one peer
-  std::optional<wire::MacAddress> peer_mac{};     ///< of the one peer, as in LinkPeer
-  std::vector<LinkPeer> peers{};                  ///< instead of the two above, when there are several
+  std::optional<wire::MacAddress> peer_mac{};           ///< of the one peer, as in LinkPeer
+  std::vector<LinkPeer> peers{};                        ///< instead of the two above, when there are several
   std::optional<std::uint16_t> vlan{};
-  std::size_t mtu = 1500;                         ///< bytes from the IP header on; at least 576
+  std::size_t mtu = 1500;  ///< bytes from the IP header on; at least 576
   /// Who may send to us; empty: anybody on a multicast link, only the peers on a unicast one.
   /// Of several peers each is known by its source address, so that nobody else's packets are taken.
   std::vector<wire::Address> sources{};
@@ -52,7 +52,8 @@ class Link {
   /// Refusals are counted in `counters`, which the session owns.
   Link(const LinkConfig& config, Counters& counters);
 
-  /// Packets for these are taken as well, and peers that know us by one of them are spoken with. Outlives the link; null: none.
+  /// Packets for these are taken as well, and peers that know us by one of them are spoken with. Outlives the link;
+  /// null: none.
   void take_also(const OwnAddresses* more) noexcept { more_addresses_ = more; }
 
   /// The pfsync packet of a frame, borrowed from it; nullopt when it holds none for us.
@@ -61,7 +62,9 @@ class Link {
   /// Whether the peer is ours to speak with: it may know us by a shared address that another node holds now.
   [[nodiscard]] bool may_speak(unsigned peer = 0) const noexcept;
   /// Whether pfsync packets can be sent now: a peer's Ethernet address may not be known yet.
-  [[nodiscard]] bool can_send(unsigned peer = 0) const noexcept { return peers_[peer].mac.has_value() && may_speak(peer); }
+  [[nodiscard]] bool can_send(unsigned peer = 0) const noexcept {
+    return peers_[peer].mac.has_value() && may_speak(peer);
+  }
   /// Where the pfsync packet belongs in a frame's room, MTU and headers considered; empty when the room
   /// is too small.
   [[nodiscard]] wire::Room packet_room(wire::Room frame, wire::Dialect dialect) const noexcept;

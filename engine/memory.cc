@@ -68,7 +68,8 @@ std::uint64_t available_memory(const std::filesystem::path& root) {
     const std::string controllers = line.substr(first + 1, second - first - 1);
     const std::filesystem::path group = line.substr(second + 1);
     if (controllers.empty())
-      least = std::min(least, left_in_groups(root / "sys/fs/cgroup", group, "memory.max", "memory.current", "inactive_file "));
+      least = std::min(least,
+                       left_in_groups(root / "sys/fs/cgroup", group, "memory.max", "memory.current", "inactive_file "));
     else if (controllers == "memory")
       least = std::min(least, left_in_groups(root / "sys/fs/cgroup/memory", group, "memory.limit_in_bytes",
                                              "memory.usage_in_bytes", "total_inactive_file "));

@@ -23,14 +23,16 @@ struct MergeResult {
 /// Whether taking `theirs` would move a peer's level, or with equal TCP levels its sequence, backwards.
 /// A level may fall only when the syn proxy (11, 12) hands the connection over.
 /// Source: OpenBSD sys/net/if_pfsync.c, pfsync_upd_tcp().
-[[nodiscard]] constexpr bool src_is_stale(std::uint8_t level, std::uint32_t seqlo, const wire::Peer& theirs, bool tcp) noexcept {
+[[nodiscard]] constexpr bool src_is_stale(std::uint8_t level, std::uint32_t seqlo, const wire::Peer& theirs,
+                                          bool tcp) noexcept {
   if (level > theirs.state) {
     const bool proxy_done = tcp && level >= wire::tcps::proxy_src && theirs.state < wire::tcps::proxy_src;
     return !proxy_done;
   }
   return tcp && level == theirs.state && is_later(seqlo, theirs.seqlo);
 }
-[[nodiscard]] constexpr bool dst_is_stale(std::uint8_t level, std::uint32_t seqlo, const wire::Peer& theirs, bool tcp) noexcept {
+[[nodiscard]] constexpr bool dst_is_stale(std::uint8_t level, std::uint32_t seqlo, const wire::Peer& theirs,
+                                          bool tcp) noexcept {
   if (level > theirs.state) return true;
   return tcp && level == theirs.state && is_later(seqlo, theirs.seqlo);
 }

@@ -91,7 +91,8 @@ void Outbox::update_requested(Slot slot, Instant now) noexcept {
 
 /// Its INS is still queued, no other node can have said it, and no bulk frame can have carried it meanwhile.
 bool Outbox::is_untold(Slot slot) const noexcept {
-  return places_[slot].queue == Queue::ins && (places_[slot].generation & by_other) == 0 && (gate_ == nullptr || gate_->stamp() == frames_before_ins_);
+  return places_[slot].queue == Queue::ins && (places_[slot].generation & by_other) == 0 &&
+         (gate_ == nullptr || gate_->stamp() == frames_before_ins_);
 }
 
 void Outbox::erased(Slot slot, wire::StateId id, bool announce, Instant now) noexcept {
@@ -102,7 +103,8 @@ void Outbox::erased(Slot slot, wire::StateId id, bool announce, Instant now) noe
 
 /// While nobody listens, the newest are kept; otherwise those that wait longest, and the rest is counted.
 template <class T>
-void Outbox::push_or_displace(BoundedQueue<T>& queue, const T& item, std::size_t& before, Tally dropped, Instant now) noexcept {
+void Outbox::push_or_displace(BoundedQueue<T>& queue, const T& item, std::size_t& before, Tally dropped,
+                              Instant now) noexcept {
   if (queue.push(item)) {
     queued_one(now);
   } else if (standing_by_) {
@@ -184,8 +186,8 @@ void Outbox::tdb_changed(TdbTable::Place place, Instant now) noexcept {
 }
 
 std::size_t Outbox::queued() const noexcept {
-  return list(Queue::ins).count + list(Queue::upd).count + list(Queue::upd_c).count + acks_.size() +
-         requests_.size() + deletes_.size() + clears_.size() + tdbs_.size();
+  return list(Queue::ins).count + list(Queue::upd).count + list(Queue::upd_c).count + acks_.size() + requests_.size() +
+         deletes_.size() + clears_.size() + tdbs_.size();
 }
 
 // --- writing -----------------------------------------------------------------------------------------
@@ -195,7 +197,8 @@ std::size_t Outbox::bytes_queued(wire::Dialect dialect) const noexcept {
   return (list(Queue::ins).count + list(Queue::upd).count) * state_bytes +
          list(Queue::upd_c).count * sizeof(wire::UpdCRecord) +
          (acks_.size() + requests_.size() + deletes_.size()) * sizeof(wire::IdRecord) +
-         clears_.size() * sizeof(wire::ClrRecord) + tdbs_.size() * wire::find_action(dialect, Message::tdb)->record_bytes;
+         clears_.size() * sizeof(wire::ClrRecord) +
+         tdbs_.size() * wire::find_action(dialect, Message::tdb)->record_bytes;
 }
 
 Outbox::Instant Outbox::timeout(Instant now) const noexcept {
@@ -220,8 +223,7 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
 
   wire::PacketWriter writer{dialect, room};
   // What a clear is about left the queues with it: all that is queued now is later, or of other creators.
-  for (; !clears_.empty() && writer.append_clear(clears_.front()); clears_.pop())
-    counters_->out(Message::clr).add();
+  for (; !clears_.empty() && writer.append_clear(clears_.front()); clears_.pop()) counters_->out(Message::clr).add();
   // In the order of the kernel's sections. Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_qs[].
   write_states(writer, Queue::ins, Message::ins, dialect, source);
   write_ids(writer, acks_, Message::ins_ack, acks_.size());

@@ -71,8 +71,9 @@ class Outbox {
     std::size_t ids_max = 65536;  ///< in each queue of bare ids
     std::size_t tdb_places = 0;   ///< of the TdbTable
   };
-  /// How long changes are held for a peer that another node speaks with: at least this, at most twice as much. Longer than
-  /// that node's silence takes to be noticed (CARP: 3 seconds and a bit with advbase 1) and a change may have waited there.
+  /// How long changes are held for a peer that another node speaks with: at least this, at most twice as much. Longer
+  /// than that node's silence takes to be noticed (CARP: 3 seconds and a bit with advbase 1) and a change may have
+  /// waited there.
   static constexpr std::chrono::seconds held{5};
 
   /// `gate` may be null.
@@ -93,7 +94,8 @@ class Outbox {
   void clear(const wire::Clear& clear, Instant now) noexcept;
   void tdb_changed(TdbTable::Place place, Instant now) noexcept;
   void push() noexcept { push_ = queued() > 0; }
-  /// Another node speaks with the peer: nothing is written; changes are held as `held` says. Leaving, all that is held is due.
+  /// Another node speaks with the peer: nothing is written; changes are held as `held` says. Leaving, all that is held
+  /// is due.
   void stand_by(bool on, Instant now) noexcept;
   /// Forgets what was held long enough, some of it at a time.
   void on_timeout(Instant now) noexcept;
@@ -101,7 +103,8 @@ class Outbox {
   /// When something has to leave, or to be forgotten; Instant::max() when nothing is queued.
   [[nodiscard]] Instant timeout(Instant now) const noexcept;
   /// Writes one packet if one is due. What is queued has no dialect before.
-  [[nodiscard]] std::size_t transmit(wire::Room room, Instant now, wire::Dialect dialect, const StateSource& source) noexcept;
+  [[nodiscard]] std::size_t transmit(wire::Room room, Instant now, wire::Dialect dialect,
+                                     const StateSource& source) noexcept;
   [[nodiscard]] std::size_t queued() const noexcept;
 
  private:
@@ -125,10 +128,13 @@ class Outbox {
   void dequeue(Slot slot) noexcept;
   void queued_one(Instant now) noexcept;
   void forget(Queue queue, std::size_t& budget) noexcept;
-  [[nodiscard]] bool is_forgotten(Slot slot) const noexcept { return ((generation_ - places_[slot].generation) & 0x7f) >= 2; }
+  [[nodiscard]] bool is_forgotten(Slot slot) const noexcept {
+    return ((generation_ - places_[slot].generation) & 0x7f) >= 2;
+  }
   [[nodiscard]] bool has_to_forget() const noexcept;
   template <class T>
-  void push_or_displace(BoundedQueue<T>& queue, const T& item, std::size_t& before, Tally dropped, Instant now) noexcept;
+  void push_or_displace(BoundedQueue<T>& queue, const T& item, std::size_t& before, Tally dropped,
+                        Instant now) noexcept;
   [[nodiscard]] List& list(Queue queue) noexcept { return lists_[static_cast<std::size_t>(queue)]; }
   [[nodiscard]] const List& list(Queue queue) const noexcept { return lists_[static_cast<std::size_t>(queue)]; }
   [[nodiscard]] std::size_t bytes_queued(wire::Dialect dialect) const noexcept;
@@ -148,11 +154,11 @@ class Outbox {
   BoundedQueue<wire::StateId> deletes_;
   BoundedQueue<wire::Clear> clears_;
   BoundedQueue<TdbTable::Place> tdbs_;
-  std::vector<bool> tdb_queued_;  ///< each place once, so that the queue cannot be full
-  std::size_t deletes_gated_ = 0;    ///< deletes at the head that wait for `gate_stamp_`
+  std::vector<bool> tdb_queued_;   ///< each place once, so that the queue cannot be full
+  std::size_t deletes_gated_ = 0;  ///< deletes at the head that wait for `gate_stamp_`
   std::uint64_t gate_stamp_ = 0;
   std::uint64_t frames_before_ins_ = 0;  ///< bulk frames handed over before the first state of the ins queue
-  Instant oldest_{};                 ///< when the outbox became non-empty
+  Instant oldest_{};                     ///< when the outbox became non-empty
   bool push_ = false;
   bool standing_by_ = false;
   std::uint8_t generation_ = 0;  ///< the periods of `held` so far, 7 bits of them

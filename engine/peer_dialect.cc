@@ -11,7 +11,8 @@ PeerDialect::Source& PeerDialect::place_of(const wire::Address& address, Instant
   for (Source& source : sources_) {
     if (source.header_version != 0 && source.address == address) return source;
     const bool is_free = source.header_version == 0;
-    if ((is_free && oldest->header_version != 0) || (is_free == (oldest->header_version == 0) && source.heard < oldest->heard))
+    if ((is_free && oldest->header_version != 0) ||
+        (is_free == (oldest->header_version == 0) && source.heard < oldest->heard))
       oldest = &source;
   }
   *oldest = {.address = address, .heard = now};
@@ -42,7 +43,8 @@ Dialect PeerDialect::choose() const noexcept {
     }
     return any;
   };
-  constexpr std::array newest_first{Dialect::freebsd_1500, Dialect::freebsd_1400, Dialect::freebsd_1301, Dialect::openbsd};
+  constexpr std::array newest_first{Dialect::freebsd_1500, Dialect::freebsd_1400, Dialect::freebsd_1301,
+                                    Dialect::openbsd};
   for (const Dialect dialect : newest_first)
     if (all_take(dialect, false)) return dialect;
   const Dialect now = in_use();
@@ -79,11 +81,10 @@ bool PeerDialect::heard(const wire::Address& address, std::uint8_t header_versio
     if (chosen != in_use()) changes_.add();
     in_use_.store(chosen, std::memory_order_relaxed);
     // A header version without a full state decides between FreeBSD and OpenBSD only.
-    learned_.store(std::any_of(sources_.begin(), sources_.end(),
-                               [](const Source& one) {
-                                 return one.told || one.header_version == wire::header_version_openbsd;
-                               }),
-                   std::memory_order_relaxed);
+    learned_.store(
+        std::any_of(sources_.begin(), sources_.end(),
+                    [](const Source& one) { return one.told || one.header_version == wire::header_version_openbsd; }),
+        std::memory_order_relaxed);
   }
   apart_.set(static_cast<std::uint64_t>(std::count_if(sources_.begin(), sources_.end(), [this](const Source& one) {
     return one.header_version != 0 && !takes(one, in_use());

@@ -29,7 +29,9 @@ class RemovedStates {
     std::uint64_t id = 0;
     std::uint32_t creatorid = 0;
     Seconds at_s = 0;
-    [[nodiscard]] bool is_of(wire::StateId state) const noexcept { return id == state.id && creatorid == state.creatorid; }
+    [[nodiscard]] bool is_of(wire::StateId state) const noexcept {
+      return id == state.id && creatorid == state.creatorid;
+    }
   };
   static constexpr std::size_t ways = 8;
   using Set = std::array<Place, ways>;

@@ -42,7 +42,8 @@ Json serving_json(const BulkSender& sender) {
 
 /// All peers' together: of those that run, else of the last ones.
 Json serving_json(const std::vector<const BulkSender*>& senders) {
-  const bool running = std::any_of(senders.begin(), senders.end(), [](const BulkSender* one) { return one->running(); });
+  const bool running =
+      std::any_of(senders.begin(), senders.end(), [](const BulkSender* one) { return one->running(); });
   std::uint64_t sent = 0, total = 0, served = 0;
   for (const BulkSender* sender : senders) {
     served += sender->bulks_served();
@@ -75,15 +76,18 @@ Json peers_json(const DaemonView& daemon) {
   for (unsigned i = 0; i < daemon.session.peers(); ++i) {
     const PeerDialect& dialect = daemon.session.dialect(i);
     const wire::Address& address = i < config.peers.size() ? config.peers[i].address : config.link.destination;
-    peers.push_back({{"address", wire::to_string(address, config.link.family)},
-                     {"source", wire::to_string(i < config.peers.size() && config.peers[i].source ? *config.peers[i].source : config.link.address, config.link.family)},
-                     {"active", daemon.session.is_active(i)},
-                     {"dialect", wire::word(dialect.in_use())},
-                     {"dialect_from", origin_word(dialect)},
-                     {"dialect_changes", dialect.changes()},
-                     {"not_understood_by", dialect.apart()},
-                     {"bulk", bulk_json(daemon.session.bulk(i))},
-                     {"serving", serving_json(*daemon.senders[i])}});
+    peers.push_back(
+        {{"address", wire::to_string(address, config.link.family)},
+         {"source", wire::to_string(i < config.peers.size() && config.peers[i].source ? *config.peers[i].source
+                                                                                      : config.link.address,
+                                    config.link.family)},
+         {"active", daemon.session.is_active(i)},
+         {"dialect", wire::word(dialect.in_use())},
+         {"dialect_from", origin_word(dialect)},
+         {"dialect_changes", dialect.changes()},
+         {"not_understood_by", dialect.apart()},
+         {"bulk", bulk_json(daemon.session.bulk(i))},
+         {"serving", serving_json(*daemon.senders[i])}});
   }
   return peers;
 }
@@ -137,7 +141,8 @@ std::string_view direction_word(wire::Direction direction) {
 
 /// The one that an operator should know of: what failed, then what is on its way.
 const BulkRequester& slowest_bulk(const Session& session) {
-  constexpr std::array order{BulkPhase::none, BulkPhase::done, BulkPhase::receiving, BulkPhase::asked, BulkPhase::failed};
+  constexpr std::array order{BulkPhase::none, BulkPhase::done, BulkPhase::receiving, BulkPhase::asked,
+                             BulkPhase::failed};
   const auto rank = [&order](BulkPhase phase) { return std::find(order.begin(), order.end(), phase) - order.begin(); };
   unsigned worst = 0;
   for (unsigned i = 1; i < session.peers(); ++i)
@@ -164,10 +169,11 @@ Health health_of(const DaemonView& daemon) {
   for (unsigned i = 0; i < daemon.session.peers(); ++i) {
     const PeerDialect& dialect = daemon.session.dialect(i);
     if (dialect.apart() == 0) continue;
-    return {false, fmt::format("{} of the nodes heard do not take the dialect {} that is written to them: {}", dialect.apart(),
-                               wire::word(dialect.in_use()),
-                               dialect.is_fixed() ? "set dialect = \"auto\""
-                                                  : "FreeBSD and OpenBSD have none in common, give each a link of its own")};
+    return {false,
+            fmt::format("{} of the nodes heard do not take the dialect {} that is written to them: {}", dialect.apart(),
+                        wire::word(dialect.in_use()),
+                        dialect.is_fixed() ? "set dialect = \"auto\""
+                                           : "FreeBSD and OpenBSD have none in common, give each a link of its own")};
   }
   if (daemon.carp != nullptr)
     if (const std::string why = carp::trouble(*daemon.carp, daemon.now()); !why.empty()) return {false, why};
@@ -227,12 +233,15 @@ Json counters_json(const DaemonView& daemon, bool with_sentences) {
     if (!wire::can_be_lost(row)) continue;
     const auto i = static_cast<std::size_t>(row.field);
     const std::string word = "lost_" + std::string{row.word};
-    words[word] = live.fields[i].value() + in_bulks([i](const Losses& lost) -> const Counter& { return lost.fields[i]; });
+    words[word] =
+        live.fields[i].value() + in_bulks([i](const Losses& lost) -> const Counter& { return lost.fields[i]; });
     const bool of_tdb = row.field == wire::Field::tdb_rpl || row.field == wire::Field::tdb_rdomain;
-    sentences[word] = of_tdb ? "IPsec counters not sent: the peer's dialect has no words for their " + std::string{row.word.substr(4)}
-                             : "states sent without their " + std::string{row.word} + ", for which the peer's dialect has no words";
+    sentences[word] =
+        of_tdb ? "IPsec counters not sent: the peer's dialect has no words for their " + std::string{row.word.substr(4)}
+               : "states sent without their " + std::string{row.word} + ", for which the peer's dialect has no words";
   }
-  words["lost_states"] = live.states.value() + in_bulks([](const Losses& lost) -> const Counter& { return lost.states; });
+  words["lost_states"] =
+      live.states.value() + in_bulks([](const Losses& lost) -> const Counter& { return lost.states; });
   sentences["lost_states"] = "states not sent at all: their two address families cannot be said in the peer's dialect";
   words["lost_updates"] = live.updates.value();
   sentences["lost_updates"] = "updates and deletes not sent: of states that the peer cannot have, see lost_states";
@@ -256,7 +265,9 @@ Json tdbs_json(const DaemonView& daemon) {
   std::vector<TdbTable::Entry> entries;
   for (std::size_t place = 0; place < table.places(); ++place)
     if (const auto entry = table.read(place, now_s)) entries.push_back(*entry);
-  std::ranges::sort(entries, [](const auto& a, const auto& b) { return std::tie(b.heard_s, a.tdb.spi) < std::tie(a.heard_s, b.tdb.spi); });
+  std::ranges::sort(entries, [](const auto& a, const auto& b) {
+    return std::tie(b.heard_s, a.tdb.spi) < std::tie(a.heard_s, b.tdb.spi);
+  });
   Json tdbs = Json::array();
   for (const auto& [tdb, heard_s] : entries)
     tdbs.push_back({{"spi", fmt::format("{:08x}", tdb.spi)},

@@ -39,7 +39,7 @@ struct DaemonView {
   const Config& config;
   const statetable::Table& table;
   const Session& session;  ///< only counters(), dialect(), bulk(), tdbs(), is_active() and peers() are read
-  std::vector<const BulkSender*> senders;  ///< one for each of the session's peers
+  std::vector<const BulkSender*> senders;        ///< one for each of the session's peers
   const SyntheticFirewall* synthetic = nullptr;  ///< null: this node plays no firewall
   const carp::View* carp = nullptr;              ///< null: no [[carp]] here
   Instant started{};

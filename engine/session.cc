@@ -32,12 +32,14 @@ std::vector<ShardWriter> claim_all(statetable::Table& table) {
 /// Whether an update says anything new.
 bool is_changed(const HotEntry& before, const Renewal& renewal) noexcept {
   return (renewal.src != nullptr && !statetable::is_same(before.src, *renewal.src)) ||
-         (renewal.dst != nullptr && !statetable::is_same(before.dst, *renewal.dst)) || renewal.timeout != before.timeout();
+         (renewal.dst != nullptr && !statetable::is_same(before.dst, *renewal.dst)) ||
+         renewal.timeout != before.timeout();
 }
 
 }  // namespace
 
-Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, std::size_t tdb_places, Counters& counters)
+Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, std::size_t tdb_places,
+                    Counters& counters)
     : dialect{config.dialect, config.learn_dialect},
       outbox{{session.delay, session.maxupd, session.ids_queued_max, tdb_places}, slots, counters, config.gate},
       active{!config.is_shared} {
@@ -52,8 +54,11 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
       removed_{config.removed_max},
       tdbs_{config.tdbs_max},
       states_{table.size()} {
-  if (config.peers.empty()) peers_.emplace_back(PeerConfig{config.dialect, config.learn_dialect, gate}, config, table.slot_count(), tdbs_.places(), counters_);
-  for (const PeerConfig& peer : config.peers) peers_.emplace_back(peer, config, table.slot_count(), tdbs_.places(), counters_);
+  if (config.peers.empty())
+    peers_.emplace_back(PeerConfig{config.dialect, config.learn_dialect, gate}, config, table.slot_count(),
+                        tdbs_.places(), counters_);
+  for (const PeerConfig& peer : config.peers)
+    peers_.emplace_back(peer, config, table.slot_count(), tdbs_.places(), counters_);
 }
 
 // --- receiving ---------------------------------------------------------------------------------------
@@ -123,7 +128,8 @@ void Session::guess_until(std::size_t end) noexcept {
 void Session::apply_until(std::size_t end, Instant now) noexcept {
   for (std::size_t i = applied_; i < end; ++i) {
     const Pending& pending = under_way_[i % under_way_max];
-    if (pending.message == Message::del || pending.message == Message::del_c) writer_of(pending.search.hash).prefetch_erase(pending.search);
+    if (pending.message == Message::del || pending.message == Message::del_c)
+      writer_of(pending.search.hash).prefetch_erase(pending.search);
   }
   for (; applied_ < end; ++applied_) apply(under_way_[applied_ % under_way_max], now);
 }
@@ -151,7 +157,8 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
 }
 
 bool Session::is_full() noexcept {
-  if (states_ < table_->config().states_max) return false;  // the shards have room for more, since states spread unevenly
+  if (states_ < table_->config().states_max)
+    return false;  // the shards have room for more, since states spread unevenly
   counters_[Tally::table_full].add();
   return true;
 }
@@ -164,7 +171,8 @@ bool Session::makes_place(const HotState& hot, const ColdState& cold, Instant no
       const HotEntry& held = writer.entry(slot);
       const wire::StateId id{held.id, held.creatorid};
       // Source: FreeBSD sys/netpfil/pf/pf.c, pf_state_key_attach().
-      const bool is_over = held.proto() == wire::ipproto::tcp && held.src_level() >= wire::tcps::fin_wait_2 && held.dst_level() >= wire::tcps::fin_wait_2;
+      const bool is_over = held.proto() == wire::ipproto::tcp && held.src_level() >= wire::tcps::fin_wait_2 &&
+                           held.dst_level() >= wire::tcps::fin_wait_2;
       // Differs:  its creator has one state a connection, so that the older one has ended there and its DEL was lost.
       const bool is_remade = held.creatorid == hot.id.creatorid && held.created_s() < hot.created_s;
       if (!is_over && !is_remade) {
@@ -201,7 +209,8 @@ bool Session::import(const wire::State& state, const Pending& pending, Instant n
       if (is_announced(hot.state_flags))
         for_all_but(pending.peer, [&](Outbox& outbox) {
           outbox.inserted(result.slot, now);
-          if ((state.state_flags & wire::state_flag::ack) != 0) outbox.push();  // somebody holds a packet until we know it
+          if ((state.state_flags & wire::state_flag::ack) != 0)
+            outbox.push();  // somebody holds a packet until we know it
         });
       return true;
     case ShardWriter::Inserted::exists: counters_[Tally::insert_exists].add(); return true;
@@ -320,9 +329,11 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
     peers_[pending.peer].outbox.update_requested(slot, now);
 }
 
-void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from, Instant now) noexcept {
-  const bool is_sayable_to_all = !announce || std::ranges::all_of(peers_, [](const Peer& peer) { return can_say_two_families(peer.dialect.in_use()); }) ||
-                                 !has_two_families(writer, slot);
+void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from,
+                     Instant now) noexcept {
+  const bool is_sayable_to_all = !announce || std::ranges::all_of(peers_, [](const Peer& peer) {
+    return can_say_two_families(peer.dialect.in_use());
+  }) || !has_two_families(writer, slot);
   writer.erase(slot);
   --states_;
   for (unsigned i = 0; i < peers_.size(); ++i) {
@@ -370,15 +381,16 @@ void Session::on_tdb(const Pending& pending, Instant now) noexcept {
     counters_[Reject::badstate].add();
     return;
   }
-  const auto [heard, place, displaced] = tdbs_.hear(tdb, table_->hash(hashed_id(tdb)), statetable::to_seconds(now));
-  if (heard == TdbTable::Heard::older) {  // counters only grow. Source: FreeBSD if_pfsync.c, pfsync_update_net_tdb()
+  const TdbTable::Result taken = tdbs_.hear(tdb, table_->hash(hashed_id(tdb)), statetable::to_seconds(now));
+  if (taken.heard ==
+      TdbTable::Heard::older) {  // counters only grow. Source: FreeBSD if_pfsync.c, pfsync_update_net_tdb()
     counters_[Reject::badstate].add();
     return;
   }
   counters_[Tally::tdbs].add();
-  if (displaced) counters_[Tally::tdbs_displaced].add();
-  if (heard == TdbTable::Heard::news && !config_.passive)
-    for_all_but(pending.peer, [&](Outbox& outbox) { outbox.tdb_changed(place, now); });
+  if (taken.displaced) counters_[Tally::tdbs_displaced].add();
+  if (taken.heard == TdbTable::Heard::news && !config_.passive)
+    for_all_but(pending.peer, [&](Outbox& outbox) { outbox.tdb_changed(taken.place, now); });
 }
 
 // --- time ---------------------------------------------------------------------------------

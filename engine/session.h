@@ -36,25 +36,25 @@ using statetable::Slot;
 /// One destination of a session: a unicast peer, or a group.
 struct PeerConfig {
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent
-  bool learn_dialect = false;  ///< only until something else is learned from what is heard
-  BulkGate* gate = nullptr;    ///< shared with the thread that serves this peer's bulk updates; null when nobody does
-  bool is_shared = false;      ///< another node may be the one to speak with it; until set_active says otherwise, it is
+  bool learn_dialect = false;                           ///< only until something else is learned from what is heard
+  BulkGate* gate = nullptr;  ///< shared with the thread that serves this peer's bulk updates; null when nobody does
+  bool is_shared = false;    ///< another node may be the one to speak with it; until set_active says otherwise, it is
 };
 inline constexpr std::size_t peers_max = 8;
 
 struct SessionConfig {
-  std::uint32_t creatorid = 0;           ///< own host id (pf.conf `set hostid`); not 0
+  std::uint32_t creatorid = 0;                          ///< own host id (pf.conf `set hostid`); not 0
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< of the one peer, when `peers` is empty
-  bool learn_dialect = false;            ///< likewise
-  std::vector<PeerConfig> peers{};       ///< several: a hub, which passes on what one says to the others
-  std::size_t ids_queued_max = 65536;    ///< deletes, acks and requests that wait for a packet, each; more are counted
-  std::size_t removed_max = 65536;  ///< how many of the states that ended lately are remembered, in sets of 8
-  std::size_t tdbs_max = 1024;      ///< IPsec SAs whose counters are kept
-  unsigned maxupd = 128;                 ///< updates of one state after which it is sent at once
+  bool learn_dialect = false;                           ///< likewise
+  std::vector<PeerConfig> peers{};                      ///< several: a hub, which passes on what one says to the others
+  std::size_t ids_queued_max = 65536;  ///< deletes, acks and requests that wait for a packet, each; more are counted
+  std::size_t removed_max = 65536;     ///< how many of the states that ended lately are remembered, in sets of 8
+  std::size_t tdbs_max = 1024;         ///< IPsec SAs whose counters are kept
+  unsigned maxupd = 128;               ///< updates of one state after which it is sent at once
   Duration delay = std::chrono::seconds{1};  ///< the longest that a change waits for its packet
-  bool request_bulk = true;              ///< ask for everything at start
-  bool passive = false;                  ///< only listen: never ask, answer or announce
-  bool expire = true;                    ///< remove states whose timeout has run out
+  bool request_bulk = true;                  ///< ask for everything at start
+  bool passive = false;                      ///< only listen: never ask, answer or announce
+  bool expire = true;                        ///< remove states whose timeout has run out
   /// How much longer a state lives that another node announced: its owner's DEL_C should come first,
   /// and a lost one must not keep the state for ever.
   Duration foreign_grace = std::chrono::seconds{5};
@@ -107,8 +107,8 @@ class Session {
   [[nodiscard]] std::size_t transmit(wire::Room room, Instant now) noexcept { return transmit(0, room, now); }
 
   /// Whether it is we who speak with a shared peer. While it is not, changes are held for it for a moment and
-  /// then forgotten; once it is, the peer is told what was held, since the node before may not have come to say it, and asked
-  /// for everything that it said in between.
+  /// then forgotten; once it is, the peer is told what was held, since the node before may not have come to say it, and
+  /// asked for everything that it said in between.
   void set_active(unsigned peer, bool active, Instant now) noexcept;
 
   /// Asks every peer for a bulk update again, whatever the state of the last; a passive session never asks.
@@ -127,8 +127,11 @@ class Session {
   }
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
-  [[nodiscard]] bool is_active(unsigned peer = 0) const noexcept { return peers_[peer].active.load(std::memory_order_relaxed); }
-  /// Whether states are missing that a peer has been asked for at the start, or because the operator or the link said so.
+  [[nodiscard]] bool is_active(unsigned peer = 0) const noexcept {
+    return peers_[peer].active.load(std::memory_order_relaxed);
+  }
+  /// Whether states are missing that a peer has been asked for at the start, or because the operator or the link said
+  /// so.
   [[nodiscard]] bool is_catching_up() const noexcept;
   /// For the owner of the link in front of the session, same thread.
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
@@ -166,12 +169,13 @@ class Session {
   static constexpr unsigned nobody = std::numeric_limits<unsigned>::max();  ///< no peer: the change was made here
 
   struct Peer {
-    Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, std::size_t tdb_places, Counters& counters);
+    Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, std::size_t tdb_places,
+         Counters& counters);
     PeerDialect dialect;
     Outbox outbox;
     BulkRequester bulk;
     std::atomic<bool> bulk_asked{false};
-    std::atomic<bool> active;   ///< a word alone: pairs with nothing
+    std::atomic<bool> active;    ///< a word alone: pairs with nothing
     bool is_taken_over = false;  ///< the bulk update under way only fills the gap between two nodes
   };
 
@@ -181,9 +185,10 @@ class Session {
   void apply_until(std::size_t end, Instant now) noexcept;
   void apply_rest(Instant now) noexcept;
   void apply(const Pending& pending, Instant now) noexcept;
-  /// Whether the state may come in beside those that have its connection: pf has one a connection, interface and direction.
-  /// What gives way to it is removed.
-  [[nodiscard]] bool makes_place(const statetable::HotState& hot, const statetable::ColdState& cold, Instant now) noexcept;
+  /// Whether the state may come in beside those that have its connection: pf has one a connection, interface and
+  /// direction. What gives way to it is removed.
+  [[nodiscard]] bool makes_place(const statetable::HotState& hot, const statetable::ColdState& cold,
+                                 Instant now) noexcept;
   /// Counts the refusal.
   [[nodiscard]] bool is_full() noexcept;
   void on_insert(const Pending& pending, Instant now) noexcept;
@@ -199,7 +204,8 @@ class Session {
   /// Enters a state that a message carried; returns whether it is in the table now.
   bool import(const wire::State& state, const Pending& pending, Instant now) noexcept;
   /// Removes an entry; `announce`: to all peers but the one that said so.
-  void remove(statetable::ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from, Instant now) noexcept;
+  void remove(statetable::ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from,
+              Instant now) noexcept;
   void expire(Instant now) noexcept;
   /// Whether an update that says nothing new is passed on all the same: the packets of a UDP connection
   /// change nothing, yet it must not time out elsewhere. Once in a sixteenth of its timeout.

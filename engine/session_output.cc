@@ -33,7 +33,8 @@ void Session::set_active(unsigned number, bool active, Instant now) noexcept {
   peer.outbox.stand_by(!active, now);
   if (active)
     for (std::size_t place = 0; place < tdbs_.places(); ++place)
-      if (tdbs_.read(place, statetable::to_seconds(now))) peer.outbox.tdb_changed(static_cast<TdbTable::Place>(place), now);
+      if (tdbs_.read(place, statetable::to_seconds(now)))
+        peer.outbox.tdb_changed(static_cast<TdbTable::Place>(place), now);
   if (!active) {
     peer.bulk.cancel();
   } else if (config_.request_bulk && !config_.passive) {
@@ -82,7 +83,8 @@ Instant Session::timeout(Instant now) const noexcept {
 std::size_t Session::transmit(unsigned peer, wire::Room room, Instant now) noexcept {
   Peer& to = peers_[peer];
   if (to.outbox.queued() == 0) return 0;
-  return to.outbox.transmit(room, now, to.dialect.in_use(), TableSource{writers_, slots_per_shard_, tdbs_, statetable::to_seconds(now)});
+  return to.outbox.transmit(room, now, to.dialect.in_use(),
+                            TableSource{writers_, slots_per_shard_, tdbs_, statetable::to_seconds(now)});
 }
 
 }  // namespace pfsync::engine

@@ -34,7 +34,8 @@ std::uint8_t tcp_timeout(std::uint8_t level) noexcept {
 
 }  // namespace
 
-SyntheticFirewall::SyntheticFirewall(const SyntheticConfig& config) : config_{config}, random_{config.seed}, next_id_{config.first_id} {
+SyntheticFirewall::SyntheticFirewall(const SyntheticConfig& config)
+    : config_{config}, random_{config.seed}, next_id_{config.first_id} {
   connections_.reserve(config.states);
 }
 
@@ -108,7 +109,11 @@ bool SyntheticFirewall::open(Session& session, Instant now) noexcept {
     if (!tcp && !udp) state.key[wire::wire_side].port[0] = state.key[wire::wire_side].port[1];
   }
   if (tcp) {
-    state.src = {.seqlo = static_cast<std::uint32_t>(random_()), .max_win = 1, .mss = 1460, .state = tcps::syn_sent, .wscale = 0x87};
+    state.src = {.seqlo = static_cast<std::uint32_t>(random_()),
+                 .max_win = 1,
+                 .mss = 1460,
+                 .state = tcps::syn_sent,
+                 .wscale = 0x87};
     state.src.seqhi = state.src.seqlo + 1;
     state.dst = {.max_win = 1, .state = tcps::closed};
     state.timeout = pftm::tcp_first_packet;

@@ -16,11 +16,11 @@ struct SyntheticConfig {
   std::uint64_t new_per_s = 2'000;     ///< then closed and opened again per second
   std::uint64_t updates_per_s = 20'000;
   unsigned tcp_percent = 70;
-  unsigned udp_percent = 25;           ///< the rest is ICMP
+  unsigned udp_percent = 25;  ///< the rest is ICMP
   unsigned ipv6_percent = 20;
-  unsigned nat_percent = 40;           ///< of the IPv4 states: source NAT on the way out
+  unsigned nat_percent = 40;  ///< of the IPv4 states: source NAT on the way out
   std::uint64_t seed = 1;
-  std::uint64_t first_id = 1;          ///< pf takes the time of boot: ids of an earlier life must not come again
+  std::uint64_t first_id = 1;  ///< pf takes the time of boot: ids of an earlier life must not come again
 };
 
 /// A load source that plays a firewall: connections open, transfer and close through the session's

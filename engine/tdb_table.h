@@ -14,8 +14,9 @@ namespace pfsync::engine {
 
 /// The replay and byte counters of IPsec security associations that peers have told of, by SPI, destination, protocol
 /// and routing domain. There is no SA here to apply them to; they are kept for the peers that have one.
-/// Fixed memory, sets of eight: a new SA displaces the one of its set that was unheard longest. One thread writes, any may read.
-/// Source: OpenBSD sys/net/if_pfsync.c, pfsync_update_net_tdb(); FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_update_net_tdb().
+/// Fixed memory, sets of eight: a new SA displaces the one of its set that was unheard longest. One thread writes, any
+/// may read. Source: OpenBSD sys/net/if_pfsync.c, pfsync_update_net_tdb(); FreeBSD sys/netpfil/pf/if_pfsync.c,
+/// pfsync_update_net_tdb().
 class TdbTable {
  public:
   using Place = std::uint16_t;

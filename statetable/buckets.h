@@ -19,7 +19,7 @@ namespace pfsync::statetable {
 /// passed it, and had to go on: while it is zero a probe ends here, so no tombstones are needed.
 struct alignas(64) Bucket {
   static constexpr std::size_t places = 10;
-  std::array<std::uint16_t, places> tag;   ///< 0 = empty
+  std::array<std::uint16_t, places> tag;  ///< 0 = empty
   std::array<std::uint32_t, places> slot;
   std::uint32_t overflow;
 
@@ -67,6 +67,7 @@ class Buckets {
   /// in an interval", ACM TOMACS 29 (2019).
   [[nodiscard]] std::uint64_t home(Hash hash) const noexcept {
     __extension__ using Wide = unsigned __int128;
+    // cppcheck-suppress shiftTooManyBits ; the value shifted has 128 bits
     return static_cast<std::uint64_t>(Wide{hash.value() << 24u} * count_ >> 64u);
   }
   [[nodiscard]] Bucket* home_of(Hash hash) const noexcept { return first_ + home(hash); }

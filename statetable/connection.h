@@ -39,11 +39,14 @@ struct Sides {
 /// Where the index by connection has it. Interface and direction are in the hash too: without them states of one key on
 /// many interfaces would make a long chain.
 [[nodiscard]] inline Hash hash_of(const Connection& connection, std::uint64_t seed) noexcept {
-  const auto words = [](const wire::Address& address) { return std::bit_cast<std::array<std::uint64_t, 2>>(address.bytes); };
+  const auto words = [](const wire::Address& address) {
+    return std::bit_cast<std::array<std::uint64_t, 2>>(address.bytes);
+  };
   const auto from = words(connection.key.addr[0]), to = words(connection.key.addr[1]);
   const std::uint64_t rest = std::uint64_t{connection.key.port[0]} | std::uint64_t{connection.key.port[1]} << 16u |
                              std::uint64_t{static_cast<std::uint16_t>(connection.interface)} << 32u |
-                             std::uint64_t{connection.proto} << 48u | std::uint64_t{static_cast<std::uint8_t>(connection.direction)} << 56u;
+                             std::uint64_t{connection.proto} << 48u |
+                             std::uint64_t{static_cast<std::uint8_t>(connection.direction)} << 56u;
   if (((from[0] | to[0]) >> 32u | from[1] | to[1]) == 0) {  // IPv4
     const std::array<std::uint64_t, 2> key{from[0] << 32u | to[0], rest};
     return Hash{XXH3_64bits_withSeed(key.data(), sizeof key, ~seed)};

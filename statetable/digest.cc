@@ -34,8 +34,13 @@ struct Digested {
 static_assert(alignof(Digested) == 1);
 
 DigestedPeer digested(const wire::Peer& peer) noexcept {
-  return {wire::Be32{peer.seqlo}, wire::Be32{peer.seqhi}, wire::Be32{peer.seqdiff}, wire::Be16{peer.max_win},
-          wire::Be16{peer.mss},   peer.state,             peer.wscale};
+  return {wire::Be32{peer.seqlo},
+          wire::Be32{peer.seqhi},
+          wire::Be32{peer.seqdiff},
+          wire::Be16{peer.max_win},
+          wire::Be16{peer.mss},
+          peer.state,
+          peer.wscale};
 }
 
 DigestedKey digested(const wire::Key& key) noexcept {
@@ -86,7 +91,8 @@ Digest Table::digest() const {
                         tbb::blocked_range<std::size_t>{0, blocks.size(), 16}, Digest{},
                         [&](const tbb::blocked_range<std::size_t>& range, Digest sum) {
                           for (std::size_t block = range.begin(); block != range.end(); ++block) {
-                            // Acquire: whoever set it wrote the entry, and `touched`, before. A change from here on sets it again.
+                            // Acquire: whoever set it wrote the entry, and `touched`, before. A change from here on
+                            // sets it again.
                             if (shard.changed[block].exchange(false, std::memory_order_acq_rel))
                               blocks[block] = digest_of_block(shard, block);
                             sum = sum + blocks[block];

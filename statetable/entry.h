@@ -24,7 +24,7 @@ struct HotState {
   wire::Peer dst{};
   Seconds created_s = 0;
   Seconds expire_at_s = 0;
-  Seconds heard_s = never_heard;   ///< when pfsync last told us of it
+  Seconds heard_s = never_heard;  ///< when pfsync last told us of it
   std::uint16_t state_flags = 0;
   std::uint8_t timeout = 0;
   std::uint8_t proto = 0;

@@ -42,7 +42,8 @@ bool Buckets::erase(Hash hash, Slot slot) noexcept {
 }
 
 Index::Sizes Index::sizes_for(std::size_t entries, std::size_t start) noexcept {
-  const std::uint64_t needed = std::max<std::uint64_t>(entries * 10 / 52 + 1, 8), wanted = std::max<std::uint64_t>(start * 10 / 52 + 1, 8);
+  const std::uint64_t needed = std::max<std::uint64_t>(entries * 10 / 52 + 1, 8),
+                      wanted = std::max<std::uint64_t>(start * 10 / 52 + 1, 8);
   unsigned steps = 0;
   while (steps < steps_max && needed >> (steps + 1) >= wanted) ++steps;
   return {.first = (needed + (std::uint64_t{1} << steps) - 1) >> steps, .steps = steps};

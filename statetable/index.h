@@ -96,7 +96,9 @@ class Index {
   }
 
   /// Whether it is time to call `grow`; after an insert.
-  [[nodiscard]] bool wants_to_grow() const noexcept { return is_growing() || (entries_ >= limit_ && size_ < sizes_.steps); }
+  [[nodiscard]] bool wants_to_grow() const noexcept {
+    return is_growing() || (entries_ >= limit_ && size_ < sizes_.steps);
+  }
   /// Moves one bucket's entries. `hash_of(slot)` gives an entry's hash, `need(slot)` is told before, to fetch it.
   template <class HashOf, class Need>
   void grow(HashOf&& hash_of, Need&& need) noexcept {
@@ -136,10 +138,10 @@ class Index {
   void use(unsigned size) noexcept;
 
   Buckets now_;
-  Buckets next_;               ///< empty unless growing
+  Buckets next_;  ///< empty unless growing
   std::uint64_t entries_ = 0;
-  std::uint64_t limit_ = 0;    ///< entries at which growing begins
-  std::uint64_t moved_ = 0;    ///< buckets of now_ that have been emptied
+  std::uint64_t limit_ = 0;  ///< entries at which growing begins
+  std::uint64_t moved_ = 0;  ///< buckets of now_ that have been emptied
   unsigned size_ = 0;
   Bucket* memory_ = nullptr;
   Sizes sizes_{};

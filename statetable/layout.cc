@@ -26,10 +26,11 @@ void widen(std::uint32_t four, wire::Address& into) noexcept {
 
 [[nodiscard]] bool needs_extension(const ColdState& cold) noexcept {
   static constexpr Extension usual{};
-  return !is_short(cold.key[0]) || !is_short(cold.key[1]) || cold.rt_addr != usual.rt_addr || cold.rtableid != usual.rtableid ||
-         cold.rdomain != usual.rdomain || (cold.qid | cold.pqid | cold.dnpipe | cold.dnrpipe) != 0 ||
-         cold.rt_ifname != NameId::none || cold.set_prio != usual.set_prio || (cold.rt | cold.stack_proto) != 0 ||
-         cold.stack_af != wire::Family::none || cold.rt_af != wire::Family::none;
+  return !is_short(cold.key[0]) || !is_short(cold.key[1]) || cold.rt_addr != usual.rt_addr ||
+         cold.rtableid != usual.rtableid || cold.rdomain != usual.rdomain ||
+         (cold.qid | cold.pqid | cold.dnpipe | cold.dnrpipe) != 0 || cold.rt_ifname != NameId::none ||
+         cold.set_prio != usual.set_prio || (cold.rt | cold.stack_proto) != 0 || cold.stack_af != wire::Family::none ||
+         cold.rt_af != wire::Family::none;
 }
 
 [[nodiscard]] Extension extension_of(const ColdState& cold) noexcept {
@@ -92,11 +93,16 @@ void unpack_fields(const HotEntry& hot, const ColdEntry& cold, const ExtensionEn
 [[nodiscard]] NameId route_interface(const ExtensionEntry* extension) noexcept {
   if (extension == nullptr) return NameId::none;
   NameId id{};
-  std::memcpy(&id, reinterpret_cast<const std::byte*>(extension->words.data()) + offsetof(Extension, rt_ifname), sizeof id);
+  std::memcpy(&id, reinterpret_cast<const std::byte*>(extension->words.data()) + offsetof(Extension, rt_ifname),
+              sizeof id);
   return id;
 }
-[[nodiscard]] NameId origin_of(const ColdEntry& cold) noexcept { return NameId{static_cast<std::uint16_t>(cold.words[rest_at])}; }
-[[nodiscard]] NameId tag_of(const ColdEntry& cold) noexcept { return NameId{static_cast<std::uint16_t>(cold.words[rest_at] >> 16u)}; }
+[[nodiscard]] NameId origin_of(const ColdEntry& cold) noexcept {
+  return NameId{static_cast<std::uint16_t>(cold.words[rest_at])};
+}
+[[nodiscard]] NameId tag_of(const ColdEntry& cold) noexcept {
+  return NameId{static_cast<std::uint16_t>(cold.words[rest_at] >> 16u)};
+}
 
 }  // namespace
 
@@ -118,15 +124,15 @@ void pack(const HotState& hot, const ColdState& cold, Packed& into) noexcept {
   words[1] = cold.packets[1];
   words[2] = cold.bytes[0];
   words[3] = cold.bytes[1];
-  words[rest_at] = static_cast<Word>(cold.orig_ifname) | static_cast<Word>(cold.tag) << 16u | Word{cold.max_mss} << 32u |
-                   Word{cold.min_ttl} << 48u | Word{cold.set_tos} << 56u;
+  words[rest_at] = static_cast<Word>(cold.orig_ifname) | static_cast<Word>(cold.tag) << 16u |
+                   Word{cold.max_mss} << 32u | Word{cold.min_ttl} << 48u | Word{cold.set_tos} << 56u;
   // With more names about than can be kept, CLR still needs the interface's: it takes the place of short keys.
   into.extended = needs_extension(cold) || (ifname == NameId::none && !cold.ifname.empty());
   if (!into.extended) {
     words[keys_at] = pair_of(first_four(cold.key[0].addr[0]), first_four(cold.key[0].addr[1]));
     words[keys_at + 1] = pair_of(first_four(cold.key[1].addr[0]), first_four(cold.key[1].addr[1]));
-    words[keys_at + 2] = Word{cold.key[0].port[0]} | Word{cold.key[0].port[1]} << 16u | Word{cold.key[1].port[0]} << 32u |
-                         Word{cold.key[1].port[1]} << 48u;
+    words[keys_at + 2] = Word{cold.key[0].port[0]} | Word{cold.key[0].port[1]} << 16u |
+                         Word{cold.key[1].port[0]} << 32u | Word{cold.key[1].port[1]} << 48u;
     return;
   }
   std::memcpy(&words[keys_at], cold.ifname.chars.data(), cold.ifname.chars.size());
@@ -169,7 +175,8 @@ ColdState unpack_cold(const HotEntry& hot, const ColdEntry& cold, const Extensio
   return to;
 }
 
-void unpack_state(const HotEntry& hot, const ColdEntry& cold, const ExtensionEntry* extension, Seconds now_s, wire::State& to) noexcept {
+void unpack_state(const HotEntry& hot, const ColdEntry& cold, const ExtensionEntry* extension, Seconds now_s,
+                  wire::State& to) noexcept {
   to = wire::State{};
   to.id = {hot.id, hot.creatorid};
   // In place: a value between is taken apart and put together again, each a wait for narrow stores.

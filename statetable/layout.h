@@ -31,7 +31,8 @@ inline void get_all(const std::array<Word, n>& from, std::array<Word, n>& to) no
 }
 
 using PeerWords = std::array<Word, 4>;
-static_assert(sizeof(wire::Peer) == sizeof(PeerWords) && offsetof(wire::Peer, seqlo) == 8 && offsetof(wire::Peer, state) == 24);
+static_assert(sizeof(wire::Peer) == sizeof(PeerWords) && offsetof(wire::Peer, seqlo) == 8 &&
+              offsetof(wire::Peer, state) == 24);
 
 /// One word of a peer. The bytes behind `wscale` are padding: zero in memory, so that equal peers have equal words.
 /// A word at a time: an array of them is copied in wide loads, which would wait for the narrow store of the last.
@@ -48,7 +49,8 @@ inline void put_peer(PeerWords& to, const wire::Peer& peer) noexcept {
   put(to[3], word_of<3>(peer));
 }
 [[nodiscard]] inline bool is_same(const PeerWords& words, const wire::Peer& peer) noexcept {
-  return ((words[0] ^ word_of<0>(peer)) | (words[1] ^ word_of<1>(peer)) | (words[2] ^ word_of<2>(peer)) | (words[3] ^ word_of<3>(peer))) == 0;
+  return ((words[0] ^ word_of<0>(peer)) | (words[1] ^ word_of<1>(peer)) | (words[2] ^ word_of<2>(peer)) |
+          (words[3] ^ word_of<3>(peer))) == 0;
 }
 [[nodiscard]] inline PeerWords words_of(const wire::Peer& peer) noexcept {
   return {word_of<0>(peer), word_of<1>(peer), word_of<2>(peer), word_of<3>(peer)};
@@ -67,16 +69,16 @@ inline void put_peer(PeerWords& to, const wire::Peer& peer) noexcept {
 struct alignas(128) HotEntry {
   Word id = 0;
   std::uint32_t creatorid = 0;
-  std::uint32_t sequence = 0;      ///< odd while the entry is being changed
+  std::uint32_t sequence = 0;  ///< odd while the entry is being changed
   PeerWords src{};
-  Word times = 0;                  ///< expire_at_s, heard_s
-  Word meta = 0;                   ///< state_flags 16, timeout 8, proto 8, in_use 8, af 8, direction 8, log 8
+  Word times = 0;  ///< expire_at_s, heard_s
+  Word meta = 0;   ///< state_flags 16, timeout 8, proto 8, in_use 8, af 8, direction 8, log 8
   // The second cache line.
   PeerWords dst{};
   Word created_anchor = 0;
   Word nat_rule_rule = 0;
-  Word names = 0;                  ///< ifname 16, sync_flags 8, of the sides 8; extension 32
-  Word connection = 0;             ///< where the index by connection has the wire side
+  Word names = 0;       ///< ifname 16, sync_flags 8, of the sides 8; extension 32
+  Word connection = 0;  ///< where the index by connection has the wire side
 
   // For the writer, or on a copy.
   [[nodiscard]] bool is(wire::StateId other) const noexcept { return id == other.id && creatorid == other.creatorid; }
@@ -103,7 +105,8 @@ struct alignas(128) HotEntry {
 
   [[nodiscard]] static Word meta_of(const HotState& hot) noexcept {
     return Word{hot.state_flags} | Word{hot.timeout} << 16u | Word{hot.proto} << 24u | Word{1} << 32u |
-           Word{static_cast<std::uint8_t>(hot.af)} << 40u | Word{static_cast<std::uint8_t>(hot.direction)} << 48u | Word{hot.log} << 56u;
+           Word{static_cast<std::uint8_t>(hot.af)} << 40u | Word{static_cast<std::uint8_t>(hot.direction)} << 48u |
+           Word{hot.log} << 56u;
   }
 };
 static_assert(sizeof(HotEntry) == 128 && offsetof(HotEntry, dst) == 64);
@@ -112,7 +115,8 @@ inline constexpr std::uint32_t no_extension = 0;
 
 /// IPv4 keys, counters, and numbers that many states of newer dialects have.
 struct alignas(64) ColdEntry {
-  std::array<Word, 8> words{};  ///< packets 2, bytes 2, keys 3 (or with an extension the interface's name), small fields 1
+  std::array<Word, 8>
+      words{};  ///< packets 2, bytes 2, keys 3 (or with an extension the interface's name), small fields 1
 };
 
 /// Fields that few states have, and IPv6 keys.
@@ -149,9 +153,11 @@ struct Packed {
 void pack(const HotState& hot, const ColdState& cold, Packed& into) noexcept;
 
 [[nodiscard]] HotState unpack_hot(const HotEntry& hot) noexcept;
-[[nodiscard]] ColdState unpack_cold(const HotEntry& hot, const ColdEntry& cold, const ExtensionEntry* extension) noexcept;
+[[nodiscard]] ColdState unpack_cold(const HotEntry& hot, const ColdEntry& cold,
+                                    const ExtensionEntry* extension) noexcept;
 /// As to_state of both, without the steps between. `extension` is null for a state without one.
-void unpack_state(const HotEntry& hot, const ColdEntry& cold, const ExtensionEntry* extension, Seconds now_s, wire::State& into) noexcept;
+void unpack_state(const HotEntry& hot, const ColdEntry& cold, const ExtensionEntry* extension, Seconds now_s,
+                  wire::State& into) noexcept;
 
 /// The interface alone, which CLR compares.
 [[nodiscard]] wire::InterfaceName interface_of(const HotEntry& hot, const ColdEntry& cold) noexcept;

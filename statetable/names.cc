@@ -23,7 +23,8 @@ std::atomic<std::uint32_t> taken{0};
 NameId intern(const wire::TagName& name) noexcept {
   if (name.empty()) return NameId::none;
   std::uint16_t mine = 0;
-  for (std::size_t place = content_hash(name.chars.data(), name.chars.size()).low % places;; place = (place + 1) % places) {
+  for (std::size_t place = content_hash(name.chars.data(), name.chars.size()).low % places;;
+       place = (place + 1) % places) {
     // Acquire: pairs with the release below, so that the name is there.
     std::uint16_t id = index[place].load(std::memory_order_acquire);
     if (id == 0) {

@@ -18,7 +18,7 @@ namespace pfsync::statetable {
 /// second look at the sequence word fails; no fence is needed, and ThreadSanitizer follows it.
 /// Literature: H.-J. Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012.
 template <class T>
-  requires std::is_trivially_copyable_v<T>
+requires std::is_trivially_copyable_v<T>
 class Sequenced {
  public:
   /// For the writer only.
@@ -49,7 +49,8 @@ class Sequenced {
   void load(T& value) const noexcept {
     auto* to = reinterpret_cast<std::byte*>(&value);
     for (std::size_t i = 0; i < words_.size(); ++i) {
-      const auto word = std::atomic_ref<std::uint64_t>{const_cast<std::uint64_t&>(words_[i])}.load(std::memory_order_acquire);
+      const auto word =
+          std::atomic_ref<std::uint64_t>{const_cast<std::uint64_t&>(words_[i])}.load(std::memory_order_acquire);
       std::memcpy(to + 8 * i, &word, bytes_of(i));
     }
   }

@@ -16,7 +16,9 @@ constexpr std::size_t index_start = 8192;  ///< entries that an index is made fo
 constexpr std::size_t rounded(std::size_t bytes, std::size_t to) noexcept { return (bytes + to - 1) / to * to; }
 
 /// An array's share of the mapping: large ones begin on a huge page, so that nothing else lies on theirs.
-constexpr std::size_t share(std::size_t bytes) noexcept { return rounded(bytes, bytes < huge_page_bytes ? 128 : huge_page_bytes); }
+constexpr std::size_t share(std::size_t bytes) noexcept {
+  return rounded(bytes, bytes < huge_page_bytes ? 128 : huge_page_bytes);
+}
 
 /// Hands out pieces of one mapping, largest alignment first.
 class Carver {
@@ -25,7 +27,8 @@ class Carver {
   template <class T>
   T* take(std::size_t count) noexcept {
     const std::size_t bytes = count * sizeof(T);
-    if (bytes >= huge_page_bytes) at_ = reinterpret_cast<std::byte*>(rounded(reinterpret_cast<std::uintptr_t>(at_), huge_page_bytes));
+    if (bytes >= huge_page_bytes)
+      at_ = reinterpret_cast<std::byte*>(rounded(reinterpret_cast<std::uintptr_t>(at_), huge_page_bytes));
     auto* first = reinterpret_cast<T*>(at_);
     at_ += share(bytes);
     return first;
@@ -38,7 +41,9 @@ class Carver {
 /// Memory that is all there from the start has no use for small indexes.
 std::size_t start_of(std::size_t entries, bool reserve) noexcept { return reserve ? entries : index_start; }
 
-Index::Sizes id_sizes(std::size_t entries, bool reserve = false) noexcept { return Index::sizes_for(entries, start_of(entries, reserve)); }
+Index::Sizes id_sizes(std::size_t entries, bool reserve = false) noexcept {
+  return Index::sizes_for(entries, start_of(entries, reserve));
+}
 /// Under NAT a state has two sides. A table without any comes to the last size but one, and stays there.
 Index::Sizes connection_sizes(std::size_t entries, bool by_connection, bool reserve = false) noexcept {
   return by_connection ? Index::sizes_for(2 * entries, start_of(2 * entries, reserve)) : Index::Sizes{};
@@ -50,7 +55,8 @@ bool populate(void* memory, std::size_t bytes) noexcept {
   if (madvise(memory, bytes, populate_write) == 0) return true;
   if (errno != EINVAL) return false;
   constexpr std::size_t page_bytes = 4096;
-  for (std::size_t at = 0; at < bytes; at += page_bytes) *static_cast<volatile std::byte*>(static_cast<std::byte*>(memory) + at) = std::byte{};
+  for (std::size_t at = 0; at < bytes; at += page_bytes)
+    *static_cast<volatile std::byte*>(static_cast<std::byte*>(memory) + at) = std::byte{};
   return true;
 }
 
@@ -64,7 +70,8 @@ std::size_t Shard::bytes_for(std::size_t entries, bool by_connection) noexcept {
 
 bool Shard::allocate(std::size_t entries, Slot first, const TableConfig& config) noexcept {
   const bool with_connections = config.by_connection;
-  const Index::Sizes sizes = id_sizes(entries, config.reserve), sides = connection_sizes(entries, with_connections, config.reserve);
+  const Index::Sizes sizes = id_sizes(entries, config.reserve),
+                     sides = connection_sizes(entries, with_connections, config.reserve);
   // Address space for the most that can be needed; memory is had as states arrive, or now.
   memory_bytes_ = 9 * huge_page_bytes + share(entries * sizeof(HotEntry)) + share(entries * sizeof(ColdEntry)) +
                   share(entries * sizeof(ExtensionEntry)) + share(entries * sizeof(Seconds)) + share(entries) +
@@ -137,7 +144,8 @@ bool Shard::read(std::size_t local, Snapshot& into) const noexcept {
 
 Sides Shard::sides_of(std::size_t local) const noexcept {
   const HotEntry& entry = hot[local];
-  return statetable::sides_of(unpack_hot(entry), unpack_cold(entry, cold[local], extension_of(entry)), entry.interface());
+  return statetable::sides_of(unpack_hot(entry), unpack_cold(entry, cold[local], extension_of(entry)),
+                              entry.interface());
 }
 
 Hash Shard::connection_of(Slot slot_and_side) const noexcept {
@@ -152,7 +160,8 @@ std::uint8_t Shard::known_number_of(std::uint32_t creatorid) const noexcept {
 }
 
 std::uint8_t Shard::number_of(std::uint32_t creatorid) noexcept {
-  if (creator_last_ < creators_known_ && creators_[creator_last_] == creatorid) return static_cast<std::uint8_t>(creator_last_ + 1);
+  if (creator_last_ < creators_known_ && creators_[creator_last_] == creatorid)
+    return static_cast<std::uint8_t>(creator_last_ + 1);
   const std::uint8_t known = known_number_of(creatorid);
   if (known == creator_other) return known;
   if (known == 0) creators_[creators_known_++] = creatorid;

@@ -77,10 +77,11 @@ class Shard {
   /// Never later than the entry's expire_at_s: an update that moves the end further away leaves it
   /// alone, and the sweep moves it when it gets here. So UPD_C does not touch this array.
   Seconds* check_at = nullptr;
-  std::uint8_t* creator = nullptr;      ///< 0: never used; a freed slot keeps its own
+  std::uint8_t* creator = nullptr;  ///< 0: never used; a freed slot keeps its own
   ExtensionEntry* extensions = nullptr;
   Index index;
-  /// By connection: a state's slot under its wire side, and with stack_side set under its stack side when that is another.
+  /// By connection: a state's slot under its wire side, and with stack_side set under its stack side when that is
+  /// another.
   Index connections;
   static constexpr Slot stack_side = Slot{1} << 31u;  ///< slots are below half of no_slot
   bool by_connection = false;

@@ -40,7 +40,8 @@ std::variant<std::unique_ptr<Table>, std::string> Table::create(const TableConfi
     auto shard = std::make_unique<Shard>();
     if (!shard->allocate(entries, static_cast<Slot>(i * entries), config))
       return "a table of " + std::to_string(config.states_max) + " states needs " +
-             std::to_string(memory_bytes(config) >> 20) + " MiB of memory, which the system refuses: lower table.states_max";
+             std::to_string(memory_bytes(config) >> 20) +
+             " MiB of memory, which the system refuses: lower table.states_max";
     shard->hash_seed = config.hash_seed;
     table->shards_.push_back(std::move(shard));
   }
@@ -52,8 +53,9 @@ std::size_t Table::slot_count() const noexcept { return shards_.size() * shards_
 std::size_t Table::bytes_in_use() const noexcept {
   std::size_t bytes = 0;
   for (const auto& shard : shards_)
-    bytes += shard->touched.load(std::memory_order_relaxed) * (sizeof(HotEntry) + sizeof(ColdEntry) + sizeof(Seconds) + 1) +
-             shard->extensions_touched * sizeof(ExtensionEntry) + shard->index.bytes() + shard->connections.bytes();
+    bytes +=
+        shard->touched.load(std::memory_order_relaxed) * (sizeof(HotEntry) + sizeof(ColdEntry) + sizeof(Seconds) + 1) +
+        shard->extensions_touched * sizeof(ExtensionEntry) + shard->index.bytes() + shard->connections.bytes();
   return bytes;
 }
 
@@ -135,7 +137,8 @@ Slot ShardWriter::find_beside(const Sides& sides) const noexcept {
       const HotEntry& entry = shard.hot[local];
       if (local != slot_and_side) return on_stack && shard.sides_of(local).stack == connection;
       // A state of one side has it on both.
-      return entry.connection == hash.value() && (on_wire || !entry.has_two_sides()) && shard.sides_of(local).wire == connection;
+      return entry.connection == hash.value() && (on_wire || !entry.has_two_sides()) &&
+             shard.sides_of(local).wire == connection;
     });
   };
   Slot found = find_on(sides.wire, true, are_one);
@@ -205,7 +208,8 @@ ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdSta
 void ShardWriter::update(Slot slot, const HotState& hot) noexcept {
   const Slot local = slot - shard_->first_slot;
   HotEntry& entry = shard_->hot[local];
-  if (hot.expire_at_s < entry.expire_at_s()) shard_->check_at[local] = std::min(shard_->check_at[local], hot.expire_at_s);
+  if (hot.expire_at_s < entry.expire_at_s())
+    shard_->check_at[local] = std::min(shard_->check_at[local], hot.expire_at_s);
   const Change change{entry};
   put_peer(entry.src, hot.src);
   put(entry.times, pair_of(static_cast<std::uint32_t>(hot.expire_at_s), static_cast<std::uint32_t>(hot.heard_s)));
@@ -222,7 +226,8 @@ void ShardWriter::erase(Slot slot) noexcept {
   HotEntry& entry = shard.hot[local];
   shard.index.erase(hash_of(wire::StateId{entry.id, entry.creatorid}, shard.hash_seed), local);
   if (entry.is_indexed()) {
-    if (entry.has_two_sides()) shard.connections.erase(shard.connection_of(local | Shard::stack_side), local | Shard::stack_side);
+    if (entry.has_two_sides())
+      shard.connections.erase(shard.connection_of(local | Shard::stack_side), local | Shard::stack_side);
     shard.connections.erase(Hash{entry.connection}, local);
   }
   const std::uint32_t extension = entry.extension();
@@ -262,7 +267,8 @@ Slot ShardWriter::first_of(std::uint32_t creatorid, Slot after) const noexcept {
   if (number == 0) return no_slot;
   const std::uint8_t* const end = shard.creator + shard.touched.load(std::memory_order_relaxed);
   const std::uint8_t* at = after == no_slot ? shard.creator : shard.creator + (after - shard.first_slot) + 1;
-  while (at < end && (at = static_cast<const std::uint8_t*>(std::memchr(at, number, static_cast<std::size_t>(end - at)))) != nullptr) {
+  while (at < end && (at = static_cast<const std::uint8_t*>(
+                          std::memchr(at, number, static_cast<std::size_t>(end - at)))) != nullptr) {
     const auto local = static_cast<Slot>(at - shard.creator);
     const HotEntry& entry = shard.hot[local];
     if (entry.creatorid == creatorid && entry.in_use()) return shard.first_slot + local;
@@ -284,7 +290,8 @@ std::optional<Snapshot> TableReader::find(wire::StateId id) const noexcept {
     return shard.read(local, packed) && packed.hot.is(id);  // otherwise the place, or the slot, was reused
   });
   if (slot == no_slot) return std::nullopt;
-  return Snapshot{unpack_hot(packed.hot), unpack_cold(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr)};
+  return Snapshot{unpack_hot(packed.hot),
+                  unpack_cold(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr)};
 }
 
 std::optional<Snapshot> TableReader::find(const Connection& connection, Side side) const noexcept {
@@ -294,7 +301,8 @@ std::optional<Snapshot> TableReader::find(const Connection& connection, Side sid
     Snapshot found;
     const Slot slot = shard->connections.find_shared(hash, [&](Slot slot_and_side) {
       if (!shard->read(slot_and_side & ~Shard::stack_side, packed)) return false;
-      found = {unpack_hot(packed.hot), unpack_cold(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr)};
+      found = {unpack_hot(packed.hot),
+               unpack_cold(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr)};
       const Sides sides = sides_of(found.hot, found.cold, packed.hot.interface());
       return (side == Side::wire ? sides.wire : sides.stack) == connection;
     });

@@ -24,10 +24,10 @@ namespace pfsync::statetable {
 
 struct TableConfig {
   std::size_t states_max = 1'000'000;
-  unsigned shard_bits = 2;       ///< 2^shard_bits shards, at most 8 bits
-  std::uint64_t hash_seed = 0;   ///< secret: a peer that knew it could fill one bucket
-  bool by_connection = false;    ///< keep the index by connection too
-  bool reserve = false;          ///< take all memory now, on the calling thread's NUMA node, instead of as states arrive
+  unsigned shard_bits = 2;      ///< 2^shard_bits shards, at most 8 bits
+  std::uint64_t hash_seed = 0;  ///< secret: a peer that knew it could fill one bucket
+  bool by_connection = false;   ///< keep the index by connection too
+  bool reserve = false;         ///< take all memory now, on the calling thread's NUMA node, instead of as states arrive
 };
 
 /// What two tables are compared by. It does not depend on the order of inserts, on slots or on the
@@ -115,12 +115,14 @@ struct Renewal {
 [[gnu::always_inline]] inline void renew(HotEntry& entry, const Renewal& renewal) noexcept {
   const Change change{entry};
   if (renewal.src != nullptr) put_peer(entry.src, *renewal.src);
-  put(entry.times, pair_of(static_cast<std::uint32_t>(renewal.expire_at_s), static_cast<std::uint32_t>(renewal.heard_s)));
+  put(entry.times,
+      pair_of(static_cast<std::uint32_t>(renewal.expire_at_s), static_cast<std::uint32_t>(renewal.heard_s)));
   put(entry.meta, (entry.meta & ~Word{0xff0000}) | Word{renewal.timeout} << 16u);
   if (renewal.dst != nullptr) put_peer(entry.dst, *renewal.dst);
 }
 
-/// A look-up on its way through its stages. What has been found so far is only a hint: the table may have changed since.
+/// A look-up on its way through its stages. What has been found so far is only a hint: the table may have changed
+/// since.
 struct Search {
   Hash hash;
   const Bucket* line = nullptr;
@@ -141,7 +143,9 @@ class ShardWriter {
 
   // One at a time waits for memory again and again; in batches that is hidden. Some tens of operations apart:
   // begin, then guess, then (prefetch_erase and) the operation with the search.
-  [[nodiscard]] [[gnu::always_inline]] Search begin(Hash hash) const noexcept { return {hash, shard_->index.prefetch(hash)}; }
+  [[nodiscard]] [[gnu::always_inline]] Search begin(Hash hash) const noexcept {
+    return {hash, shard_->index.prefetch(hash)};
+  }
   /// Where the state probably is; its entry is on its way to the cache then.
   [[gnu::always_inline]] void guess(Search& search) const noexcept {
     const Slot local = shard_->index.guess(search.hash, search.line);
@@ -153,7 +157,8 @@ class ShardWriter {
 
   /// For a state that will be erased, once its entry is here: the rest of what that touches.
   [[gnu::always_inline]] void prefetch_erase(const Search& search) const noexcept {
-    if (search.entry != nullptr && search.entry->is_indexed()) static_cast<void>(shard_->connections.prefetch(Hash{search.entry->connection}));
+    if (search.entry != nullptr && search.entry->is_indexed())
+      static_cast<void>(shard_->connections.prefetch(Hash{search.entry->connection}));
   }
 
   [[nodiscard]] Slot find(wire::StateId id, Hash hash) const noexcept;
@@ -163,8 +168,8 @@ class ShardWriter {
     return find(id, search.hash);
   }
 
-  /// A state that has one of these sides already, so that pf would not have another beside it; no_slot if there is none.
-  /// Always no_slot without an index by connection.
+  /// A state that has one of these sides already, so that pf would not have another beside it; no_slot if there is
+  /// none. Always no_slot without an index by connection.
   [[nodiscard]] Slot find_beside(const Sides& sides) const noexcept;
   void prefetch_beside(const Sides& sides) const noexcept;
 
@@ -232,8 +237,8 @@ class ShardWriter {
 class TableReader {
  public:
   [[nodiscard]] std::optional<Snapshot> find(wire::StateId id) const noexcept;
-  /// The state that a packet of this connection belongs to, on its wire side or on its stack side. A state that floats is
-  /// on the interface "all". Contract: the table keeps an index by connection.
+  /// The state that a packet of this connection belongs to, on its wire side or on its stack side. A state that floats
+  /// is on the interface "all". Contract: the table keeps an index by connection.
   enum class Side : std::uint8_t { wire, stack };
   [[nodiscard]] std::optional<Snapshot> find(const Connection& connection, Side side) const noexcept;
 
@@ -245,7 +250,8 @@ class TableReader {
   };
   /// The next state at or behind the cursor, which is advanced behind it; nullopt at the end.
   [[nodiscard]] std::optional<Snapshot> next(Cursor& cursor) const noexcept;
-  /// As many of the next states as there are and fit, as values for messages; 0 at the end. The fast way through a table.
+  /// As many of the next states as there are and fit, as values for messages; 0 at the end. The fast way through a
+  /// table.
   [[nodiscard]] std::size_t next(Cursor& cursor, std::span<wire::State> states, Seconds now_s) const noexcept;
 
  private:

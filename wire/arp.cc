@@ -29,8 +29,7 @@ std::optional<Arp> read_arp(Bytes payload) noexcept {
     return std::nullopt;
   const ArpOperation operation{record.operation.host()};
   if (operation != ArpOperation::request && operation != ArpOperation::reply) return std::nullopt;
-  return Arp{operation, record.sender_mac, inet_address(record.sender), record.target_mac,
-             inet_address(record.target)};
+  return Arp{operation, record.sender_mac, inet_address(record.sender), record.target_mac, inet_address(record.target)};
 }
 
 std::size_t write_arp(const Arp& arp, Room room) noexcept {

@@ -10,10 +10,14 @@ namespace pfsync::wire {
 template <std::unsigned_integral T>
 [[nodiscard]] constexpr T byte_swapped(T value) noexcept {
   static_assert(sizeof(T) <= 8);
-  if constexpr (sizeof(T) == 8) return __builtin_bswap64(value);
-  else if constexpr (sizeof(T) == 4) return __builtin_bswap32(value);
-  else if constexpr (sizeof(T) == 2) return __builtin_bswap16(value);
-  else return value;
+  if constexpr (sizeof(T) == 8)
+    return __builtin_bswap64(value);
+  else if constexpr (sizeof(T) == 4)
+    return __builtin_bswap32(value);
+  else if constexpr (sizeof(T) == 2)
+    return __builtin_bswap16(value);
+  else
+    return value;
 }
 
 /// A big-endian unsigned integer as it lies in a packet: alignment 1, any host order.

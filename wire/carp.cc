@@ -10,7 +10,8 @@ std::optional<std::uint8_t> vrrp_id(Bytes payload) noexcept {
   const std::size_t addresses = payload[3];
   switch (payload[0] >> 4u) {
     case 2:
-      if (addresses == 0 || payload.size() != header + 4 * addresses + authentication || internet_checksum(payload) != 0)
+      if (addresses == 0 || payload.size() != header + 4 * addresses + authentication ||
+          internet_checksum(payload) != 0)
         return std::nullopt;
       return payload[1];
     case 3:

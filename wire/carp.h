@@ -10,6 +10,7 @@
 #include "wire/address.h"
 #include "wire/be.h"
 #include "wire/bytes.h"
+#include "wire/describes_each.h"
 
 /// CARP version 2 as bytes; who made it (the HMAC) is carp_digest.h.
 /// Source: FreeBSD and OpenBSD sys/netinet/ip_carp.h, struct carp_header.
@@ -19,11 +20,11 @@ namespace pfsync::wire {
 struct CarpRecord {
   std::uint8_t version_type;  ///< 4 bits version, 4 bits type
   std::uint8_t vhid;
-  std::uint8_t advskew;       ///< 1/256 s
-  std::uint8_t authlen;       ///< counter and md, in 4-byte words
-  std::uint8_t demote;        ///< OpenBSD's demote count; FreeBSD sends 0 and does not look
-  std::uint8_t advbase;       ///< seconds
-  Be16 checksum;              ///< of these 36 bytes alone: no pseudo-header, for IPv6 neither
+  std::uint8_t advskew;  ///< 1/256 s
+  std::uint8_t authlen;  ///< counter and md, in 4-byte words
+  std::uint8_t demote;   ///< OpenBSD's demote count; FreeBSD sends 0 and does not look
+  std::uint8_t advbase;  ///< seconds
+  Be16 checksum;         ///< of these 36 bytes alone: no pseudo-header, for IPv6 neither
   Be64 counter;
   std::array<std::uint8_t, 20> md;
 };
@@ -39,7 +40,9 @@ inline constexpr Address carp_group_inet = ipv4_address(224, 0, 0, 18);
 inline constexpr Address carp_group_inet6{{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12}};
 
 /// The virtual host's Ethernet address, the same for IPv4 and IPv6 (VRRP has another one for IPv6).
-[[nodiscard]] constexpr MacAddress carp_mac(std::uint8_t vhid) noexcept { return {{0x00, 0x00, 0x5e, 0x00, 0x01, vhid}}; }
+[[nodiscard]] constexpr MacAddress carp_mac(std::uint8_t vhid) noexcept {
+  return {{0x00, 0x00, 0x5e, 0x00, 0x01, vhid}};
+}
 
 /// Why an advertisement was refused. The words of `netstat -s -p carp` come first, then those it has none for.
 enum class CarpReject : std::uint8_t {
@@ -63,24 +66,23 @@ struct CarpRejectInfo {
 };
 
 inline constexpr std::array carp_reject_table{
-    CarpRejectInfo{CarpReject::badif, "badif", "advertisements for another host: not to the group, nor to an own address"},
+    CarpRejectInfo{CarpReject::badif, "badif",
+                   "advertisements for another host: not to the group, nor to an own address"},
     CarpRejectInfo{CarpReject::badttl, "badttl", "advertisements whose TTL or hop limit was not 255"},
     CarpRejectInfo{CarpReject::hdrops, "hdrops", "frames of protocol 112 with a malformed IP header"},
     CarpRejectInfo{CarpReject::badsum, "badsum", "advertisements with a wrong checksum"},
     CarpRejectInfo{CarpReject::badver, "badver", "packets of protocol 112 that are neither CARP version 2 nor VRRP"},
     CarpRejectInfo{CarpReject::badlen, "badlen", "packets of protocol 112 shorter than an advertisement"},
-    CarpRejectInfo{CarpReject::badauth, "badauth", "advertisements with a wrong HMAC: the password or the address list differs"},
+    CarpRejectInfo{CarpReject::badauth, "badauth",
+                   "advertisements with a wrong HMAC: the password or the address list differs"},
     CarpRejectInfo{CarpReject::badvhid, "badvhid", "advertisements of a VHID that has no address of that family here"},
     CarpRejectInfo{CarpReject::looped, "looped", "own advertisements that came back"},
     CarpRejectInfo{CarpReject::vrrp, "vrrp", "VRRP advertisements: another protocol under the same number"},
     CarpRejectInfo{CarpReject::disabled, "disabled", "advertisements not looked at, because CARP is disabled here"},
 };
 inline constexpr std::size_t carp_reject_count = carp_reject_table.size();
-static_assert([] {
-  for (std::size_t i = 0; i < carp_reject_table.size(); ++i)
-    if (static_cast<std::size_t>(carp_reject_table[i].reject) != i) return false;
-  return static_cast<std::size_t>(CarpReject::disabled) + 1 == carp_reject_table.size();
-}(), "carp_reject_table[i] must describe CarpReject(i), and every CarpReject");
+static_assert(describes_each(carp_reject_table, &CarpRejectInfo::reject, CarpReject::disabled),
+              "carp_reject_table[i] must describe CarpReject(i), and every CarpReject");
 
 [[nodiscard]] constexpr std::string_view word(CarpReject reject) noexcept {
   return carp_reject_table[static_cast<std::size_t>(reject)].word;
@@ -100,9 +102,9 @@ struct CarpAdvert {
   friend constexpr bool operator==(const CarpAdvert&, const CarpAdvert&) noexcept = default;
 };
 
-/// Reads what an IP packet of protocol 112 carries. Type, authlen and what follows the 36 bytes are not judged: no kernel does.
-/// Errors: badlen, vrrp (version 3, or version 2 with the lengths of VRRP), badver, badsum.
-/// Differs: the kernels call VRRP of version 2 a bad sum or HMAC; it is named here because it takes the same Ethernet address.
+/// Reads what an IP packet of protocol 112 carries. Type, authlen and what follows the 36 bytes are not judged: no
+/// kernel does. Errors: badlen, vrrp (version 3, or version 2 with the lengths of VRRP), badver, badsum. Differs: the
+/// kernels call VRRP of version 2 a bad sum or HMAC; it is named here because it takes the same Ethernet address.
 [[nodiscard]] std::variant<CarpAdvert, CarpReject> read_carp(Bytes payload) noexcept;
 
 /// Returns 36, or 0 with nothing written when `room` is smaller.

@@ -54,7 +54,9 @@ CarpAddress as_hashed(CarpAddress given) noexcept {
 bool is_hashed(const CarpAddress& given) noexcept {
   if (given.family == Family::none) return false;
   const Bytes bytes = Bytes{given.address.bytes}.first(bytes_of(given.family));
-  const auto all = [&](std::uint8_t value) { return std::all_of(bytes.begin(), bytes.end(), [=](auto b) { return b == value; }); };
+  const auto all = [&](std::uint8_t value) {
+    return std::all_of(bytes.begin(), bytes.end(), [=](auto b) { return b == value; });
+  };
   return !all(0) && !all(0xff);
 }
 

@@ -34,7 +34,8 @@ struct CarpAddress {
   friend constexpr auto operator<=>(const CarpAddress&, const CarpAddress&) noexcept = default;
 };
 
-/// What two nodes must have in common to believe each other. Immutable, copyable; no allocation, no throw after construction.
+/// What two nodes must have in common to believe each other. Immutable, copyable; no allocation, no throw after
+/// construction.
 class CarpDigest {
  public:
   /// The addresses are taken in any order: they are hashed ascending, IPv4 before IPv6, each once, without those that

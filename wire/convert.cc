@@ -10,7 +10,8 @@ namespace pfsync::wire {
 
 namespace {
 
-[[gnu::always_inline]] inline void write_update_at(std::uint8_t* record, const Update& update, std::uint32_t timeout) noexcept {
+[[gnu::always_inline]] inline void write_update_at(std::uint8_t* record, const Update& update,
+                                                   std::uint32_t timeout) noexcept {
   // Field by field where it goes: a record made elsewhere and copied would wait for its own narrow stores.
   const Be64 id{update.id.id};
   std::memcpy(record + offsetof(UpdCRecord, id), &id, sizeof id);

@@ -32,7 +32,11 @@ void write_tdb(Layout layout, const Tdb& tdb, Room record) noexcept;
 void write_states(Layout layout, std::span<const State> states, Room records) noexcept;
 void write_updates(Dialect dialect, std::span<const Update> updates, Room records) noexcept;
 
-inline void write_state(Layout layout, const State& state, Room record) noexcept { write_states(layout, {&state, 1}, record); }
-inline void write_update(Dialect dialect, const Update& update, Room record) noexcept { write_updates(dialect, {&update, 1}, record); }
+inline void write_state(Layout layout, const State& state, Room record) noexcept {
+  write_states(layout, {&state, 1}, record);
+}
+inline void write_update(Dialect dialect, const Update& update, Room record) noexcept {
+  write_updates(dialect, {&update, 1}, record);
+}
 
 }  // namespace pfsync::wire

@@ -92,9 +92,11 @@ template <std::size_t bytes>
 [[gnu::always_inline]] inline void put_first(std::uint8_t* to, Lane lane) noexcept {
   static_assert(bytes <= sizeof lane);
   using Words [[gnu::vector_size(16)]] = std::uint64_t;
-  const auto words = reinterpret_cast<Words>(lane);  // taken from the register: memcpy of a lane goes by way of the stack
+  // Taken from the register: memcpy of a lane goes by way of the stack.
+  const auto words = reinterpret_cast<Words>(lane);
   const std::uint64_t first = words[0], second = words[1];
   std::memcpy(to, &first, std::min<std::size_t>(bytes, 8));
+  // cppcheck-suppress invalidFunctionArg ; not compiled for 8 bytes or less
   if constexpr (bytes > 8) std::memcpy(to + 8, &second, bytes - 8);
 }
 

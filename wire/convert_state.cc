@@ -13,16 +13,19 @@ namespace {
 /// Four numbers that lie in a row on both sides are swapped as one lane: rule, anchor, nat_rule, creation.
 template <class Head>
 constexpr void check_rows() noexcept {
-  static_assert(offsetof(State, anchor) == offsetof(State, rule) + 4 && offsetof(State, nat_rule) == offsetof(State, rule) + 8 &&
+  static_assert(offsetof(State, anchor) == offsetof(State, rule) + 4 &&
+                offsetof(State, nat_rule) == offsetof(State, rule) + 8 &&
                 offsetof(State, creation_s) == offsetof(State, rule) + 12);
-  static_assert(offsetof(Head, anchor) == offsetof(Head, rule) + 4 && offsetof(Head, nat_rule) == offsetof(Head, rule) + 8 &&
+  static_assert(offsetof(Head, anchor) == offsetof(Head, rule) + 4 &&
+                offsetof(Head, nat_rule) == offsetof(Head, rule) + 8 &&
                 offsetof(Head, creation) == offsetof(Head, rule) + 12);
   static_assert(sizeof(Head::packets) == 16 && sizeof(Head::bytes) == 16);
 }
 
 /// Head: freebsd::StateHead or openbsd::StateRecord.
 template <class Head>
-[[gnu::always_inline]] inline void read_head(State& state, const Head& head, Bytes bytes, Family wire_family, Family stack_family) noexcept {
+[[gnu::always_inline]] inline void read_head(State& state, const Head& head, Bytes bytes, Family wire_family,
+                                             Family stack_family) noexcept {
   state.id = {head.id.host(), head.creatorid.host()};
   state.ifname = read_name<16>(bytes.data() + offsetof(Head, ifname));
   state.key = {to_key(head.key[wire_side], wire_family), to_key(head.key[stack_side], stack_family)};
@@ -70,11 +73,13 @@ namespace small {
 inline constexpr int none = 16;  // a zero byte
 template <std::size_t offset>
 inline constexpr int place = static_cast<int>(offset - offsetof(State, af));
-inline constexpr int af = 0, proto = place<offsetof(State, proto)>, direction = place<offsetof(State, direction)>, log = place<offsetof(State, log)>,
-                     flags_low = place<offsetof(State, state_flags)>, flags_high = flags_low + 1, timeout = place<offsetof(State, timeout)>,
-                     sync_flags = place<offsetof(State, sync_flags)>, rt = place<offsetof(State, rt)>, min_ttl = place<offsetof(State, min_ttl)>,
-                     set_tos = place<offsetof(State, set_tos)>, prio_0 = place<offsetof(State, set_prio)>, prio_1 = prio_0 + 1,
-                     unused = prio_1 + 1, mss_low = place<offsetof(State, max_mss)>, mss_high = mss_low + 1;
+inline constexpr int af = 0, proto = place<offsetof(State, proto)>, direction = place<offsetof(State, direction)>,
+                     log = place<offsetof(State, log)>, flags_low = place<offsetof(State, state_flags)>,
+                     flags_high = flags_low + 1, timeout = place<offsetof(State, timeout)>,
+                     sync_flags = place<offsetof(State, sync_flags)>, rt = place<offsetof(State, rt)>,
+                     min_ttl = place<offsetof(State, min_ttl)>, set_tos = place<offsetof(State, set_tos)>,
+                     prio_0 = place<offsetof(State, set_prio)>, prio_1 = prio_0 + 1, unused = prio_1 + 1,
+                     mss_low = place<offsetof(State, max_mss)>, mss_high = mss_low + 1;
 static_assert(mss_high == 15 && unused + 1 == mss_low);
 
 /// As the dialect says them; each byte keeps its place.
@@ -82,7 +87,8 @@ template <Dialect dialect>
 [[gnu::always_inline]] inline Lane said(const State& state) noexcept {
   constexpr std::uint16_t flags = said_flags(0xffff, dialect);
   constexpr auto all = std::uint8_t{0xff};
-  constexpr Lane keep{all, all, all, all, flags & 0xffu, flags >> 8u, all, said_sync_flags(all, dialect), all, all, all, all, all, 0, all, all};
+  constexpr Lane keep{all, all, all, all, flags & 0xffu, flags >> 8u, all, said_sync_flags(all, dialect),
+                      all, all, all, all, all,           0,           all, all};
   Lane lane = load_lane(&state.af) & keep;
   lane[af] = dialect == Dialect::openbsd ? openbsd_af(state.af) : freebsd_af(state.af);
   if constexpr (dialect != Dialect::freebsd_1301) lane[rt] = said_rt(state, dialect);
@@ -99,14 +105,15 @@ template <int... places>
     ((all[i++] = places), ...);
     return all;
   }();
-  return __builtin_shufflevector(lane, Lane{}, at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7], at[8], at[9], at[10], at[11], at[12], at[13],
-                                 at[14], at[15]);
+  return __builtin_shufflevector(lane, Lane{}, at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7], at[8], at[9],
+                                 at[10], at[11], at[12], at[13], at[14], at[15]);
 }
 }  // namespace small
 
 /// ALTQ queues and dummynet pipes lie in a row on both sides.
 [[gnu::always_inline]] inline void write_queues_and_pipes(std::uint8_t* to, const State& state) noexcept {
-  static_assert(offsetof(State, pqid) == offsetof(State, qid) + 2 && offsetof(State, dnpipe) == offsetof(State, qid) + 4 &&
+  static_assert(offsetof(State, pqid) == offsetof(State, qid) + 2 &&
+                offsetof(State, dnpipe) == offsetof(State, qid) + 4 &&
                 offsetof(State, dnrpipe) == offsetof(State, qid) + 6);
   std::uint64_t four = 0;
   std::memcpy(&four, &state.qid, sizeof four);
@@ -158,7 +165,8 @@ void write_1301(const State& state, std::uint8_t* to) noexcept {
   write_head<freebsd::StateHead>(to, state);
   write_next_hop(to + offsetof(freebsd::StateHead, rt_addr), state, dialect);
   const Lane lane = said<dialect>(state);
-  put_first<10>(to + offsetof(Record, af), ordered<af, proto, direction, none, none, log, flags_low, timeout, sync_flags, none>(lane));
+  put_first<10>(to + offsetof(Record, af),
+                ordered<af, proto, direction, none, none, log, flags_low, timeout, sync_flags, none>(lane));
 }
 
 void read_1400(State& state, Bytes bytes) noexcept {
@@ -176,7 +184,8 @@ void write_1400(const State& state, std::uint8_t* to) noexcept {
   write_head<freebsd::StateHead>(to, state);
   write_next_hop(to + offsetof(freebsd::StateHead, rt_addr), state, dialect);
   const Lane lane = said<dialect>(state);
-  put_first<10>(to + offsetof(Record, af), ordered<af, proto, direction, flags_high, flags_low, log, none, timeout, sync_flags, none>(lane));
+  put_first<10>(to + offsetof(Record, af),
+                ordered<af, proto, direction, flags_high, flags_low, log, none, timeout, sync_flags, none>(lane));
   write_queues_and_pipes(to + offsetof(Record, qid), state);
   put(to + offsetof(Record, rtableid), to_be32(said_rtableid(state.rtableid, dialect)[wire_side]));
   // One byte too far, into the name that is stored next.
@@ -221,9 +230,12 @@ void write_1500(const State& state, std::uint8_t* to) noexcept {
   const Lane lane = said<dialect>(state);
   put_first<2>(to + offsetof(Record, state_flags), ordered<flags_high, flags_low>(lane));
   put_first<2>(to + offsetof(Record, max_mss), ordered<mss_high, mss_low>(lane));
-  const bool has_next_hop = lane[rt] != route::none || !is_zero(load_lane(&state.rt_addr)) || state.rt_af != Family::none;
+  const bool has_next_hop =
+      lane[rt] != route::none || !is_zero(load_lane(&state.rt_addr)) || state.rt_af != Family::none;
   Lane last = ordered<af, none, none, proto, none, log, timeout, direction, rt, min_ttl, set_tos, prio_0, prio_1>(lane);
-  const auto insert = [&last](std::size_t offset, std::uint8_t byte) { last[offset - offsetof(Record, wire_af)] = byte; };
+  const auto insert = [&last](std::size_t offset, std::uint8_t byte) {
+    last[offset - offsetof(Record, wire_af)] = byte;
+  };
   insert(offsetof(Record, stack_af), freebsd_af(state.stack_family()));
   insert(offsetof(Record, rt_af), has_next_hop ? freebsd_af(state.rt_family()) : std::uint8_t{0});
   insert(offsetof(Record, stack_proto), state.stack_proto == 0 ? state.usual_stack_proto() : state.stack_proto);
@@ -270,12 +282,13 @@ void write_openbsd(const State& state, std::uint8_t* to) noexcept {
     put(key + offsetof(openbsd::KeyRecord, af), std::array{openbsd_af(families[side]), std::uint8_t{0}});
   }
   write_next_hop(to + offsetof(Record, rt_addr), state, dialect);
-  put(to + offsetof(Record, rtableid), std::array{to_be32(state.rtableid[wire_side]), to_be32(state.rtableid[stack_side])});
+  put(to + offsetof(Record, rtableid),
+      std::array{to_be32(state.rtableid[wire_side]), to_be32(state.rtableid[stack_side])});
   Lane lane = said<dialect>(state);
   if (lane[rt] != route::none) lane[rt] = static_cast<std::uint8_t>(lane[rt] - 1);
   lane[timeout] = said_timeout(state.timeout, dialect);
-  put(to + offsetof(Record, max_mss), ordered<mss_high, mss_low, af, proto, direction, log, rt, timeout, sync_flags, none, min_ttl, set_tos,
-                                              flags_high, flags_low, prio_0, prio_1>(lane));
+  put(to + offsetof(Record, max_mss), ordered<mss_high, mss_low, af, proto, direction, log, rt, timeout, sync_flags,
+                                              none, min_ttl, set_tos, flags_high, flags_low, prio_0, prio_1>(lane));
 }
 
 }  // namespace
@@ -298,7 +311,8 @@ State read_state(Layout layout, Bytes record) noexcept {
 namespace {
 
 template <class Record>
-[[gnu::always_inline]] inline void write_each(void (*write)(const State&, std::uint8_t*), std::span<const State> states, Room records) noexcept {
+[[gnu::always_inline]] inline void write_each(void (*write)(const State&, std::uint8_t*), std::span<const State> states,
+                                              Room records) noexcept {
   std::uint8_t* to = records.data();
   for (const State& state : states) {
     write(state, to);

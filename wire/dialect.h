@@ -21,8 +21,8 @@ namespace pfsync::wire {
 /// full-state message of every dialect. The order is that of interface outputs.
 enum class Message : std::uint8_t { clr, ins, ins_ack, upd, upd_c, upd_req, del, del_c, bus, tdb, eof };
 
-inline constexpr std::array<std::string_view, 11> message_words{"clr", "ins", "ins_ack", "upd", "upd_c", "upd_req",
-                                                                "del", "del_c", "bus",   "tdb", "eof"};
+inline constexpr std::array<std::string_view, 11> message_words{"clr", "ins",   "ins_ack", "upd", "upd_c", "upd_req",
+                                                                "del", "del_c", "bus",     "tdb", "eof"};
 inline constexpr std::size_t message_count = message_words.size();
 
 [[nodiscard]] constexpr std::string_view word(Message message) noexcept {
@@ -35,7 +35,16 @@ enum class Dialect : std::uint8_t { freebsd_1301, freebsd_1400, freebsd_1500, op
 inline constexpr std::size_t dialect_count = 4;
 
 /// How a full state or TDB lies in the packet.
-enum class Layout : std::uint8_t { none, common, state_1301, state_1400, state_1500, state_openbsd, tdb_freebsd, tdb_openbsd };
+enum class Layout : std::uint8_t {
+  none,
+  common,
+  state_1301,
+  state_1400,
+  state_1500,
+  state_openbsd,
+  tdb_freebsd,
+  tdb_openbsd
+};
 
 /// One row of an action table.
 struct Action {
@@ -50,8 +59,8 @@ struct Action {
 /// Everything that reader and writer need to know about a dialect.
 struct DialectInfo {
   Dialect dialect;
-  std::string_view word;            ///< as in configuration and outputs
-  std::string_view systems;         ///< who speaks it, for people
+  std::string_view word;     ///< as in configuration and outputs
+  std::string_view systems;  ///< who speaks it, for people
   std::uint8_t header_version;
   bool has_eof;                     ///< packets end with an EOF sub-header
   std::uint16_t section_bytes_max;  ///< larger sections are refused by kernels of this kind; 0 = no limit
@@ -82,8 +91,10 @@ inline constexpr std::array freebsd_actions{
     Action{10, Message::bus, Layout::common, sizeof(BusRecord), known_to::freebsd, "bulk update status"},
     Action{11, Message::tdb, Layout::tdb_freebsd, sizeof(freebsd::TdbRecord), known_to::freebsd, "tdb"},
     Action{12, Message::eof, Layout::none, 0, known_to::freebsd, "eof"},
-    Action{13, Message::ins, Layout::state_1400, sizeof(freebsd::State1400), known_to::v1400 | known_to::v1500, "insert 1400"},
-    Action{14, Message::upd, Layout::state_1400, sizeof(freebsd::State1400), known_to::v1400 | known_to::v1500, "update 1400"},
+    Action{13, Message::ins, Layout::state_1400, sizeof(freebsd::State1400), known_to::v1400 | known_to::v1500,
+           "insert 1400"},
+    Action{14, Message::upd, Layout::state_1400, sizeof(freebsd::State1400), known_to::v1400 | known_to::v1500,
+           "update 1400"},
     Action{15, Message::ins, Layout::state_1500, sizeof(freebsd::State1500), known_to::v1500, "insert 1500"},
     Action{16, Message::upd, Layout::state_1500, sizeof(freebsd::State1500), known_to::v1500, "update 1500"},
 };
@@ -107,14 +118,14 @@ inline constexpr std::array openbsd_actions{
 /// since 14 the IP header is taken for IPv6's 40 bytes, whatever carries the packet.
 /// Source: FreeBSD and OpenBSD sys/netpfil/pf/if_pfsync.c and sys/net/if_pfsync.c, PFSYNC_MINPKT.
 inline constexpr std::array dialect_table{
-    DialectInfo{Dialect::freebsd_1301, "1301", "FreeBSD 12 and 13", header_version_freebsd, true, freebsd_section_bytes_max,
-                44, Layout::state_1301, sizeof(freebsd::State1301), freebsd_actions},
+    DialectInfo{Dialect::freebsd_1301, "1301", "FreeBSD 12 and 13", header_version_freebsd, true,
+                freebsd_section_bytes_max, 44, Layout::state_1301, sizeof(freebsd::State1301), freebsd_actions},
     DialectInfo{Dialect::freebsd_1400, "1400", "FreeBSD 14", header_version_freebsd, true, freebsd_section_bytes_max,
                 64, Layout::state_1400, sizeof(freebsd::State1400), freebsd_actions},
     DialectInfo{Dialect::freebsd_1500, "1500", "FreeBSD 15", header_version_freebsd, true, freebsd_section_bytes_max,
                 64, Layout::state_1500, sizeof(freebsd::State1500), freebsd_actions},
-    DialectInfo{Dialect::openbsd, "openbsd", "OpenBSD since 4.8", header_version_openbsd, false, 0,
-                40, Layout::state_openbsd, sizeof(openbsd::StateRecord), openbsd_actions},
+    DialectInfo{Dialect::openbsd, "openbsd", "OpenBSD since 4.8", header_version_openbsd, false, 0, 40,
+                Layout::state_openbsd, sizeof(openbsd::StateRecord), openbsd_actions},
 };
 static_assert(dialect_table.size() == dialect_count);
 
@@ -136,7 +147,8 @@ static_assert(dialect_table.size() == dialect_count);
 
 /// Whether the dialect says a message with this action: its own full states, and all that the dialects share.
 [[nodiscard]] constexpr bool writes(Dialect dialect, const Action& action) noexcept {
-  const bool is_state = action.message == Message::ins || action.message == Message::upd || action.message == Message::del;
+  const bool is_state =
+      action.message == Message::ins || action.message == Message::upd || action.message == Message::del;
   return takes(dialect, action) && (!is_state || action.layout == info(dialect).state_layout);
 }
 
@@ -183,7 +195,8 @@ inline constexpr auto by_message = [] {
 }
 
 /// The dialect that the sender of a section speaks, if the section tells: on FreeBSD only full states do.
-[[nodiscard]] constexpr std::optional<Dialect> told_dialect(std::uint8_t header_version, const Action& action) noexcept {
+[[nodiscard]] constexpr std::optional<Dialect> told_dialect(std::uint8_t header_version,
+                                                            const Action& action) noexcept {
   if (header_version == header_version_openbsd) return Dialect::openbsd;
   for (const DialectInfo& row : dialect_table)
     if (row.state_layout == action.layout) return row.dialect;

@@ -6,7 +6,9 @@ namespace {
 constexpr std::uint16_t vlan_id_mask = 0x0fff;
 constexpr int tags_max = 2;
 
-constexpr bool is_tag(std::uint16_t type) noexcept { return type == ethertype::vlan || type == ethertype::service_vlan; }
+constexpr bool is_tag(std::uint16_t type) noexcept {
+  return type == ethertype::vlan || type == ethertype::service_vlan;
+}
 
 }  // namespace
 

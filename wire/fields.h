@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "wire/describes_each.h"
 #include "wire/dialect.h"
 #include "wire/state.h"
 
@@ -64,10 +65,10 @@ enum class Carriage : std::uint8_t {
 
 struct FieldInfo {
   Field field;
-  std::string_view word;       ///< in counters ("lost_" + word), metrics and the table of wire/PFSYNC.md
-  std::string_view otherwise;  ///< the default: what a reader gets of a dialect that lacks the field
+  std::string_view word;                   ///< in counters ("lost_" + word), metrics and the table of wire/PFSYNC.md
+  std::string_view otherwise;              ///< the default: what a reader gets of a dialect that lacks the field
   std::array<Carriage, dialect_count> in;  ///< by Dialect
-  std::string_view limit;      ///< which values `partly` loses
+  std::string_view limit;                  ///< which values `partly` loses
 };
 
 namespace detail {
@@ -83,7 +84,10 @@ inline constexpr std::array field_table{
     FieldInfo{Field::key, "key", "", detail::everywhere, ""},
     FieldInfo{Field::src, "src", "", detail::everywhere, ""},
     FieldInfo{Field::dst, "dst", "", detail::everywhere, ""},
-    FieldInfo{Field::rt_addr, "rt_addr", "", {detail::part, detail::part, detail::yes, detail::part},
+    FieldInfo{Field::rt_addr,
+              "rt_addr",
+              "",
+              {detail::part, detail::part, detail::yes, detail::part},
               "next hop of another family than the state"},
     FieldInfo{Field::rule, "rule", "", detail::everywhere, ""},
     FieldInfo{Field::anchor, "anchor", "", detail::everywhere, ""},
@@ -96,19 +100,31 @@ inline constexpr std::array field_table{
     FieldInfo{Field::proto, "proto", "", detail::everywhere, ""},
     FieldInfo{Field::direction, "direction", "", detail::everywhere, ""},
     FieldInfo{Field::log, "log", "", detail::everywhere, ""},
-    FieldInfo{Field::timeout, "timeout", "", {detail::yes, detail::yes, detail::yes, detail::part},
+    FieldInfo{Field::timeout,
+              "timeout",
+              "",
+              {detail::yes, detail::yes, detail::yes, detail::part},
               "SCTP timeouts: OTHER_* instead"},
-    FieldInfo{Field::state_flags, "state_flags", "0", {detail::part, detail::part, detail::part, detail::part},
+    FieldInfo{Field::state_flags,
+              "state_flags",
+              "0",
+              {detail::part, detail::part, detail::part, detail::part},
               "1301: SETTOS and the upper 8 bits; FreeBSD: INP_UNLINKED; OpenBSD: DN_IS_PIPE, DN_IS_QUEUE"},
-    FieldInfo{Field::sync_flags, "sync_flags", "0", {detail::yes, detail::yes, detail::no, detail::part},
-              "NAT source node"},
-    FieldInfo{Field::rt, "rt", "none", {detail::no, detail::part, detail::part, detail::part},
+    FieldInfo{
+        Field::sync_flags, "sync_flags", "0", {detail::yes, detail::yes, detail::no, detail::part}, "NAT source node"},
+    FieldInfo{Field::rt,
+              "rt",
+              "none",
+              {detail::no, detail::part, detail::part, detail::part},
               "FreeBSD: a route without rt_ifname; OpenBSD: FASTROUTE; 1400, OpenBSD: next hop of another family"},
     FieldInfo{Field::min_ttl, "min_ttl", "0", detail::not_1301, ""},
     FieldInfo{Field::set_tos, "set_tos", "0", detail::not_1301, ""},
     FieldInfo{Field::set_prio, "set_prio", "0 0", detail::not_1301, ""},
     FieldInfo{Field::max_mss, "max_mss", "0", detail::not_1301, ""},
-    FieldInfo{Field::rtableid, "rtableid", "-1 -1", {detail::no, detail::part, detail::part, detail::yes},
+    FieldInfo{Field::rtableid,
+              "rtableid",
+              "-1 -1",
+              {detail::no, detail::part, detail::part, detail::yes},
               "FreeBSD: a table for one side only, or two tables"},
     FieldInfo{Field::rt_ifname, "rt_ifname", "empty", detail::freebsd_14_on, ""},
     FieldInfo{Field::qid, "qid", "0", detail::freebsd_14_on, ""},
@@ -121,15 +137,15 @@ inline constexpr std::array field_table{
     FieldInfo{Field::rdomain, "rdomain", "0 0", {detail::no, detail::no, detail::no, detail::yes}, ""},
     FieldInfo{Field::orig_ifname, "orig_ifname", "as ifname", {detail::no, detail::no, detail::yes, detail::no}, ""},
     FieldInfo{Field::tag, "tag", "empty", {detail::no, detail::no, detail::yes, detail::no}, ""},
-    FieldInfo{Field::tdb_rpl, "tdb_rpl", "", {detail::part, detail::part, detail::part, detail::yes},
+    FieldInfo{Field::tdb_rpl,
+              "tdb_rpl",
+              "",
+              {detail::part, detail::part, detail::part, detail::yes},
               "above 32 bits: best left unsaid"},
     FieldInfo{Field::tdb_rdomain, "tdb_rdomain", "0", {detail::no, detail::no, detail::no, detail::yes}, ""},
 };
-static_assert([] {
-  for (std::size_t i = 0; i < field_table.size(); ++i)
-    if (static_cast<std::size_t>(field_table[i].field) != i) return false;
-  return field_table.size() == field_count;
-}(), "field_table[i] must describe Field(i), and every Field");
+static_assert(describes_each(field_table, &FieldInfo::field, static_cast<Field>(field_count - 1)),
+              "field_table[i] must describe Field(i), and every Field");
 
 [[nodiscard]] constexpr std::string_view word(Field field) noexcept {
   return field_table[static_cast<std::size_t>(field)].word;
@@ -149,7 +165,9 @@ class Fields {
   constexpr void add(Field field, bool wanted = true) noexcept {
     bits_ |= std::uint64_t{wanted} << static_cast<unsigned>(field);
   }
-  [[nodiscard]] constexpr bool has(Field field) const noexcept { return (bits_ >> static_cast<unsigned>(field) & 1u) != 0; }
+  [[nodiscard]] constexpr bool has(Field field) const noexcept {
+    return (bits_ >> static_cast<unsigned>(field) & 1u) != 0;
+  }
   [[nodiscard]] constexpr bool empty() const noexcept { return bits_ == 0; }
   /// Calls f(Field) for each, in the order of the enumeration.
   template <class F>

@@ -21,17 +21,21 @@ std::uint16_t icmpv6_checksum(const Address& source, const Address& destination,
   static_assert(sizeof(PseudoHeader) == 40);
   std::array<std::uint8_t, sizeof(PseudoHeader)> pseudo;
   store(Room{pseudo}, 0,
-        PseudoHeader{source.bytes, destination.bytes, Be32{static_cast<std::uint32_t>(message.size())}, {}, ipproto::icmpv6});
+        PseudoHeader{
+            source.bytes, destination.bytes, Be32{static_cast<std::uint32_t>(message.size())}, {}, ipproto::icmpv6});
   // Sums may be added part by part: the first part has an even number of bytes (RFC 1071 section 2).
-  const std::uint32_t sum = static_cast<std::uint16_t>(~internet_checksum(pseudo)) + std::uint32_t{static_cast<std::uint16_t>(~internet_checksum(message))};
+  const std::uint32_t sum = static_cast<std::uint16_t>(~internet_checksum(pseudo)) +
+                            std::uint32_t{static_cast<std::uint16_t>(~internet_checksum(message))};
   return static_cast<std::uint16_t>(~((sum & 0xffffu) + (sum >> 16u)));
 }
 
 std::optional<Neighbour> read_neighbour(const IpPacket& packet) noexcept {
-  if (packet.family != Family::inet6 || packet.protocol != ipproto::icmpv6 || packet.ttl != link_local_ttl) return std::nullopt;
+  if (packet.family != Family::inet6 || packet.protocol != ipproto::icmpv6 || packet.ttl != link_local_ttl)
+    return std::nullopt;
   if (packet.payload.size() < sizeof(NeighbourRecord)) return std::nullopt;
   const auto record = load<NeighbourRecord>(packet.payload, 0);
-  if ((record.type != icmpv6_type::solicitation && record.type != icmpv6_type::advertisement) || record.code != 0) return std::nullopt;
+  if ((record.type != icmpv6_type::solicitation && record.type != icmpv6_type::advertisement) || record.code != 0)
+    return std::nullopt;
   if (icmpv6_checksum(packet.source, packet.destination, packet.payload) != 0) return std::nullopt;
   Neighbour result{.is_solicitation = record.type == icmpv6_type::solicitation, .target = Address{record.target}};
   if (is_multicast(Family::inet6, result.target)) return std::nullopt;
@@ -45,7 +49,8 @@ std::optional<Neighbour> read_neighbour(const IpPacket& packet) noexcept {
     if (packet.payload.size() - at < 2) return std::nullopt;
     const std::size_t bytes = packet.payload[at + 1] * std::size_t{8};
     if (bytes == 0 || bytes > packet.payload.size() - at) return std::nullopt;
-    if (packet.payload[at] == wanted && bytes == sizeof(LinkAddressOption)) result.mac = load<LinkAddressOption>(packet.payload, at).mac;
+    if (packet.payload[at] == wanted && bytes == sizeof(LinkAddressOption))
+      result.mac = load<LinkAddressOption>(packet.payload, at).mac;
     at += bytes;
   }
   // One that asks whether its address is free has no address to be answered at.
@@ -53,12 +58,14 @@ std::optional<Neighbour> read_neighbour(const IpPacket& packet) noexcept {
   return result;
 }
 
-std::size_t write_neighbour(const Neighbour& neighbour, const Address& source, const Address& destination, Room room) noexcept {
+std::size_t write_neighbour(const Neighbour& neighbour, const Address& source, const Address& destination,
+                            Room room) noexcept {
   const std::size_t bytes = sizeof(NeighbourRecord) + (neighbour.mac ? sizeof(LinkAddressOption) : 0);
   if (room.size() < bytes) return 0;
   std::uint32_t flags = 0;
   if (!neighbour.is_solicitation)
-    flags = (neighbour.router ? flag_router : 0) | (neighbour.solicited ? flag_solicited : 0) | (neighbour.override ? flag_override : 0);
+    flags = (neighbour.router ? flag_router : 0) | (neighbour.solicited ? flag_solicited : 0) |
+            (neighbour.override ? flag_override : 0);
   NeighbourRecord record{.type = neighbour.is_solicitation ? icmpv6_type::solicitation : icmpv6_type::advertisement,
                          .code = 0,
                          .checksum = Be16{0},
@@ -81,13 +88,15 @@ std::size_t write_echo_reply(const IpPacket& request, Room room) noexcept {
   if (request.protocol != (inet6 ? ipproto::icmpv6 : ipproto::icmp) || record.code != 0 ||
       record.type != (inet6 ? icmpv6_type::echo_request : icmp_type::echo_request))
     return 0;
-  if ((inet6 ? icmpv6_checksum(request.source, request.destination, message) : internet_checksum(message)) != 0) return 0;
+  if ((inet6 ? icmpv6_checksum(request.source, request.destination, message) : internet_checksum(message)) != 0)
+    return 0;
   std::copy(message.begin(), message.end(), room.begin());
   const Room reply = room.first(message.size());
   record.type = inet6 ? icmpv6_type::echo_reply : icmp_type::echo_reply;
   record.checksum = Be16{0};
   store(reply, 0, record);
-  record.checksum = Be16{inet6 ? icmpv6_checksum(request.destination, request.source, reply) : internet_checksum(reply)};
+  record.checksum =
+      Be16{inet6 ? icmpv6_checksum(request.destination, request.source, reply) : internet_checksum(reply)};
   store(reply, 0, record);
   return reply.size();
 }

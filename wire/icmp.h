@@ -30,7 +30,8 @@ struct NeighbourRecord {
   Be32 flags;
   std::array<std::uint8_t, 16> target;
 };
-static_assert(sizeof(NeighbourRecord) == 24 && offsetof(NeighbourRecord, flags) == 4 && offsetof(NeighbourRecord, target) == 8);
+static_assert(sizeof(NeighbourRecord) == 24 && offsetof(NeighbourRecord, flags) == 4 &&
+              offsetof(NeighbourRecord, target) == 8);
 
 /// Source or target link-layer address. Source: RFC 4861 section 4.6.1.
 struct LinkAddressOption {
@@ -59,7 +60,8 @@ inline constexpr Address all_nodes_inet6{{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 /// The link-local address that a host makes of its Ethernet address. Source: RFC 4291 appendix A.
 [[nodiscard]] constexpr Address link_local_address(const MacAddress& mac) noexcept {
   const auto& m = mac.bytes;
-  return Address{{0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(m[0] ^ 2u), m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]}};
+  return Address{
+      {0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(m[0] ^ 2u), m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]}};
 }
 
 struct Neighbour {
@@ -71,14 +73,15 @@ struct Neighbour {
   friend constexpr bool operator==(const Neighbour&, const Neighbour&) noexcept = default;
 };
 
-/// Nullopt unless it is a valid solicitation or advertisement: hop limit 255, code 0, checksum, sound options, a target that is no group.
-/// Source: RFC 4861 sections 7.1.1 and 7.1.2.
+/// Nullopt unless it is a valid solicitation or advertisement: hop limit 255, code 0, checksum, sound options, a target
+/// that is no group. Source: RFC 4861 sections 7.1.1 and 7.1.2.
 [[nodiscard]] std::optional<Neighbour> read_neighbour(const IpPacket& packet) noexcept;
 /// Returns the bytes of the ICMPv6 message; 0, with nothing written, when `room` is smaller.
-[[nodiscard]] std::size_t write_neighbour(const Neighbour& neighbour, const Address& source, const Address& destination, Room room) noexcept;
+[[nodiscard]] std::size_t write_neighbour(const Neighbour& neighbour, const Address& source, const Address& destination,
+                                          Room room) noexcept;
 
-/// The reply to an echo request of either family, from its destination to its source: returns the bytes of the ICMP message.
-/// 0, with nothing written, when it is no sound echo request or `room` is smaller.
+/// The reply to an echo request of either family, from its destination to its source: returns the bytes of the ICMP
+/// message. 0, with nothing written, when it is no sound echo request or `room` is smaller.
 [[nodiscard]] std::size_t write_echo_reply(const IpPacket& request, Room room) noexcept;
 
 /// Over the pseudo-header and the message. 0 when the message holds a correct checksum. Source: RFC 8200 section 8.1.

@@ -19,9 +19,10 @@ std::array<std::uint8_t, 4> inet_bytes(const Address& address) noexcept {
 IpResult read_ipv4(Bytes datagram) noexcept {
   if (datagram.size() < sizeof(Ipv4Header)) return refuse(Reject::badip);
   const auto header = load<Ipv4Header>(datagram, 0);
-  const std::size_t header_bytes = (header.version_ihl & 0x0fu) * 4u;
+  const std::size_t header_bytes = std::size_t{header.version_ihl & 0x0fu} * 4;
   const std::size_t total = header.total_length.host();
-  if (header_bytes < sizeof(Ipv4Header) || total < header_bytes || total > datagram.size()) return refuse(Reject::badip);
+  if (header_bytes < sizeof(Ipv4Header) || total < header_bytes || total > datagram.size())
+    return refuse(Reject::badip);
   if (internet_checksum(datagram.first(header_bytes)) != 0) return refuse(Reject::badsum);
   const std::uint16_t fragment = header.fragment.host();
   if ((fragment & (ipv4_offset_mask | ipv4_more_fragments)) != 0) return refuse(Reject::fragment);

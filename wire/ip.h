@@ -57,11 +57,11 @@ struct IpPacket {
   Family family = Family::none;
   Address source{};
   Address destination{};
-  std::uint8_t protocol = 0;  ///< for IPv6 the first next header
-  std::uint8_t ttl = 0;       ///< or hop limit
-  std::uint8_t tos = 0;       ///< or traffic class
-  bool dont_fragment = false; ///< true for IPv6, where routers never fragment
-  Bytes payload{};            ///< cut at the packet's own length: Ethernet padding is not in it
+  std::uint8_t protocol = 0;   ///< for IPv6 the first next header
+  std::uint8_t ttl = 0;        ///< or hop limit
+  std::uint8_t tos = 0;        ///< or traffic class
+  bool dont_fragment = false;  ///< true for IPv6, where routers never fragment
+  Bytes payload{};             ///< cut at the packet's own length: Ethernet padding is not in it
 };
 
 struct IpResult {

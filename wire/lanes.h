@@ -70,9 +70,11 @@ inline void swap_row(const void* from, void* to) noexcept {
   for (std::size_t at = 0; at < bytes; at += 16) {
     const Lane lane = load_lane(static_cast<const std::byte*>(from) + at);
     if constexpr (sizeof(T) == 4)
-      store_lane(static_cast<std::byte*>(to) + at, __builtin_shufflevector(lane, lane, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12));
+      store_lane(static_cast<std::byte*>(to) + at,
+                 __builtin_shufflevector(lane, lane, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12));
     else
-      store_lane(static_cast<std::byte*>(to) + at, __builtin_shufflevector(lane, lane, 7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8));
+      store_lane(static_cast<std::byte*>(to) + at,
+                 __builtin_shufflevector(lane, lane, 7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8));
   }
 }
 

@@ -55,7 +55,8 @@ namespace pfsync::wire {
 /// FreeBSD has one table for both sides. OpenBSD gives the side that packets leave by a table and the other
 /// none, so that the one that is given is meant.
 /// Source: OpenBSD sys/net/pf.c, pf_create_state().
-[[nodiscard]] constexpr std::array<std::int32_t, 2> said_rtableid(const std::array<std::int32_t, 2>& ids, Dialect dialect) noexcept {
+[[nodiscard]] constexpr std::array<std::int32_t, 2> said_rtableid(const std::array<std::int32_t, 2>& ids,
+                                                                  Dialect dialect) noexcept {
   if (dialect == Dialect::freebsd_1301) return {-1, -1};
   if (dialect == Dialect::openbsd) return ids;
   const std::int32_t id = ids[wire_side] != -1 ? ids[wire_side] : ids[stack_side];

@@ -86,7 +86,8 @@ struct UpdCRecord {
   std::uint8_t state_flags;
   std::array<std::uint8_t, 2> pad;
 };
-static_assert(sizeof(UpdCRecord) == sizeof(wire::UpdCRecord) && offsetof(UpdCRecord, src) == offsetof(wire::UpdCRecord, src) &&
+static_assert(sizeof(UpdCRecord) == sizeof(wire::UpdCRecord) &&
+              offsetof(UpdCRecord, src) == offsetof(wire::UpdCRecord, src) &&
               offsetof(UpdCRecord, dst) == offsetof(wire::UpdCRecord, dst) &&
               offsetof(UpdCRecord, creatorid) == offsetof(wire::UpdCRecord, creatorid) &&
               offsetof(UpdCRecord, expire) == offsetof(wire::UpdCRecord, expire) &&

@@ -27,7 +27,8 @@ bool PacketWriter::fits(Message message) const noexcept {
 }
 
 /// As one word, for the reason in finish().
-inline void PacketWriter::store_subheader(std::size_t at, std::uint8_t action, std::size_t words, std::uint16_t count) noexcept {
+inline void PacketWriter::store_subheader(std::size_t at, std::uint8_t action, std::size_t words,
+                                          std::uint16_t count) noexcept {
   static_assert(sizeof(Subheader) == 4 && offsetof(Subheader, count) == 2);
   store(room_, at, Be32{std::uint32_t{action} << 24u | static_cast<std::uint32_t>(words << 16u) | count});
 }
@@ -59,7 +60,7 @@ inline std::size_t PacketWriter::count_taken(const Action& action, std::size_t w
     if (wanted < count) count = static_cast<std::uint32_t>(wanted);
   }
   section_count_ = static_cast<std::uint16_t>(section_count_ + count);
-  used_ += count * std::uint32_t{action.record_bytes};
+  used_ += std::size_t{count} * action.record_bytes;
   return count;
 }
 
@@ -128,7 +129,8 @@ bool PacketWriter::append_tdb(const Tdb& tdb) noexcept {
 std::size_t PacketWriter::finish() noexcept {
   close_section();
   if (dialect_->has_eof) {
-    constexpr std::uint8_t eof = find_action(Dialect::freebsd_1301, Message::eof)->number;  // and no other dialect's differs
+    constexpr std::uint8_t eof =
+        find_action(Dialect::freebsd_1301, Message::eof)->number;  // and no other dialect's differs
     store_subheader(used_, eof, 0, 1);
     used_ += sizeof(Subheader);
   }

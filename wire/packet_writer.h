@@ -28,7 +28,9 @@ class PacketWriter {
 
   PacketWriter(Dialect dialect, Room room, const Checksum& pfcksum = {}) noexcept;
 
-  [[nodiscard]] bool append_state(Message ins_or_upd, const State& state) noexcept { return append_states(ins_or_upd, {&state, 1}) == 1; }
+  [[nodiscard]] bool append_state(Message ins_or_upd, const State& state) noexcept {
+    return append_states(ins_or_upd, {&state, 1}) == 1;
+  }
   [[nodiscard]] bool append_update(const Update& update) noexcept { return append_updates({&update, 1}) == 1; }
   /// As many as fit, from the front; returns how many. Room is looked for once a section, not once a message.
   [[nodiscard]] std::size_t append_states(Message ins_or_upd, std::span<const State> states) noexcept;
@@ -64,7 +66,7 @@ class PacketWriter {
   const Action* section_action_ = nullptr;
   std::uint16_t section_count_ = 0;
   std::size_t section_end_ = 0;  ///< what receivers take of the open section
-  std::size_t end_;          ///< no section reaches past this: behind it EOF has its place
+  std::size_t end_;              ///< no section reaches past this: behind it EOF has its place
 };
 
 }  // namespace pfsync::wire

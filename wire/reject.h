@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "wire/describes_each.h"
+
 namespace pfsync::wire {
 
 /// Why a received packet, section or message was refused. This one list is the value that parsers
@@ -52,11 +54,8 @@ inline constexpr std::array reject_table{
 
 inline constexpr std::size_t reject_count = reject_table.size();
 
-static_assert([] {
-  for (std::size_t i = 0; i < reject_table.size(); ++i)
-    if (static_cast<std::size_t>(reject_table[i].reject) != i) return false;
-  return static_cast<std::size_t>(Reject::looped) + 1 == reject_table.size();
-}(), "reject_table[i] must describe Reject(i), and every Reject");
+static_assert(describes_each(reject_table, &RejectInfo::reject, Reject::looped),
+              "reject_table[i] must describe Reject(i), and every Reject");
 
 [[nodiscard]] constexpr std::string_view word(Reject reject) noexcept {
   return reject_table[static_cast<std::size_t>(reject)].word;

@@ -82,7 +82,7 @@ struct alignas(16) Peer {
   std::uint32_t seqdiff = 0;  ///< sequence number modulator
   std::uint16_t max_win = 0;  ///< largest window before scaling
   std::uint16_t mss = 0;
-  std::uint8_t state = 0;  ///< TCPS_* for TCP, PFUDPS_*/PFOTHERS_* otherwise
+  std::uint8_t state = 0;   ///< TCPS_* for TCP, PFUDPS_*/PFOTHERS_* otherwise
   std::uint8_t wscale = 0;  ///< low 4 bits: shift; 0x80: the peer offered window scaling
 
   friend constexpr bool operator==(const Peer&, const Peer&) noexcept = default;
@@ -91,8 +91,8 @@ struct alignas(16) Peer {
 /// Protocol levels of a peer. Source: FreeBSD sys/netinet/tcp_fsm.h and sys/netpfil/pf/pf.h.
 namespace tcps {
 inline constexpr std::uint8_t closed = 0, listen = 1, syn_sent = 2, syn_received = 3, established = 4, close_wait = 5,
-                              fin_wait_1 = 6, closing = 7, last_ack = 8, fin_wait_2 = 9, time_wait = 10,
-                              proxy_src = 11, proxy_dst = 12;
+                              fin_wait_1 = 6, closing = 7, last_ack = 8, fin_wait_2 = 9, time_wait = 10, proxy_src = 11,
+                              proxy_dst = 12;
 }
 inline constexpr std::uint8_t peer_state_max = tcps::proxy_dst;  ///< the highest level valid on the wire
 
@@ -107,8 +107,8 @@ inline constexpr std::uint8_t icmp = 1, igmp = 2, tcp = 6, udp = 17, gre = 47, e
 namespace state_flag {
 inline constexpr std::uint16_t allowopts = 0x0001, sloppy = 0x0002, pflow = 0x0004, nosync = 0x0008, ack = 0x0010,
                                nodf = 0x0020, settos = 0x0040, randomid = 0x0080, scrub_tcp = 0x0100, setprio = 0x0200,
-                               inp_unlinked = 0x0400,                        // OpenBSD only
-                               dn_is_pipe = 0x4000, dn_is_queue = 0x8000;  // FreeBSD only
+                               inp_unlinked = 0x0400,  // OpenBSD only
+    dn_is_pipe = 0x4000, dn_is_queue = 0x8000;         // FreeBSD only
 }
 
 /// Bits of sync_flags. Source: FreeBSD sys/net/if_pfsync.h, PFSYNC_FLAG_*.
@@ -132,28 +132,28 @@ inline constexpr std::uint32_t no_rule = 0xffffffff;
 /// value whichever dialect told it: stack_af, stack_proto, rt_af and orig_ifname.
 struct State {
   StateId id{};
-  InterfaceName ifname{};          ///< the interface the state is bound to, or "all"
-  std::array<Key, 2> key{};        ///< [0] WIRE, [1] STACK; equal unless translated
-  Peer src{};                      ///< the endpoint that opened the connection
+  InterfaceName ifname{};    ///< the interface the state is bound to, or "all"
+  std::array<Key, 2> key{};  ///< [0] WIRE, [1] STACK; equal unless translated
+  Peer src{};                ///< the endpoint that opened the connection
   Peer dst{};
-  Address rt_addr{};               ///< next hop of route-to, dup-to or reply-to
+  Address rt_addr{};  ///< next hop of route-to, dup-to or reply-to
   std::uint32_t rule = no_rule;
   std::uint32_t anchor = no_rule;
   std::uint32_t nat_rule = no_rule;
-  std::uint32_t creation_s = 0;    ///< age in seconds
-  std::uint32_t expire_s = 0;      ///< seconds until expiry, 0 = expired
+  std::uint32_t creation_s = 0;            ///< age in seconds
+  std::uint32_t expire_s = 0;              ///< seconds until expiry, 0 = expired
   std::array<std::uint64_t, 2> packets{};  ///< [0] from src, [1] replies
   std::array<std::uint64_t, 2> bytes{};
-  Family af = Family::none;        ///< of the WIRE key
-  std::uint8_t proto = 0;          ///< of the WIRE key
+  Family af = Family::none;  ///< of the WIRE key
+  std::uint8_t proto = 0;    ///< of the WIRE key
   Direction direction = Direction::inout;
   std::uint8_t log = 0;
   std::uint16_t state_flags = 0;
-  std::uint8_t timeout = 0;        ///< PFTM_* index
+  std::uint8_t timeout = 0;  ///< PFTM_* index
   std::uint8_t sync_flags = 0;
 
   // Not in 1301.
-  std::uint8_t rt = 0;             ///< route::
+  std::uint8_t rt = 0;  ///< route::
   std::uint8_t min_ttl = 0;
   std::uint8_t set_tos = 0;
   std::array<std::uint8_t, 2> set_prio{};
@@ -166,11 +166,11 @@ struct State {
   std::uint16_t dnrpipe = 0;
 
   // 1500 or OpenBSD only.
-  Family stack_af = Family::none;  ///< family of the STACK key where af-to makes it another
-  std::uint8_t stack_proto = 0;    ///< protocol of the STACK key where it is not what usual_stack_proto says
-  Family rt_af = Family::none;     ///< family of rt_addr where it is not that of the WIRE key
+  Family stack_af = Family::none;          ///< family of the STACK key where af-to makes it another
+  std::uint8_t stack_proto = 0;            ///< protocol of the STACK key where it is not what usual_stack_proto says
+  Family rt_af = Family::none;             ///< family of rt_addr where it is not that of the WIRE key
   std::array<std::uint16_t, 2> rdomain{};  ///< [0] WIRE, [1] STACK
-  InterfaceName orig_ifname{};     ///< the interface the state was created on, where it is not `ifname`
+  InterfaceName orig_ifname{};             ///< the interface the state was created on, where it is not `ifname`
   TagName tag{};
 
   [[nodiscard]] constexpr Family stack_family() const noexcept { return stack_af == Family::none ? af : stack_af; }

@@ -92,7 +92,8 @@ std::string flow_text(const State& state) {
   const Side outer{state.key[out ? wire_side : stack_side], families[out ? wire_side : stack_side]};
   Key inner = state.key[out ? stack_side : wire_side];
   // ICMP has one id for both ends; its translation shows on the near side (out) or the far one (in) only.
-  if (state.proto == ipproto::icmp || state.proto == ipproto::icmpv6) inner.port[out ? 0 : 1] = outer.key.port[out ? 0 : 1];
+  if (state.proto == ipproto::icmp || state.proto == ipproto::icmpv6)
+    inner.port[out ? 0 : 1] = outer.key.port[out ? 0 : 1];
   const Side inner_side{inner, families[out ? stack_side : wire_side]};
   return printable(state.ifname.view()) + " " + protocol_text(state.proto) + " " + end_text(outer, inner_side, 1) +
          (out ? " -> " : " <- ") + end_text(outer, inner_side, 0);
@@ -116,7 +117,8 @@ std::string options_text(const State& state) {
   flag(randomid, ", random-id");
   flag(scrub_tcp, ", reassemble-tcp");
   if ((state.state_flags & setprio) != 0)
-    text += formatted(", set-prio (0x%02x 0x%02x)", static_cast<unsigned>(state.set_prio[0]), static_cast<unsigned>(state.set_prio[1]));
+    text += formatted(", set-prio (0x%02x 0x%02x)", static_cast<unsigned>(state.set_prio[0]),
+                      static_cast<unsigned>(state.set_prio[1]));
   if (state.dnpipe != 0 || state.dnrpipe != 0)
     text += formatted((state.state_flags & dn_is_queue) != 0 ? ", dummynet queue (%u %u)" : ", dummynet pipe (%u %u)",
                       static_cast<unsigned>(state.dnpipe), static_cast<unsigned>(state.dnrpipe));
@@ -133,7 +135,8 @@ std::string options_text(const State& state) {
     text += formatted(", rtable (%d %d)", state.rtableid[wire_side], state.rtableid[stack_side]);
   }
   if (state.rdomain[wire_side] != 0 || state.rdomain[stack_side] != 0)
-    text += formatted(", rdomain (%u %u)", static_cast<unsigned>(state.rdomain[wire_side]), static_cast<unsigned>(state.rdomain[stack_side]));
+    text += formatted(", rdomain (%u %u)", static_cast<unsigned>(state.rdomain[wire_side]),
+                      static_cast<unsigned>(state.rdomain[stack_side]));
   if (!state.tag.empty()) text.append(", tag ").append(printable(state.tag.view()));
   return text;
 }

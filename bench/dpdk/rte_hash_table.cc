@@ -25,16 +25,18 @@ hash_sig_t signature_of(StateId id) noexcept {
   return static_cast<hash_sig_t>(statetable::hash_of(id, hash_seed).value());
 }
 
-struct alignas(64) Entry : Body {};
+using Entry = Body;
 
 /// Once a process; it ends with the last table, wherever that is kept.
 std::shared_ptr<engine::dpdk::Eal> started_dpdk() {
   constexpr std::size_t memory_mib = 2048;  // the hash of 10M states takes about 1 GiB
-  static const auto eal = std::make_shared<engine::dpdk::Eal>(
-      engine::dpdk::EalConfig{.program = "state_rate", .memory_mib = memory_mib});
+  static const auto eal =
+      std::make_shared<engine::dpdk::Eal>(engine::dpdk::EalConfig{.program = "state_rate", .memory_mib = memory_mib});
   // Without hugepages DPDK's memory lies on small pages; the other tables do not.
   static const int advised = rte_memseg_list_walk(
-      [](const rte_memseg_list* list, void*) { return list->external ? 0 : madvise(list->base_va, list->len, MADV_HUGEPAGE) & 0; },
+      [](const rte_memseg_list* list, void*) {
+        return list->external ? 0 : madvise(list->base_va, list->len, MADV_HUGEPAGE) & 0;
+      },
       nullptr);
   static_cast<void>(advised);
   return eal;
@@ -69,7 +71,8 @@ struct RteHashTable::Parts {
       pointers[i] = &keys[i];
       signatures[i] = signature_of(ids[i]);
     }
-    rte_hash_lookup_with_hash_bulk(hash, pointers.data(), signatures.data(), static_cast<std::uint32_t>(ids.size()), positions.data());
+    rte_hash_lookup_with_hash_bulk(hash, pointers.data(), signatures.data(), static_cast<std::uint32_t>(ids.size()),
+                                   positions.data());
   }
 
   std::shared_ptr<engine::dpdk::Eal> eal = started_dpdk();
@@ -112,7 +115,9 @@ std::size_t RteHashTable::apply(std::span<const Bytes> records) {
   std::array<std::array<std::int32_t, bulk>, 2> positions;
   std::array<StateId, bulk> ids;
   const std::size_t groups = (records.size() + bulk - 1) / bulk;
-  const auto group = [&](std::size_t g) { return records.subspan(g * bulk, std::min(bulk, records.size() - g * bulk)); };
+  const auto group = [&](std::size_t g) {
+    return records.subspan(g * bulk, std::min(bulk, records.size() - g * bulk));
+  };
   for (std::size_t g = 0; g <= groups; ++g) {
     if (g < groups) {
       const auto some = group(g);
@@ -120,7 +125,8 @@ std::size_t RteHashTable::apply(std::span<const Bytes> records) {
       parts_->find(std::span{ids}.first(some.size()), positions[g % 2]);
       for (std::size_t i = 0; i < some.size(); ++i) {
         if (positions[g % 2][i] < 0) continue;
-        const auto* body = reinterpret_cast<const char*>(&parts_->bodies[static_cast<std::size_t>(positions[g % 2][i])]);
+        const auto* body =
+            reinterpret_cast<const char*>(&parts_->bodies[static_cast<std::size_t>(positions[g % 2][i])]);
         statetable::fetch(body);
         statetable::fetch(body + 64);
       }
@@ -146,7 +152,8 @@ std::size_t RteHashTable::lookup(std::span<const StateId> ids) {
     for (std::size_t i = 0; i < some.size(); ++i)
       if (positions[i] >= 0)
         for (std::size_t line = 0; line < sizeof(Entry); line += 64)
-          statetable::fetch(reinterpret_cast<const char*>(&parts_->bodies[static_cast<std::size_t>(positions[i])]) + line);
+          statetable::fetch(reinterpret_cast<const char*>(&parts_->bodies[static_cast<std::size_t>(positions[i])]) +
+                            line);
     for (std::size_t i = 0; i < some.size(); ++i) {
       if (positions[i] < 0) continue;
       const Body copy = parts_->bodies[static_cast<std::size_t>(positions[i])];

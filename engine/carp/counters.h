@@ -6,6 +6,7 @@
 
 #include "engine/counters.h"
 #include "wire/carp.h"
+#include "wire/describes_each.h"
 
 namespace pfsync::engine::carp {
 
@@ -33,19 +34,18 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::ipackets6, "ipackets6", "packets received (IPv6)"},
     TallyInfo{Tally::opackets, "opackets", "advertisements sent (IPv4)"},
     TallyInfo{Tally::opackets6, "opackets6", "advertisements sent (IPv6)"},
-    TallyInfo{Tally::announcements, "announcements", "virtual addresses announced by gratuitous ARP or neighbour advertisement"},
+    TallyInfo{Tally::announcements, "announcements",
+              "virtual addresses announced by gratuitous ARP or neighbour advertisement"},
     TallyInfo{Tally::arp_replies, "arp_replies", "ARP requests for a virtual address answered"},
     TallyInfo{Tally::neighbour_replies, "neighbour_replies", "neighbour solicitations answered"},
     TallyInfo{Tally::echo_replies, "echo_replies", "echo requests answered"},
     TallyInfo{Tally::answers_dropped, "answers_dropped", "answers not given: too many at once, or too large"},
-    TallyInfo{Tally::unresolved, "unresolved", "advertisements not sent because the peer's Ethernet address is not known"},
+    TallyInfo{Tally::unresolved, "unresolved",
+              "advertisements not sent because the peer's Ethernet address is not known"},
 };
 inline constexpr std::size_t tally_count = tally_table.size();
-static_assert([] {
-  for (std::size_t i = 0; i < tally_table.size(); ++i)
-    if (static_cast<std::size_t>(tally_table[i].tally) != i) return false;
-  return static_cast<std::size_t>(Tally::unresolved) + 1 == tally_table.size();
-}(), "tally_table[i] must describe Tally(i), and every Tally");
+static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::unresolved),
+              "tally_table[i] must describe Tally(i), and every Tally");
 
 /// Written by the data path, read by any.
 struct PortCounters {
@@ -53,9 +53,15 @@ struct PortCounters {
   std::array<Counter, wire::carp_reject_count> rejects;
 
   [[nodiscard]] Counter& operator[](Tally tally) noexcept { return tallies[static_cast<std::size_t>(tally)]; }
-  [[nodiscard]] Counter& operator[](wire::CarpReject reject) noexcept { return rejects[static_cast<std::size_t>(reject)]; }
-  [[nodiscard]] const Counter& operator[](Tally tally) const noexcept { return tallies[static_cast<std::size_t>(tally)]; }
-  [[nodiscard]] const Counter& operator[](wire::CarpReject reject) const noexcept { return rejects[static_cast<std::size_t>(reject)]; }
+  [[nodiscard]] Counter& operator[](wire::CarpReject reject) noexcept {
+    return rejects[static_cast<std::size_t>(reject)];
+  }
+  [[nodiscard]] const Counter& operator[](Tally tally) const noexcept {
+    return tallies[static_cast<std::size_t>(tally)];
+  }
+  [[nodiscard]] const Counter& operator[](wire::CarpReject reject) const noexcept {
+    return rejects[static_cast<std::size_t>(reject)];
+  }
 };
 
 }  // namespace pfsync::engine::carp

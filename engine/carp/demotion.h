@@ -21,7 +21,9 @@ class Demotion {
 
   /// One more, or one less, of whoever suffers from `cause`; it counts once however many there are.
   /// Differs: FreeBSD adds the factor once per VHID, and so reaches 2880 with twelve on a dead port.
-  void add(Cause cause, Instant now) noexcept { set(cause, holders_[index(cause)]++ == 0 ? factor : parts_[index(cause)], now, true); }
+  void add(Cause cause, Instant now) noexcept {
+    set(cause, holders_[index(cause)]++ == 0 ? factor : parts_[index(cause)], now, true);
+  }
   void remove(Cause cause, Instant now) noexcept {
     if (holders_[index(cause)] > 0 && --holders_[index(cause)] == 0) set(cause, 0, now, false);
   }
@@ -56,7 +58,8 @@ class Demotion {
     parts_[index(cause)] = value;
     ++generation_;
     published_.publish(parts_);
-    journal_->push({.kind = Entry::Kind::demoted, .at = now, .cause = cause, .on = on, .delta = delta, .total = total()});
+    journal_->push(
+        {.kind = Entry::Kind::demoted, .at = now, .cause = cause, .on = on, .delta = delta, .total = total()});
   }
 
   Journal* journal_;

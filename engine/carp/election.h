@@ -115,7 +115,9 @@ static_assert(interval(1, 1) == std::chrono::microseconds{1'003'906});
 
 /// An advertisement that says its sender is about to go. Source: OpenBSD carp_send_ad(), `bow_out`.
 inline constexpr Rank bow_out{255, 255, 0};
-[[nodiscard]] constexpr bool is_bow_out(const Rank& rank) noexcept { return rank.advbase == 255 && rank.advskew == 255; }
+[[nodiscard]] constexpr bool is_bow_out(const Rank& rank) noexcept {
+  return rank.advbase == 255 && rank.advskew == 255;
+}
 
 struct Judge {
   bool preempt = true;   ///< a better backup takes over
@@ -126,7 +128,8 @@ struct Judge {
 /// What an advertisement means to a host in `state`; nullopt: a backup goes on waiting, a master does not care.
 /// Differs: of two equal masters the kernels step down both, and may do so again and again; here the one with the
 /// lower source address (`wins_ties`) stays, as ucarp's does. A kernel at the other end steps down all the same.
-[[nodiscard]] constexpr std::optional<Event> judge(State state, const Rank& own, const Rank& heard, const Judge& judge) noexcept {
+[[nodiscard]] constexpr std::optional<Event> judge(State state, const Rank& own, const Rank& heard,
+                                                   const Judge& judge) noexcept {
   const Duration ours = interval(own), theirs = interval(heard);
   const int demoted = judge.openbsd ? int{heard.demote} - int{own.demote} : 0;  // > 0: the peer is worse
   switch (state) {

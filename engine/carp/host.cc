@@ -14,7 +14,8 @@ namespace {
 constexpr unsigned bow_out_copies = 3;  // whoever misses all waits for the master-down time instead
 
 bool is_link_local(const wire::CarpAddress& address) noexcept {
-  return address.family == Family::inet6 && address.address.bytes[0] == 0xfe && (address.address.bytes[1] & 0xc0u) == 0x80;
+  return address.family == Family::inet6 && address.address.bytes[0] == 0xfe &&
+         (address.address.bytes[1] & 0xc0u) == 0x80;
 }
 
 bool any_of_family(const std::vector<wire::CarpAddress>& addresses, Family family) noexcept {
@@ -133,7 +134,8 @@ void Host::note(Mistake mistake, const Source& source, const CarpAdvert& advert,
   publish_ = true;
 }
 
-std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source& source, const wire::Address& own, Instant now) noexcept {
+std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source& source, const wire::Address& own,
+                                          Instant now) noexcept {
   publish_ = true;
   if (!digest_.verifies(advert) && !(digest_without_link_local_ && digest_without_link_local_->verifies(advert))) {
     ++status_.badauth;
@@ -202,8 +204,10 @@ void Host::note_sending(bool sent, Instant now) noexcept {
   (sent ? errors_ : successes_) = 0;
   if (now_counted < errors_max && ++now_counted == errors_max && failing_ == sent) {
     failing_ = !sent;
-    if (failing_) demotion_->add(Cause::send_errors, now);
-    else demotion_->remove(Cause::send_errors, now);
+    if (failing_)
+      demotion_->add(Cause::send_errors, now);
+    else
+      demotion_->remove(Cause::send_errors, now);
   }
 }
 
@@ -222,7 +226,8 @@ void Host::on_timeout(Instant now) noexcept {
   if (status_.state == State::backup) {
     const auto passed = [&](const std::optional<Instant>& at) { return at && now >= *at; };
     const bool all = (!silent_at_[0] || passed(silent_at_[0])) && (!silent_at_[1] || passed(silent_at_[1]));
-    if (config_.both_families ? all : passed(silent_at_[0]) || passed(silent_at_[1])) on_event(Event::master_silent, now);
+    if (config_.both_families ? all : passed(silent_at_[0]) || passed(silent_at_[1]))
+      on_event(Event::master_silent, now);
   }
 }
 
@@ -240,7 +245,8 @@ std::optional<Instant> Host::timeout() const noexcept {
 }
 
 bool Host::announces() const noexcept {
-  return announcements_left_ > 0 || (has_inet_ && !multicast(Family::inet)) || (has_inet6_ && !multicast(Family::inet6));
+  return announcements_left_ > 0 || (has_inet_ && !multicast(Family::inet)) ||
+         (has_inet6_ && !multicast(Family::inet6));
 }
 
 std::uint64_t Host::next_counter() noexcept {

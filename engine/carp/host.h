@@ -19,15 +19,16 @@ namespace pfsync::engine::carp {
 /// One VHID on one port, as the operator wants it.
 struct HostConfig {
   std::uint8_t vhid = 1;
-  std::uint8_t advbase = 1;   ///< s, 1 to 254
-  std::uint8_t advskew = 0;   ///< 1/256 s, 0 to 254
-  std::string password;       ///< its bytes are the key: wire::carp_key
+  std::uint8_t advbase = 1;  ///< s, 1 to 254
+  std::uint8_t advskew = 0;  ///< 1/256 s, 0 to 254
+  std::string password;      ///< its bytes are the key: wire::carp_key
   std::vector<wire::CarpAddress> addresses;
-  wire::Address peer_inet = wire::carp_group_inet;    ///< a group, or the one peer
+  wire::Address peer_inet = wire::carp_group_inet;  ///< a group, or the one peer
   wire::Address peer_inet6 = wire::carp_group_inet6;
-  bool preempt = true;        ///< pfSense's and OPNsense's setting; a kernel's own default is off
-  bool openbsd = false;       ///< the demote count is sent and judged
-  bool both_families = false; ///< only the silence of both families is a master's death (Differs: the kernels take either)
+  bool preempt = true;   ///< pfSense's and OPNsense's setting; a kernel's own default is off
+  bool openbsd = false;  ///< the demote count is sent and judged
+  bool both_families =
+      false;  ///< only the silence of both families is a master's death (Differs: the kernels take either)
 };
 
 /// What is known of a host, to be looked at. Trivially copyable, so that it can be published.
@@ -51,14 +52,14 @@ struct HostStatus {
   Instant heard_at{};
   std::uint64_t adverts_in = 0, adverts_out = 0, badauth = 0;
   std::array<Sighting, mistake_count> mistakes{};
-  std::uint32_t moves = 0;   ///< how many there were; the last eight are kept, number n at [n % 8]
+  std::uint32_t moves = 0;  ///< how many there were; the last eight are kept, number n at [n % 8]
   std::array<Move, 8> move{};
   std::uint32_t reigns = 0;
   std::array<Reign, 8> reign{};
 };
 
-/// The state machine of one VHID. Bytes belong to Node: here come advertisements as values, and out come wishes to send.
-/// Source: FreeBSD sys/netinet/ip_carp.c. Thread-bound.
+/// The state machine of one VHID. Bytes belong to Node: here come advertisements as values, and out come wishes to
+/// send. Source: FreeBSD sys/netinet/ip_carp.c. Thread-bound.
 class Host {
  public:
   static constexpr unsigned errors_max = 3;     ///< in a row, until this node stands back; as many successes end it
@@ -74,7 +75,9 @@ class Host {
   [[nodiscard]] const HostConfig& config() const noexcept { return config_; }
   [[nodiscard]] State state() const noexcept { return status_.state; }
   [[nodiscard]] const HostStatus& status() const noexcept { return status_; }
-  [[nodiscard]] bool has(wire::Family family) const noexcept { return family == wire::Family::inet ? has_inet_ : has_inet6_; }
+  [[nodiscard]] bool has(wire::Family family) const noexcept {
+    return family == wire::Family::inet ? has_inet_ : has_inet6_;
+  }
   [[nodiscard]] bool has(const wire::CarpAddress& address) const noexcept;
   [[nodiscard]] const wire::Address& peer(wire::Family family) const noexcept {
     return family == wire::Family::inet ? config_.peer_inet : config_.peer_inet6;
@@ -97,7 +100,9 @@ class Host {
   void on_absence(Instant now) noexcept;
 
   // What is to be sent
-  [[nodiscard]] bool advert_due(wire::Family family) const noexcept { return due_[family == wire::Family::inet6 ? 1 : 0] > 0; }
+  [[nodiscard]] bool advert_due(wire::Family family) const noexcept {
+    return due_[family == wire::Family::inet6 ? 1 : 0] > 0;
+  }
   /// The advertisement that is due, with a counter and HMAC of its own.
   [[nodiscard]] wire::CarpAdvert take_advert(wire::Family family) noexcept;
   /// The next address to be announced by gratuitous ARP or an unsolicited neighbour advertisement.
@@ -135,19 +140,19 @@ class Host {
   HostStatus status_;
   bool publish_ = true;
 
-  Instant advert_at_{};                               ///< master: when the next advertisement is due
-  Instant adverted_at_{};                             ///< and when the last one was
-  std::array<std::optional<Instant>, 2> silent_at_{}; ///< backup: when the master is taken for dead, by family
-  std::array<std::uint8_t, 2> due_{};                 ///< advertisements to send, by family
+  Instant advert_at_{};                                ///< master: when the next advertisement is due
+  Instant adverted_at_{};                              ///< and when the last one was
+  std::array<std::optional<Instant>, 2> silent_at_{};  ///< backup: when the master is taken for dead, by family
+  std::array<std::uint8_t, 2> due_{};                  ///< advertisements to send, by family
   bool bowing_out_ = false;
-  std::size_t announcing_ = SIZE_MAX;                 ///< index of the next address to announce
+  std::size_t announcing_ = SIZE_MAX;  ///< index of the next address to announce
   unsigned announcements_left_ = 0;
   Instant announce_at_{};
 
   std::uint64_t random_;
-  bool heard_ = false;                                ///< a sound advertisement of another node: its counter is continued
+  bool heard_ = false;  ///< a sound advertisement of another node: its counter is continued
   std::uint64_t counter_ = 0;
-  std::array<wire::CarpAdvert, 64> sent_{};           ///< the last ones, to know them again
+  std::array<wire::CarpAdvert, 64> sent_{};  ///< the last ones, to know them again
   std::size_t sent_count_ = 0;
   unsigned errors_ = 0, successes_ = 0;
   bool failing_ = false;

@@ -10,6 +10,7 @@
 #include "engine/carp/election.h"
 #include "engine/counters.h"
 #include "wire/address.h"
+#include "wire/describes_each.h"
 
 namespace pfsync::engine::carp {
 
@@ -30,11 +31,8 @@ inline constexpr std::array cause_table{
     CauseInfo{Cause::maintenance, "maintenance", "maintenance mode entered", "maintenance mode left"},
     CauseInfo{Cause::operators, "operator", "user requested via pfsyncctl", "user requested via pfsyncctl"},
 };
-static_assert([] {
-  for (std::size_t i = 0; i < cause_table.size(); ++i)
-    if (static_cast<std::size_t>(cause_table[i].cause) != i) return false;
-  return cause_table.size() == cause_count;
-}(), "cause_table[i] must describe Cause(i), and every Cause");
+static_assert(wire::describes_each(cause_table, &CauseInfo::cause, static_cast<Cause>(cause_count - 1)),
+              "cause_table[i] must describe Cause(i), and every Cause");
 
 /// What somebody set up wrongly, and what can be seen of it from here.
 enum class Mistake : std::uint8_t { two_masters, authentication, vrrp_clash, intervals_differ, looped };
@@ -44,19 +42,21 @@ struct MistakeInfo {
   std::string_view sentence;  ///< of the source that is named with it
 };
 inline constexpr std::array mistake_table{
-    MistakeInfo{Mistake::two_masters, "two_masters", "advertises as master at the same time as another: one does not hear the other"},
+    MistakeInfo{Mistake::two_masters, "two_masters",
+                "advertises as master at the same time as another: one does not hear the other"},
     MistakeInfo{Mistake::authentication, "authentication",
-                "advertises with another password or another list of addresses for this VHID (an incorrect hash can mean either)"},
-    MistakeInfo{Mistake::vrrp_clash, "vrrp_clash", "speaks VRRP with this VHID as its router id, and so uses the same Ethernet address: choose another VHID"},
-    MistakeInfo{Mistake::intervals_differ, "intervals_differ", "advertises with another advbase: it must be the same on all nodes"},
+                "advertises with another password or another list of addresses for this VHID (an incorrect hash can "
+                "mean either)"},
+    MistakeInfo{
+        Mistake::vrrp_clash, "vrrp_clash",
+        "speaks VRRP with this VHID as its router id, and so uses the same Ethernet address: choose another VHID"},
+    MistakeInfo{Mistake::intervals_differ, "intervals_differ",
+                "advertises with another advbase: it must be the same on all nodes"},
     MistakeInfo{Mistake::looped, "looped", "is this node itself: the network returns its advertisements"},
 };
 inline constexpr std::size_t mistake_count = mistake_table.size();
-static_assert([] {
-  for (std::size_t i = 0; i < mistake_table.size(); ++i)
-    if (static_cast<std::size_t>(mistake_table[i].mistake) != i) return false;
-  return static_cast<std::size_t>(Mistake::looped) + 1 == mistake_table.size();
-}(), "mistake_table[i] must describe Mistake(i), and every Mistake");
+static_assert(wire::describes_each(mistake_table, &MistakeInfo::mistake, Mistake::looped),
+              "mistake_table[i] must describe Mistake(i), and every Mistake");
 
 /// Something that operators want to read in the log.
 struct Entry {
@@ -81,7 +81,8 @@ class Journal {
  public:
   void push(const Entry& entry) noexcept {
     const std::size_t end = end_.load(std::memory_order_relaxed);
-    if (end - begin_.load(std::memory_order_acquire) == entries_.size()) return dropped_.add();  // pairs with pop()'s release
+    if (end - begin_.load(std::memory_order_acquire) == entries_.size())
+      return dropped_.add();  // pairs with pop()'s release
     entries_[end % entries_.size()] = entry;
     end_.store(end + 1, std::memory_order_release);  // pairs with pop()'s acquire
   }

@@ -18,11 +18,12 @@ constexpr wire::Address none{};
 /// Whether a frame that is no sound IP packet would have been of protocol 112.
 bool looks_like_carp(wire::Bytes datagram) noexcept {
   if (datagram.size() < 10) return false;
-  return (datagram[0] >> 4u == 4 && datagram[9] == wire::ipproto::carp) || (datagram[0] >> 4u == 6 && datagram[6] == wire::ipproto::carp);
+  return (datagram[0] >> 4u == 4 && datagram[9] == wire::ipproto::carp) ||
+         (datagram[0] >> 4u == 6 && datagram[6] == wire::ipproto::carp);
 }
 
-/// Whether a packet may be answered: a group, a broadcast or ourselves as its source would make us send to many, or for ever.
-/// Source: RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e).
+/// Whether a packet may be answered: a group, a broadcast or ourselves as its source would make us send to many, or for
+/// ever. Source: RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e).
 bool may_be_answered(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet) noexcept {
   return (ethernet.source.bytes[0] & 1u) == 0 && !wire::is_multicast(packet.family, packet.source) &&
          packet.source != packet.destination && packet.source != wire::ipv4_address(255, 255, 255, 255);
@@ -47,7 +48,8 @@ Node::Node(const NodeConfig& config, Demotion& demotion, Journal& journal)
     hosts_.emplace_back(host, config.port, demotion, journal, config.seed ^ (std::uint64_t{host.vhid} << 32));
     for (const Family family : {Family::inet, Family::inet6}) {
       const CarpAddress peer{family, hosts_.back().peer(family)};
-      if (hosts_.back().has(family) && !hosts_.back().multicast(family) && peer_at(peer) == nullptr) peers_.push_back({.address = peer});
+      if (hosts_.back().has(family) && !hosts_.back().multicast(family) && peer_at(peer) == nullptr)
+        peers_.push_back({.address = peer});
     }
   }
   for (std::size_t i = 0; i < hosts_.size(); ++i) published_[i].publish(hosts_[i].status());
@@ -77,10 +79,12 @@ void Node::on_ip(const wire::EthernetFrame& ethernet, const wire::IpPacket& pack
   }
 }
 
-std::optional<CarpReject> Node::on_carp(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet, Instant now) noexcept {
+std::optional<CarpReject> Node::on_carp(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet,
+                                        Instant now) noexcept {
   if (!enabled()) return CarpReject::disabled;
   const bool inet = packet.family == Family::inet;
-  if (packet.destination != (inet ? wire::carp_group_inet : wire::carp_group_inet6) && packet.destination != own(packet.family))
+  if (packet.destination != (inet ? wire::carp_group_inet : wire::carp_group_inet6) &&
+      packet.destination != own(packet.family))
     return CarpReject::badif;
   const Source source{packet.family, packet.source};
   const auto result = wire::read_carp(packet.payload);
@@ -89,7 +93,7 @@ std::optional<CarpReject> Node::on_carp(const wire::EthernetFrame& ethernet, con
       if (Host* host = find(packet.payload[1])) host->on_vrrp(source, now);
     return *why;
   }
-  const auto& advert = std::get<wire::CarpAdvert>(result);
+  const wire::CarpAdvert& advert = *std::get_if<wire::CarpAdvert>(&result);
   Host* host = find(advert.vhid);
   if (host == nullptr || !host->has(packet.family)) return CarpReject::badvhid;
   if (host->multicast(packet.family) && packet.ttl != wire::link_local_ttl) return CarpReject::badttl;
@@ -111,8 +115,9 @@ bool Node::answers_for(const CarpAddress& address, std::uint8_t& vhid, MacAddres
 }
 
 bool Node::owns(Family family, const wire::Address& address) const noexcept {
-  return std::any_of(hosts_.begin(), hosts_.end(),
-                     [&](const Host& host) { return host.state() == State::master && host.has({family, address}); });
+  return std::any_of(hosts_.begin(), hosts_.end(), [&](const Host& host) {
+    return host.state() == State::master && host.has({family, address});
+  });
 }
 
 Node::Answer* Node::new_answer() noexcept {
@@ -136,7 +141,8 @@ void Node::on_arp(const wire::EthernetFrame& ethernet) noexcept {
   if (!answers_for({Family::inet, arp->target}, vhid, mac) || vhid == 0) return;
   Answer* answer = new_answer();
   if (answer == nullptr) return;
-  const std::size_t header = wire::write_ethernet_header(arp->sender_mac, mac, config_.vlan, wire::ethertype::arp, answer->frame);
+  const std::size_t header =
+      wire::write_ethernet_header(arp->sender_mac, mac, config_.vlan, wire::ethertype::arp, answer->frame);
   answer->bytes = header + wire::write_arp({.operation = wire::ArpOperation::reply,
                                             .sender_mac = mac,
                                             .sender = arp->target,
@@ -166,15 +172,18 @@ void Node::on_neighbour(const wire::EthernetFrame& ethernet, const wire::IpPacke
   const wire::Address to = probes ? wire::all_nodes_inet6 : packet.source;
   const wire::Neighbour reply{.solicited = !probes, .override = true, .target = neighbour->target, .mac = mac};
   const MacAddress to_mac = probes ? wire::multicast_mac(Family::inet6, to) : neighbour->mac.value_or(ethernet.source);
-  const std::size_t bytes = wire::write_neighbour(reply, neighbour->target, to, payload_room(Family::inet6, answer->frame));
-  const wire::Room payload = write_headers(to_mac, mac, {Family::inet6, neighbour->target, to, wire::ipproto::icmpv6}, bytes, answer->frame);
+  const std::size_t bytes =
+      wire::write_neighbour(reply, neighbour->target, to, payload_room(Family::inet6, answer->frame));
+  const wire::Room payload =
+      write_headers(to_mac, mac, {Family::inet6, neighbour->target, to, wire::ipproto::icmpv6}, bytes, answer->frame);
   answer->bytes = static_cast<std::size_t>(payload.data() - answer->frame.data()) + bytes;
   answer->vhid = vhid;
   answer->tally = Tally::neighbour_replies;
 }
 
 void Node::on_echo(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet) noexcept {
-  const std::uint8_t request = packet.family == Family::inet ? wire::icmp_type::echo_request : wire::icmpv6_type::echo_request;
+  const std::uint8_t request =
+      packet.family == Family::inet ? wire::icmp_type::echo_request : wire::icmpv6_type::echo_request;
   if (packet.payload.empty() || packet.payload[0] != request) return;
   if (packet.source == none || !may_be_answered(ethernet, packet)) return;
   std::uint8_t vhid = 0;
@@ -190,7 +199,8 @@ void Node::on_echo(const wire::EthernetFrame& ethernet, const wire::IpPacket& pa
     --answers_count_;
     return;
   }
-  const wire::Room payload = write_headers(ethernet.source, mac, {packet.family, packet.destination, packet.source, packet.protocol}, bytes, answer->frame);
+  const wire::Room payload = write_headers(
+      ethernet.source, mac, {packet.family, packet.destination, packet.source, packet.protocol}, bytes, answer->frame);
   answer->bytes = static_cast<std::size_t>(payload.data() - answer->frame.data()) + bytes;
   answer->vhid = vhid;
   answer->tally = Tally::echo_replies;
@@ -247,12 +257,16 @@ void Node::set_link(bool up, Instant now) noexcept {
   up_ = up;
   if (!hosts_.empty() && down_counted_ == up) {
     down_counted_ = !up;
-    if (up) demotion_->remove(Cause::interface_down, now);
-    else demotion_->add(Cause::interface_down, now);
+    if (up)
+      demotion_->remove(Cause::interface_down, now);
+    else
+      demotion_->add(Cause::interface_down, now);
   }
   for (Host& host : hosts_) {
-    if (!up) host.on_event(Event::link_lost, now);
-    else if (enabled()) host.on_event(Event::ready, now);
+    if (!up)
+      host.on_event(Event::link_lost, now);
+    else if (enabled())
+      host.on_event(Event::ready, now);
   }
   settle(now);
 }
@@ -260,8 +274,10 @@ void Node::set_link(bool up, Instant now) noexcept {
 void Node::set_enabled(bool enabled, Event why, Instant now) noexcept {
   enabled_.store(enabled, std::memory_order_relaxed);
   for (Host& host : hosts_) {
-    if (!enabled) host.on_event(why, now);
-    else if (up_) host.on_event(Event::ready, now);
+    if (!enabled)
+      host.on_event(why, now);
+    else if (up_)
+      host.on_event(Event::ready, now);
   }
   settle(now);
 }
@@ -281,8 +297,8 @@ wire::Room Node::payload_room(Family family, wire::Room frame) const noexcept {
   return frame.size() <= headers ? wire::Room{} : frame.subspan(headers);
 }
 
-wire::Room Node::write_headers(const MacAddress& to, const MacAddress& from, const wire::IpHeaderFields& ip, std::size_t payload,
-                               wire::Room frame) const noexcept {
+wire::Room Node::write_headers(const MacAddress& to, const MacAddress& from, const wire::IpHeaderFields& ip,
+                               std::size_t payload, wire::Room frame) const noexcept {
   const std::size_t ethernet = wire::write_ethernet_header(to, from, config_.vlan, ethertype_of(ip.family), frame);
   const std::size_t header = wire::write_ip_header(ip, payload, frame.subspan(ethernet));
   return frame.subspan(ethernet + header);
@@ -304,18 +320,20 @@ std::size_t Node::write_advert(Host& host, Family family, wire::Room frame) noex
     to = *peer->mac;
     from = config_.mac;  // as FreeBSD: switches then learn the virtual one from gratuitous ARP
   }
-  const wire::Room payload =
-      write_headers(to, from, {family, own(family), host.peer(family), wire::ipproto::carp}, sizeof(wire::CarpRecord), frame);
+  const wire::Room payload = write_headers(to, from, {family, own(family), host.peer(family), wire::ipproto::carp},
+                                           sizeof(wire::CarpRecord), frame);
   const std::size_t bytes = wire::write_carp(advert, payload);
   counters_[family == Family::inet ? Tally::opackets : Tally::opackets6].add();
   return static_cast<std::size_t>(payload.data() - frame.data()) + bytes;
 }
 
-/// Differs: FreeBSD's gratuitous ARP comes from the port's own Ethernet address; from the virtual one switches learn it too.
+/// Differs: FreeBSD's gratuitous ARP comes from the port's own Ethernet address; from the virtual one switches learn it
+/// too.
 std::size_t Node::write_announcement(const Host& host, const CarpAddress& address, wire::Room frame) const noexcept {
   const MacAddress mac = wire::carp_mac(host.config().vhid);
   if (address.family == Family::inet) {
-    const std::size_t header = wire::write_ethernet_header(wire::broadcast_mac, mac, config_.vlan, wire::ethertype::arp, frame);
+    const std::size_t header =
+        wire::write_ethernet_header(wire::broadcast_mac, mac, config_.vlan, wire::ethertype::arp, frame);
     const bool reply = host.announces_as_reply();
     return header + wire::write_arp({.operation = reply ? wire::ArpOperation::reply : wire::ArpOperation::request,
                                      .sender_mac = mac,
@@ -328,15 +346,17 @@ std::size_t Node::write_announcement(const Host& host, const CarpAddress& addres
   const wire::Address& from = config_.inet6 != none ? config_.inet6 : address.address;
   const wire::Neighbour neighbour{.override = true, .target = address.address, .mac = mac};
   const std::size_t bytes = wire::write_neighbour(neighbour, from, to, payload_room(Family::inet6, frame));
-  const wire::Room payload =
-      write_headers(wire::multicast_mac(Family::inet6, to), mac, {Family::inet6, from, to, wire::ipproto::icmpv6}, bytes, frame);
+  const wire::Room payload = write_headers(wire::multicast_mac(Family::inet6, to), mac,
+                                           {Family::inet6, from, to, wire::ipproto::icmpv6}, bytes, frame);
   return static_cast<std::size_t>(payload.data() - frame.data()) + bytes;
 }
 
 std::size_t Node::write_question(const Peer& peer, wire::Room frame) const noexcept {
   if (peer.address.family == Family::inet) {
-    const std::size_t header = wire::write_ethernet_header(wire::broadcast_mac, config_.mac, config_.vlan, wire::ethertype::arp, frame);
-    return header + wire::write_arp({.sender_mac = config_.mac, .sender = config_.inet, .target = peer.address.address}, frame.subspan(header));
+    const std::size_t header =
+        wire::write_ethernet_header(wire::broadcast_mac, config_.mac, config_.vlan, wire::ethertype::arp, frame);
+    return header + wire::write_arp({.sender_mac = config_.mac, .sender = config_.inet, .target = peer.address.address},
+                                    frame.subspan(header));
   }
   const wire::Address group = wire::solicited_node(peer.address.address);
   const wire::Neighbour question{.is_solicitation = true, .target = peer.address.address, .mac = config_.mac};

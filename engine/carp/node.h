@@ -12,8 +12,8 @@
 #include "engine/carp/demotion.h"
 #include "engine/carp/host.h"
 #include "engine/carp/journal.h"
-#include "engine/published.h"
 #include "engine/own_addresses.h"
+#include "engine/published.h"
 #include "wire/address.h"
 #include "wire/arp.h"
 #include "wire/bytes.h"
@@ -23,14 +23,14 @@
 namespace pfsync::engine::carp {
 
 struct NodeConfig {
-  std::string name;          ///< of the port, as in "1@dev0"
-  std::uint8_t port = 0;     ///< its number in the journal
+  std::string name;       ///< of the port, as in "1@dev0"
+  std::uint8_t port = 0;  ///< its number in the journal
   wire::MacAddress mac{};
-  wire::Address inet{};      ///< own addresses, what advertisements are sent from; zeros: none
+  wire::Address inet{};  ///< own addresses, what advertisements are sent from; zeros: none
   wire::Address inet6{};
   std::optional<std::uint16_t> vlan{};
   std::vector<HostConfig> hosts;  ///< each VHID once
-  std::uint64_t seed = 0;    ///< of the counters in advertisements: not to be guessed
+  std::uint64_t seed = 0;         ///< of the counters in advertisements: not to be guessed
 };
 
 /// All virtual hosts of one port: the door for their frames. Takes frames and a time, gives frames and a deadline.
@@ -38,9 +38,9 @@ struct NodeConfig {
 /// No I/O inside; after construction no allocation and no throw. Thread-bound, but for what says otherwise.
 class Node final : public OwnAddresses {
  public:
-  static constexpr std::size_t answers_max = 32;        ///< that wait to be sent
-  static constexpr std::size_t answer_bytes_max = 1600; ///< an echo reply is as large as its request
-  static constexpr std::chrono::seconds ask_again{1};   ///< for a unicast peer's Ethernet address
+  static constexpr std::size_t answers_max = 32;         ///< that wait to be sent
+  static constexpr std::size_t answer_bytes_max = 1600;  ///< an echo reply is as large as its request
+  static constexpr std::chrono::seconds ask_again{1};    ///< for a unicast peer's Ethernet address
 
   /// `demotion` and `journal` outlive the node, and may be shared by the nodes of several ports.
   Node(const NodeConfig& config, Demotion& demotion, Journal& journal);
@@ -68,7 +68,9 @@ class Node final : public OwnAddresses {
   [[nodiscard]] const std::vector<Host>& hosts() const noexcept { return hosts_; }
 
   // Any thread
-  [[nodiscard]] bool enabled() const noexcept { return enabled_.load(std::memory_order_relaxed); }  // a flag alone: pairs with nothing
+  [[nodiscard]] bool enabled() const noexcept {
+    return enabled_.load(std::memory_order_relaxed);
+  }  // a flag alone: pairs with nothing
   [[nodiscard]] const NodeConfig& config() const noexcept { return config_; }
   [[nodiscard]] const PortCounters& counters() const noexcept { return counters_; }
   [[nodiscard]] HostStatus status(std::size_t host) const noexcept { return published_[host].read(); }
@@ -90,22 +92,30 @@ class Node final : public OwnAddresses {
 
   void on_arp(const wire::EthernetFrame& ethernet) noexcept;
   void on_ip(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet, Instant now) noexcept;
-  [[nodiscard]] std::optional<wire::CarpReject> on_carp(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet, Instant now) noexcept;
+  [[nodiscard]] std::optional<wire::CarpReject> on_carp(const wire::EthernetFrame& ethernet,
+                                                        const wire::IpPacket& packet, Instant now) noexcept;
   void on_neighbour(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet) noexcept;
   void on_echo(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet) noexcept;
-  [[nodiscard]] Host* find(std::uint8_t vhid) noexcept { return index_[vhid] < 0 ? nullptr : &hosts_[static_cast<std::size_t>(index_[vhid])]; }
+  [[nodiscard]] Host* find(std::uint8_t vhid) noexcept {
+    return index_[vhid] < 0 ? nullptr : &hosts_[static_cast<std::size_t>(index_[vhid])];
+  }
   /// The host that answers for an address now; its Ethernet address is `mac`. Null with true: the node itself.
-  [[nodiscard]] bool answers_for(const wire::CarpAddress& address, std::uint8_t& vhid, wire::MacAddress& mac) const noexcept;
-  [[nodiscard]] const wire::Address& own(wire::Family family) const noexcept { return family == wire::Family::inet ? config_.inet : config_.inet6; }
+  [[nodiscard]] bool answers_for(const wire::CarpAddress& address, std::uint8_t& vhid,
+                                 wire::MacAddress& mac) const noexcept;
+  [[nodiscard]] const wire::Address& own(wire::Family family) const noexcept {
+    return family == wire::Family::inet ? config_.inet : config_.inet6;
+  }
   [[nodiscard]] Peer* peer_at(const wire::CarpAddress& address) noexcept;
   void learn(const wire::CarpAddress& address, const wire::MacAddress& mac) noexcept;
 
   [[nodiscard]] std::size_t write_advert(Host& host, wire::Family family, wire::Room frame) noexcept;
-  [[nodiscard]] std::size_t write_announcement(const Host& host, const wire::CarpAddress& address, wire::Room frame) const noexcept;
+  [[nodiscard]] std::size_t write_announcement(const Host& host, const wire::CarpAddress& address,
+                                               wire::Room frame) const noexcept;
   [[nodiscard]] std::size_t write_question(const Peer& peer, wire::Room frame) const noexcept;
   /// Ethernet and IP headers in front of a payload of that many bytes; where the payload belongs.
-  [[nodiscard]] wire::Room write_headers(const wire::MacAddress& to, const wire::MacAddress& from, const wire::IpHeaderFields& ip,
-                                         std::size_t payload, wire::Room frame) const noexcept;
+  [[nodiscard]] wire::Room write_headers(const wire::MacAddress& to, const wire::MacAddress& from,
+                                         const wire::IpHeaderFields& ip, std::size_t payload,
+                                         wire::Room frame) const noexcept;
   [[nodiscard]] wire::Room payload_room(wire::Family family, wire::Room frame) const noexcept;
   [[nodiscard]] Answer* new_answer() noexcept;
 

@@ -7,10 +7,12 @@ namespace {
 
 constexpr std::int64_t demotion_max = 240;
 
-std::optional<std::int64_t> number(const nlohmann::ordered_json& request, const char* key, std::int64_t low, std::int64_t high) {
+std::optional<std::int64_t> number(const nlohmann::ordered_json& request, const char* key, std::int64_t low,
+                                   std::int64_t high) {
   const auto found = request.find(key);
   if (found == request.end() || !found->is_number_integer()) return std::nullopt;
-  if (found->is_number_unsigned() && found->get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)) return std::nullopt;
+  if (found->is_number_unsigned() && found->get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX))
+    return std::nullopt;
   const auto value = found->get<std::int64_t>();
   return value < low || value > high ? std::nullopt : std::optional{value};
 }
@@ -52,7 +54,9 @@ std::string sentence_of(const Order& order) {
   switch (order.kind) {
     case Order::Kind::enable: return "CARP is enabled";
     case Order::Kind::disable: return "CARP is disabled until it is enabled again or pfsyncd is restarted";
-    case Order::Kind::maintenance: return order.on ? "this node is in maintenance mode, also after a restart" : "this node has left maintenance mode";
+    case Order::Kind::maintenance:
+      return order.on ? "this node is in maintenance mode, also after a restart"
+                      : "this node has left maintenance mode";
     case Order::Kind::demote: return "the operator's part of the demotion is now " + std::to_string(order.value);
     case Order::Kind::become: return "vhid " + std::to_string(order.vhid) + " is now " + std::string{word(order.state)};
   }

@@ -12,7 +12,7 @@ namespace pfsync::engine::carp {
 /// What an operator may ask of CARP; carried out on the data path.
 struct Order {
   enum class Kind : std::uint8_t {
-    enable,       ///< all virtual hosts, until the process ends
+    enable,  ///< all virtual hosts, until the process ends
     disable,
     maintenance,  ///< `on`: this node stands back, and goes on doing so after a restart
     demote,       ///< by `value`, which replaces what was ordered before
@@ -37,8 +37,8 @@ inline bool carry_out(const Order& order, Node& node, Demotion& demotion, Instan
   return false;
 }
 
-/// {"command": "carp", "do": "enable" | "disable" | "maintenance", "on": true | "demote", "value": 100 | "become", "vhid": 1,
-/// "state": "master"}: an order, or one sentence about what is wrong with it.
+/// {"command": "carp", "do": "enable" | "disable" | "maintenance", "on": true | "demote", "value": 100 | "become",
+/// "vhid": 1, "state": "master"}: an order, or one sentence about what is wrong with it.
 [[nodiscard]] std::variant<Order, std::string> order_of(const nlohmann::ordered_json& request);
 /// What was done, for the operator.
 [[nodiscard]] std::string sentence_of(const Order& order);

@@ -18,7 +18,8 @@ std::string read_password_file(const ConfigSection& section, const std::string& 
   std::ifstream in{path, std::ios::binary};
   std::string line;
   if (!in || !std::getline(in, line) || line.size() > password_file_max)
-    section.fail("password_file", "\"" + path + "\" cannot be read, or holds no password: its first line is the password");
+    section.fail("password_file",
+                 "\"" + path + "\" cannot be read, or holds no password: its first line is the password");
   if (line.ends_with('\r')) line.pop_back();
   return line;
 }
@@ -33,7 +34,8 @@ void read_password(ConfigSection& section, Settings& settings) {
   settings.host.password = settings.typed_password;
   if (const auto form = section.text("password_form")) {
     if (*form != "raw" && *form != "pfsense")
-      section.fail("password_form", "\"" + *form + "\" is unknown: give \"raw\", or \"pfsense\" for a password as it is typed there");
+      section.fail("password_form",
+                   "\"" + *form + "\" is unknown: give \"raw\", or \"pfsense\" for a password as it is typed there");
     if (*form == "pfsense") settings.host.password = wire::as_pfsense_hands_over(settings.typed_password);
   }
 }
@@ -43,17 +45,20 @@ void read_address(const ConfigSection& section, const std::string& text, Setting
   const auto parsed = wire::parse_address(std::string_view{text}.substr(0, slash));
   if (!parsed || wire::is_multicast(parsed->first, parsed->second) || parsed->second == wire::Address{} ||
       parsed->second == wire::ipv4_address(255, 255, 255, 255))
-    section.fail("addresses", "\"" + text + "\" is not the address of one host: write it as 10.0.0.254/24 or 2001:db8::1/64");
+    section.fail("addresses",
+                 "\"" + text + "\" is not the address of one host: write it as 10.0.0.254/24 or 2001:db8::1/64");
   if (slash != std::string::npos) {
     const unsigned bits_max = parsed->first == wire::Family::inet ? 32 : 128;
     unsigned bits = 0;
     const char* end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data() + slash + 1, end, bits);
     if (error != std::errc{} || stop != end || bits > bits_max)
-      section.fail("addresses", "\"" + text.substr(slash) + "\" is not a prefix length: give /0 to /" + std::to_string(bits_max));
+      section.fail("addresses",
+                   "\"" + text.substr(slash) + "\" is not a prefix length: give /0 to /" + std::to_string(bits_max));
   }
   const wire::CarpAddress address{parsed->first, parsed->second};
-  if (std::find(settings.host.addresses.begin(), settings.host.addresses.end(), address) != settings.host.addresses.end())
+  if (std::find(settings.host.addresses.begin(), settings.host.addresses.end(), address) !=
+      settings.host.addresses.end())
     section.fail("addresses", "\"" + text + "\" is given twice: remove one");
   settings.host.addresses.push_back(address);
   settings.address_texts.push_back(text);
@@ -63,7 +68,8 @@ void read_peer(ConfigSection& section, std::string_view key, wire::Family family
   const auto text = section.text(key);
   if (!text) return;
   const auto parsed = wire::parse_address(*text);
-  if (!parsed || parsed->first != family || wire::is_multicast(family, parsed->second) || parsed->second == wire::Address{})
+  if (!parsed || parsed->first != family || wire::is_multicast(family, parsed->second) ||
+      parsed->second == wire::Address{})
     section.fail(key, "\"" + *text + "\" is not the " + (family == wire::Family::inet ? "IPv4" : "IPv6") +
                           " address of one host: leave it out for the usual group (224.0.0.18, ff02::12)");
   peer = parsed->second;
@@ -80,7 +86,8 @@ Settings read_one(ConfigSection& section) {
   read_password(section, settings);
   for (const std::string& text : section.texts("addresses")) read_address(section, text, settings);
   if (host.addresses.empty())
-    section.fail("addresses", "is missing: give every address of this VHID, as on its other nodes: [\"10.0.0.254/24\"]");
+    section.fail("addresses",
+                 "is missing: give every address of this VHID, as on its other nodes: [\"10.0.0.254/24\"]");
   read_peer(section, "peer", wire::Family::inet, host.peer_inet);
   read_peer(section, "peer6", wire::Family::inet6, host.peer_inet6);
   host.preempt = section.flag("preempt").value_or(host.preempt);
@@ -98,13 +105,15 @@ std::string conflict(const std::vector<Settings>& settings) {
       if (settings[i].host.vhid == settings[j].host.vhid)
         return "is taken by an earlier [[carp]]: give each virtual host an id of its own";
       for (const wire::CarpAddress& address : settings[i].host.addresses)
-        if (std::find(settings[j].host.addresses.begin(), settings[j].host.addresses.end(), address) != settings[j].host.addresses.end())
+        if (std::find(settings[j].host.addresses.begin(), settings[j].host.addresses.end(), address) !=
+            settings[j].host.addresses.end())
           return "shares an address with an earlier [[carp]]: an address belongs to one virtual host";
     }
   return "";
 }
 
-std::vector<Settings> read_settings(ConfigSection& file, const wire::CarpAddress& own, std::vector<std::string>& warnings) {
+std::vector<Settings> read_settings(ConfigSection& file, const wire::CarpAddress& own,
+                                    std::vector<std::string>& warnings) {
   std::vector<Settings> all;
   for (ConfigSection& section : file.sections("carp")) {
     all.push_back(read_one(section));
@@ -113,10 +122,12 @@ std::vector<Settings> read_settings(ConfigSection& file, const wire::CarpAddress
     if (std::find(addresses.begin(), addresses.end(), own) != addresses.end())
       section.fail("addresses", "holds link.address, which is this node's alone: a virtual address is a further one");
     if (own.address == (own.family == wire::Family::inet ? all.back().host.peer_inet : all.back().host.peer_inet6))
-      section.fail(own.family == wire::Family::inet ? "peer" : "peer6", "is link.address: give the other node's address");
+      section.fail(own.family == wire::Family::inet ? "peer" : "peer6",
+                   "is link.address: give the other node's address");
     section.finish();
     if (all.back().host.password.size() > wire::carp_password_max)
-      warnings.push_back("carp vhid " + std::to_string(all.back().host.vhid) + ": only the first " + std::to_string(wire::carp_password_max) +
+      warnings.push_back("carp vhid " + std::to_string(all.back().host.vhid) + ": only the first " +
+                         std::to_string(wire::carp_password_max) +
                          " bytes of the password count, as on the firewalls (ucarp refuses longer ones)");
   }
   return all;

@@ -10,6 +10,7 @@ namespace pfsync::engine::carp {
 
 /// Every [[carp]] of a file. Throws ConfigError, as all that reads the configuration; `own` is the address of
 /// the link, `warnings` are sentences.
-[[nodiscard]] std::vector<Settings> read_settings(ConfigSection& file, const wire::CarpAddress& own, std::vector<std::string>& warnings);
+[[nodiscard]] std::vector<Settings> read_settings(ConfigSection& file, const wire::CarpAddress& own,
+                                                  std::vector<std::string>& warnings);
 
 }  // namespace pfsync::engine::carp

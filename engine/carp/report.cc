@@ -18,9 +18,12 @@ std::string text_of(const Source& source) {
 
 const MistakeInfo& info(Mistake mistake) { return mistake_table[static_cast<std::size_t>(mistake)]; }
 
-std::string sentence_of(Mistake mistake, const Source& source) { return text_of(source) + " " + std::string{info(mistake).sentence}; }
+std::string sentence_of(Mistake mistake, const Source& source) {
+  return text_of(source) + " " + std::string{info(mistake).sentence};
+}
 
-bool verifies(const Settings& settings, std::string_view password, const std::vector<wire::CarpAddress>& addresses, const wire::CarpAdvert& advert) {
+bool verifies(const Settings& settings, std::string_view password, const std::vector<wire::CarpAddress>& addresses,
+              const wire::CarpAdvert& advert) {
   return wire::CarpDigest{wire::carp_key(password), settings.host.vhid, addresses}.verifies(advert);
 }
 
@@ -79,7 +82,10 @@ Json host_json(const View& view, std::size_t index, Instant now) {
   json["badauth"] = status.badauth;
   json["mistakes"] = mistakes_json(status, settings, now);
   json["moves"] = last_json(status.move, status.moves, [&](const HostStatus::Move& move) -> Json {
-    return {{"seconds_ago", seconds(now - move.at)}, {"from", word(move.from)}, {"to", word(move.to)}, {"reason", reason(move.event)}};
+    return {{"seconds_ago", seconds(now - move.at)},
+            {"from", word(move.from)},
+            {"to", word(move.to)},
+            {"reason", reason(move.event)}};
   });
   json["masters"] = last_json(status.reign, status.reigns, [&](const HostStatus::Reign& reign) -> Json {
     return {{"seconds_ago", seconds(now - reign.at)}, {"master", text_of(reign.source)}};
@@ -92,10 +98,12 @@ Json host_json(const View& view, std::size_t index, Instant now) {
 std::string sentence_of(const Entry& entry, const std::string& port) {
   switch (entry.kind) {
     case Entry::Kind::moved:
-      return fmt::format("carp: {}@{}: {} -> {} ({})", entry.vhid, port, word(entry.from), word(entry.to), reason(entry.event));
+      return fmt::format("carp: {}@{}: {} -> {} ({})", entry.vhid, port, word(entry.from), word(entry.to),
+                         reason(entry.event));
     case Entry::Kind::demoted: {
       const CauseInfo& cause = cause_table[static_cast<std::size_t>(entry.cause)];
-      return fmt::format("carp: demoted by {} to {} ({})", entry.delta, entry.total, entry.on ? cause.begins : cause.ends);
+      return fmt::format("carp: demoted by {} to {} ({})", entry.delta, entry.total,
+                         entry.on ? cause.begins : cause.ends);
     }
     case Entry::Kind::mistake:
       return fmt::format("carp: {}@{}: {}", entry.vhid, port, sentence_of(entry.mistake, {entry.family, entry.source}));
@@ -124,7 +132,8 @@ std::string trouble(const View& view, Instant now) {
     const HostStatus status = view.node.status(i);
     const std::string name = fmt::format("carp {}@{}: ", status.vhid, view.node.config().name);
     for (const MistakeInfo& row : mistake_table)
-      if (const Sighting& sighting = status.mistakes[static_cast<std::size_t>(row.mistake)]; Watch::is_fresh(sighting, now))
+      if (const Sighting& sighting = status.mistakes[static_cast<std::size_t>(row.mistake)];
+          Watch::is_fresh(sighting, now))
         return name + sentence_of(row.mistake, sighting.source);
     if (view.node.enabled() && status.state == State::init) return name + "is in INIT: the link is down";
   }

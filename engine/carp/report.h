@@ -24,7 +24,8 @@ struct View {
 /// Whether the line is about something that somebody should look at.
 [[nodiscard]] constexpr bool is_warning(const Entry& entry) noexcept { return entry.kind == Entry::Kind::mistake; }
 
-/// What may be the matter with an advertisement whose HMAC is wrong: tries what people get wrong, and names what would fit.
+/// What may be the matter with an advertisement whose HMAC is wrong: tries what people get wrong, and names what would
+/// fit.
 [[nodiscard]] std::string diagnosis(const Settings& settings, const wire::CarpAdvert& advert);
 
 /// The first thing that somebody should look at, empty when there is none.

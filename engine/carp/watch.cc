@@ -26,7 +26,8 @@ void Watch::see(Mistake mistake, const Source& source, const wire::CarpAdvert& a
 void Watch::on_advert(const wire::CarpAdvert& advert, const Source& source, std::uint8_t own_advbase,
                       std::optional<Instant> master_since, Instant now) noexcept {
   const Rank rank{advert.advbase, advert.advskew, advert.demote};
-  const auto of_source = std::find_if(speakers_.begin(), speakers_.end(), [&](const Speaker& s) { return s.source == source; });
+  const auto of_source =
+      std::find_if(speakers_.begin(), speakers_.end(), [&](const Speaker& s) { return s.source == source; });
   if (is_bow_out(rank)) {
     if (of_source != speakers_.end()) *of_source = {};
     return;
@@ -48,7 +49,8 @@ void Watch::on_advert(const wire::CarpAdvert& advert, const Source& source, std:
   };
   if (master_since && overlaps(*master_since, now, Duration{})) return see(Mistake::two_masters, source, advert, now);
   for (const Speaker& other : speakers_) {
-    if (other.source == source || other.source.family != source.family) continue;  // one node has an address of each family
+    if (other.source == source || other.source.family != source.family)
+      continue;  // one node has an address of each family
     if (now - other.last > 2 * std::max(other.interval, speaker.interval)) continue;
     if (overlaps(other.first, other.last, other.interval)) return see(Mistake::two_masters, source, advert, now);
   }

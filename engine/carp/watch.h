@@ -34,7 +34,8 @@ class Watch {
   /// One log line in this time for each mistake of a VHID, however many frames show it.
   static constexpr std::chrono::seconds quiet{60};
 
-  Watch(Journal& journal, std::uint8_t port, std::uint8_t vhid) noexcept : journal_{&journal}, port_{port}, vhid_{vhid} {}
+  Watch(Journal& journal, std::uint8_t port, std::uint8_t vhid) noexcept
+      : journal_{&journal}, port_{port}, vhid_{vhid} {}
 
   /// A sound advertisement was heard. `master_since`: since when this node has been master, if it is.
   void on_advert(const wire::CarpAdvert& advert, const Source& source, std::uint8_t own_advbase,

@@ -10,8 +10,8 @@ namespace {
 std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 std::string host_text(const Json& host, bool all) {
-  std::string text = fmt::format("{}@{}: {} for {}\n", plain(host.at("vhid")), plain(host.at("interface")), plain(host.at("state")),
-                                 uptime_text(host.at("seconds").get<double>()));
+  std::string text = fmt::format("{}@{}: {} for {}\n", plain(host.at("vhid")), plain(host.at("interface")),
+                                 plain(host.at("state")), uptime_text(host.at("seconds").get<double>()));
   text += fmt::format("    carp: {} vhid {} advbase {} advskew {}", plain(host.at("state")), plain(host.at("vhid")),
                       plain(host.at("advbase")), plain(host.at("advskew")));
   if (host.at("skew_now") != host.at("advskew")) text += fmt::format(" (now {})", plain(host.at("skew_now")));
@@ -24,14 +24,16 @@ std::string host_text(const Json& host, bool all) {
                         heard.at("seconds_ago").get<double>(), plain(heard.at("advbase")), plain(heard.at("advskew")));
   for (const Json& mistake : host.at("mistakes"))
     if (all || mistake.at("now").get<bool>())
-      text += fmt::format("    {} ({} times, {:.1f} s ago): {}\n", plain(mistake.at("mistake")), plain(mistake.at("count")),
-                          mistake.at("seconds_ago").get<double>(), plain(mistake.at("sentence")));
+      text +=
+          fmt::format("    {} ({} times, {:.1f} s ago): {}\n", plain(mistake.at("mistake")), plain(mistake.at("count")),
+                      mistake.at("seconds_ago").get<double>(), plain(mistake.at("sentence")));
   if (!all) return text;
   for (const Json& move : host.at("moves"))
-    text += fmt::format("    {} ago: {} -> {} ({})\n", uptime_text(move.at("seconds_ago").get<double>()), plain(move.at("from")),
-                        plain(move.at("to")), plain(move.at("reason")));
+    text += fmt::format("    {} ago: {} -> {} ({})\n", uptime_text(move.at("seconds_ago").get<double>()),
+                        plain(move.at("from")), plain(move.at("to")), plain(move.at("reason")));
   for (const Json& reign : host.at("masters"))
-    text += fmt::format("    {} ago: {} became master\n", uptime_text(reign.at("seconds_ago").get<double>()), plain(reign.at("master")));
+    text += fmt::format("    {} ago: {} became master\n", uptime_text(reign.at("seconds_ago").get<double>()),
+                        plain(reign.at("master")));
   return text;
 }
 
@@ -42,7 +44,8 @@ std::string carp_text(const Json& carp, bool all) {
   text += carp.at("maintenance").get<bool>() ? ", in maintenance mode" : "";
   text += fmt::format(", demotion {}", plain(carp.at("demotion")));
   std::string parts;
-  for (const auto& [cause, value] : carp.at("demotion_parts").items()) parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", cause, plain(value));
+  for (const auto& [cause, value] : carp.at("demotion_parts").items())
+    parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", cause, plain(value));
   text += parts.empty() ? "\n" : " (" + parts + ")\n";
   if (!carp.at("healthy").get<bool>()) text += "UNHEALTHY: " + plain(carp.at("reason")) + "\n";
   for (const Json& host : carp.at("hosts")) text += host_text(host, all);

@@ -69,7 +69,8 @@ std::variant<Json, Unreached> Client::ask(const Json& request) {
   Json answer = Json::parse(std::get<std::string>(line), nullptr, false);
   const bool is_answer = answer.is_object() && answer.contains("ok") && answer["ok"].is_boolean() &&
                          (answer["ok"] == true || (answer.contains("error") && answer["error"].is_string()));
-  if (!is_answer) return Unreached{"what answers on " + path_ + " is not pfsyncd: name its control.socket with --socket"};
+  if (!is_answer)
+    return Unreached{"what answers on " + path_ + " is not pfsyncd: name its control.socket with --socket"};
   return answer;
 }
 
@@ -83,7 +84,7 @@ std::optional<Unreached> Client::send(const std::string& line) const {
 }
 
 std::variant<std::string, Unreached> Client::receive_line() {
-  std::array<char, 64 * 1024> bytes;
+  std::array<char, std::size_t{64} * 1024> bytes;
   for (std::size_t looked = 0;;) {
     if (const std::size_t end = in_.find('\n', looked); end != std::string::npos) {
       std::string line = in_.substr(0, end);

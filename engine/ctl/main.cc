@@ -49,8 +49,9 @@ int fail(const Options& options, const std::string& sentence, int status) {
 }
 
 /// Prints one answer. `text`: how, without --json; `status`: what it means to a script.
-int answer_to(const Options& options, const Json& request, const std::function<std::string(const Json&)>& text,
-              const std::function<int(const Json&)>& status = [](const Json&) { return int{exit_ok}; }) {
+int answer_to(
+    const Options& options, const Json& request, const std::function<std::string(const Json&)>& text,
+    const std::function<int(const Json&)>& status = [](const Json&) { return int{exit_ok}; }) {
   auto client = Client::connect(options.socket);
   if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
   const auto answer = std::get<Client>(client).ask(request);
@@ -79,7 +80,8 @@ int show_states(const Options& options) {
   auto client = Client::connect(options.socket);
   if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
   // The daemon's control thread works some milliseconds on a page of either kind; it has more to do than this.
-  Json request{{"command", "show"}, {"what", "states"}, {"only_text", !options.json}, {"limit", options.json ? 250 : 1000}};
+  Json request{
+      {"command", "show"}, {"what", "states"}, {"only_text", !options.json}, {"limit", options.json ? 250 : 1000}};
   bool first = true;
   do {
     const auto answer = std::get<Client>(client).ask(request);
@@ -105,12 +107,15 @@ int show_states(const Options& options) {
 int show_tdbs(const Options& options) { return answer_to(options, {{"command", "show"}, {"what", "tdbs"}}, tdbs_text); }
 
 int show_carp(const Options& options) {
-  return answer_to(options, {{"command", "show"}, {"what", "carp"}}, [&](const Json& carp) { return carp_text(carp, options.verbose); },
-                   [](const Json& carp) { return carp.at("healthy").get<bool>() ? exit_ok : exit_unhealthy; });
+  return answer_to(
+      options, {{"command", "show"}, {"what", "carp"}},
+      [&](const Json& carp) { return carp_text(carp, options.verbose); },
+      [](const Json& carp) { return carp.at("healthy").get<bool>() ? exit_ok : exit_unhealthy; });
 }
 
 int order(const Options& options, const Json& request) {
-  return answer_to(options, request, [](const Json& answer) { return answer.at("sentence").get<std::string>() + ".\n"; });
+  return answer_to(options, request,
+                   [](const Json& answer) { return answer.at("sentence").get<std::string>() + ".\n"; });
 }
 
 int watch_status(const Options& options) {
@@ -122,7 +127,8 @@ int watch_status(const Options& options) {
 
 std::string check_id(const std::string& text) {
   if (pfsync::engine::parse_state_id(text)) return "";
-  return "\"" + terminal_safe(text) + "\" is no state's id: give ID/CREATOR in hex digits, as show states -v prints them";
+  return "\"" + terminal_safe(text) +
+         "\" is no state's id: give ID/CREATOR in hex digits, as show states -v prints them";
 }
 
 std::string check_interface(const std::string& name) {
@@ -144,16 +150,20 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
 
   auto* show = app.add_subcommand("show", "look at the daemon");
   show->require_subcommand(1);
-  command(*show, "status", "health, table and traffic, in the manner of pfctl -si; exit status 1 when unhealthy",
-          [&] { return show_status(options); })
-      ->add_flag("--digest", options.digest, "also the digest of the table, to compare two nodes by");
-  command(*show, "states", "the state table, in the manner of pfctl -ss", [&] { return show_states(options); })
-      ->add_flag("-v", options.verbose, "all about each state, as pfctl -ss -vv does");
-  command(*show, "counters", "what was counted, in the manner of netstat -s", [&] { return show_counters(options); })
-      ->add_flag("-v", options.verbose, "also what is 0");
+  command(*show, "status", "health, table and traffic, in the manner of pfctl -si; exit status 1 when unhealthy", [&] {
+    return show_status(options);
+  })->add_flag("--digest", options.digest, "also the digest of the table, to compare two nodes by");
+  command(*show, "states", "the state table, in the manner of pfctl -ss", [&] {
+    return show_states(options);
+  })->add_flag("-v", options.verbose, "all about each state, as pfctl -ss -vv does");
+  command(*show, "counters", "what was counted, in the manner of netstat -s", [&] {
+    return show_counters(options);
+  })->add_flag("-v", options.verbose, "also what is 0");
 
-  command(*show, "tdbs", "replay and byte counters of IPsec SAs, as the peers told them", [&] { return show_tdbs(options); });
-  command(*show, "carp", "virtual addresses, in the manner of ifconfig; exit status 1 when something is wrong with them",
+  command(*show, "tdbs", "replay and byte counters of IPsec SAs, as the peers told them",
+          [&] { return show_tdbs(options); });
+  command(*show, "carp",
+          "virtual addresses, in the manner of ifconfig; exit status 1 when something is wrong with them",
           [&] { return show_carp(options); })
       ->add_flag("-v", options.verbose, "also past changes, past mistakes and counters");
 
@@ -164,43 +174,58 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
     return command(parent, name, words, [&options, request] { return order(options, request); });
   };
   carp_order(*carp, "enable", "take part in elections again", {{"do", "enable"}});
-  carp_order(*carp, "disable", "hand every address over and stand still, until enabled or restarted", {{"do", "disable"}});
+  carp_order(*carp, "disable", "hand every address over and stand still, until enabled or restarted",
+             {{"do", "disable"}});
   auto* maintenance = carp->add_subcommand("maintenance", "stand back behind the other nodes, also after a restart");
   maintenance->require_subcommand(1);
   carp_order(*maintenance, "enter", "begin", {{"do", "maintenance"}, {"on", true}});
   carp_order(*maintenance, "leave", "end", {{"do", "maintenance"}, {"on", false}});
   command(*carp, "demote", "stand back by N (-240 to 240; 0 ends it), which replaces what was given before",
-          [&] { return order(options, {{"command", "carp"}, {"do", "demote"}, {"value", options.demotion}}); })
+          [&] {
+            return order(options, {{"command", "carp"}, {"do", "demote"}, {"value", options.demotion}});
+          })
       ->add_option("N", options.demotion)
       ->required()
       ->check(CLI::Range(-240, 240));
   for (const char* state : {"master", "backup"})
-    command(*carp, state, state[0] == 'm' ? "make this node master of a VHID now" : "make this node backup of a VHID now",
-            [&options, state] { return order(options, {{"command", "carp"}, {"do", "become"}, {"vhid", options.vhid}, {"state", state}}); })
+    command(*carp, state,
+            state[0] == 'm' ? "make this node master of a VHID now" : "make this node backup of a VHID now",
+            [&options, state] {
+              return order(options, {{"command", "carp"}, {"do", "become"}, {"vhid", options.vhid}, {"state", state}});
+            })
         ->add_option("VHID", options.vhid)
         ->required()
         ->check(CLI::Range(1, 255));
 
-  command(app, "resync", "ask the peers for all their states again",
-          [&] { return order(options, {{"command", "resync"}}); });
+  command(app, "resync", "ask the peers for all their states again", [&] {
+    return order(options, {{"command", "resync"}});
+  });
   command(app, "flush", "remove this node's own states, here and at the peers",
-          [&] { return order(options, {{"command", "flush"}, {"interface", options.interface}}); })
+          [&] {
+            return order(options, {{"command", "flush"}, {"interface", options.interface}});
+          })
       ->add_option("-i", options.interface, "only those on this interface")
       ->type_name("IFACE")
       ->check(check_interface);
-  command(app, "kill", "remove one state", [&] { return order(options, {{"command", "kill"}, {"id", options.id}}); })
+  command(app, "kill", "remove one state",
+          [&] {
+            return order(options, {{"command", "kill"}, {"id", options.id}});
+          })
       ->add_option("ID/CREATOR", options.id, "the state's id and creatorid, as show states -v prints them")
       ->required()
       ->check(check_id);
   command(app, "push", "announce queued changes at once", [&] { return order(options, {{"command", "push"}}); });
   auto* synthetic = app.add_subcommand("synthetic", "the load of a node that plays a firewall");
   synthetic->require_subcommand(1);
-  command(*synthetic, "start", "let the load go on",
-          [&] { return order(options, {{"command", "synthetic"}, {"run", true}}); });
-  command(*synthetic, "stop", "let the load stand still",
-          [&] { return order(options, {{"command", "synthetic"}, {"run", false}}); });
+  command(*synthetic, "start", "let the load go on", [&] {
+    return order(options, {{"command", "synthetic"}, {"run", true}});
+  });
+  command(*synthetic, "stop", "let the load stand still", [&] {
+    return order(options, {{"command", "synthetic"}, {"run", false}});
+  });
 
-  auto* watching = command(app, "watch", "the status, again and again until Ctrl-C", [&] { return watch_status(options); });
+  auto* watching =
+      command(app, "watch", "the status, again and again until Ctrl-C", [&] { return watch_status(options); });
   watching->add_option("-w,--wait", options.interval_s, "seconds between two looks")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.01, 3600.0))
@@ -210,12 +235,14 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws here only for options declared wrongly
 int main(int argc, char** argv) {
   Options options;
   std::function<int()> chosen;
-  CLI::App app{"Looks at and steers a running pfsyncd. Exit status: 0 healthy or done, 1 unhealthy or refused, 2 usage, "
-               "3 no daemon.",
-               "pfsyncctl"};
+  CLI::App app{
+      "Looks at and steers a running pfsyncd. Exit status: 0 healthy or done, 1 unhealthy or refused, 2 usage, "
+      "3 no daemon.",
+      "pfsyncctl"};
   declare(app, options, chosen);
   try {
     app.parse(argc, argv);

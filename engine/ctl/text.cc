@@ -28,9 +28,9 @@ std::string_view health_word(const Json& status) { return status.at("healthy").g
 
 std::string link_text(const Json& link) {
   const char* kind = link.contains("peer") ? "peer" : "multicast";
-  std::string text = fmt::format("{} {}, {} to {} {}, mtu {}", plain(link.at("device")),
-                                 link.at("up").get<bool>() ? "up" : "DOWN", plain(link.at("address")), kind,
-                                 plain(link.at(kind)), number(link, "mtu"));
+  std::string text =
+      fmt::format("{} {}, {} to {} {}, mtu {}", plain(link.at("device")), link.at("up").get<bool>() ? "up" : "DOWN",
+                  plain(link.at("address")), kind, plain(link.at(kind)), number(link, "mtu"));
   if (!link.at("vlan").is_null()) text += ", vlan " + plain(link.at("vlan"));
   return text;
 }
@@ -40,7 +40,8 @@ std::string asked_text(const Json& bulk) {
   const std::string phase = plain(bulk.at("phase"));
   if (phase == "none") return "not asked for";
   std::string text = fmt::format("{} (request {} of {})", phase, number(bulk, "tries"), number(bulk, "tries_max"));
-  if (phase == "receiving" || phase == "done") text += fmt::format(", {} states received", number(bulk, "states_received"));
+  if (phase == "receiving" || phase == "done")
+    text += fmt::format(", {} states received", number(bulk, "states_received"));
   return text;
 }
 
@@ -75,8 +76,7 @@ std::string averages(const Json& status, const Total (&totals)[N]) {
 template <std::size_t N>
 std::string momentary(const Rates& rates, const Json& status, const Total (&totals)[N]) {
   std::string text;
-  for (const Total& total : totals)
-    text += row(total.words, number(status.at("totals"), total.key), rates(total.key));
+  for (const Total& total : totals) text += row(total.words, number(status.at("totals"), total.key), rates(total.key));
   return text;
 }
 
@@ -117,20 +117,23 @@ std::string terminal_safe(std::string_view utf8) {
 std::string uptime_text(double seconds) {
   const auto s = static_cast<std::uint64_t>(std::clamp(seconds, 0.0, 1e15));
   const std::uint64_t days = s / 86400;
-  const std::string clock = fmt::format("{:02}:{:02}:{:02}", s / 3600 % 24, s / 60 % 60, s % 60);
+  std::string clock = fmt::format("{:02}:{:02}:{:02}", s / 3600 % 24, s / 60 % 60, s % 60);
   if (days == 0) return clock;
   return fmt::format("{} day{} {}", days, days == 1 ? "" : "s", clock);
 }
 
 std::string status_text(const Json& status) {
-  std::string text = fmt::format("Status: {:<35} Host id: {}\n  {}\n", std::string{health_word(status)} + ", up " +
-                                 uptime_text(status.at("uptime_s").get<double>()),
-                                 plain(status.at("creatorid")), plain(status.at("reason")));
-  const std::string from = status.at("dialect_from") == "fixed" ? "" : fmt::format(" ({})", plain(status.at("dialect_from")));
+  std::string text =
+      fmt::format("Status: {:<35} Host id: {}\n  {}\n",
+                  std::string{health_word(status)} + ", up " + uptime_text(status.at("uptime_s").get<double>()),
+                  plain(status.at("creatorid")), plain(status.at("reason")));
+  const std::string from =
+      status.at("dialect_from") == "fixed" ? "" : fmt::format(" ({})", plain(status.at("dialect_from")));
   text += fmt::format("\nLink\n  {}, dialect {}{}\n", link_text(status.at("link")), plain(status.at("dialect")), from);
   if (const Json& peers = status.at("peers"); peers.size() > 1)
     for (const Json& peer : peers)
-      text += fmt::format("  peer {}, dialect {} ({}), {}\n", plain(peer.at("address")), plain(peer.at("dialect")), plain(peer.at("dialect_from")),
+      text += fmt::format("  peer {}, dialect {} ({}), {}\n", plain(peer.at("address")), plain(peer.at("dialect")),
+                          plain(peer.at("dialect_from")),
                           peer.at("active").get<bool>() ? "bulk update " + asked_text(peer.at("bulk"))
                                                         : "spoken with by the master of " + plain(peer.at("source")));
   text += fmt::format("\n{:<27} {:>14} {:>16}\n", "State Table", "Total", "Rate");
@@ -165,11 +168,13 @@ std::string counters_text(const Json& counters, bool all) {
 std::string tdbs_text(const Json& answer) {
   const Json& tdbs = answer.at("tdbs");
   if (tdbs.empty()) return "no IPsec counters have been heard of\n";
-  std::string text = fmt::format("{:<8}  {:<39}  {:<6} {:>12} {:>16}  {}\n", "spi", "dst", "proto", "rpl", "cur_bytes", "heard");
+  std::string text =
+      fmt::format("{:<8}  {:<39}  {:<6} {:>12} {:>16}  {}\n", "spi", "dst", "proto", "rpl", "cur_bytes", "heard");
   for (const Json& tdb : tdbs) {
     const std::string domain = number(tdb, "rdomain") == 0 ? "" : fmt::format(" rdomain {}", number(tdb, "rdomain"));
-    text += fmt::format("{:<8}  {:<39}  {:<6} {:>12} {:>16}  {} ago\n", plain(tdb.at("spi")), plain(tdb.at("dst")) + domain, plain(tdb.at("protocol")),
-                        number(tdb, "rpl"), number(tdb, "cur_bytes"), uptime_text(tdb.at("heard_s").get<double>()));
+    text += fmt::format("{:<8}  {:<39}  {:<6} {:>12} {:>16}  {} ago\n", plain(tdb.at("spi")),
+                        plain(tdb.at("dst")) + domain, plain(tdb.at("protocol")), number(tdb, "rpl"),
+                        number(tdb, "cur_bytes"), uptime_text(tdb.at("heard_s").get<double>()));
   }
   return text;
 }

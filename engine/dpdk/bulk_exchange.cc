@@ -10,7 +10,9 @@ namespace pfsync::engine::dpdk {
 namespace {
 
 /// The packet's bytes stand in the buffer's data length until the data path has put the headers before it.
-void set_packet_bytes(rte_mbuf* buffer, std::size_t bytes) noexcept { buffer->data_len = static_cast<std::uint16_t>(bytes); }
+void set_packet_bytes(rte_mbuf* buffer, std::size_t bytes) noexcept {
+  buffer->data_len = static_cast<std::uint16_t>(bytes);
+}
 
 /// The whole buffer as room, whatever its data length says.
 wire::Room whole_room(rte_mbuf* buffer) noexcept {
@@ -52,7 +54,8 @@ void BulkExchange::supply(Port& port) noexcept {
   }
 }
 
-std::size_t BulkExchange::send(Port& port, const Link& link, unsigned peer, BulkGate& gate, std::size_t frames) noexcept {
+std::size_t BulkExchange::send(Port& port, const Link& link, unsigned peer, BulkGate& gate,
+                               std::size_t frames) noexcept {
   std::size_t sent = 0;
   for (; sent < frames && port.can_send(); ++sent) {
     rte_mbuf* const buffer = next(filled_.get());

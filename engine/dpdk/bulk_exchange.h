@@ -9,14 +9,15 @@
 
 #include "engine/bulk_gate.h"
 #include "engine/bulk_sender.h"
-#include "engine/link.h"
 #include "engine/dpdk/port.h"
+#include "engine/link.h"
 
 namespace pfsync::engine::dpdk {
 
 /// Frames of one peer's bulk update on their way from the control thread, which fills them from lock-free reads,
 /// to the data path, which sends them between its own. Buffers go round: the data path supplies empty
-/// ones, so that only it allocates. Ends before the port whose buffers it holds. Two single-producer single-consumer rings; neither side waits.
+/// ones, so that only it allocates. Ends before the port whose buffers it holds. Two single-producer single-consumer
+/// rings; neither side waits.
 class BulkExchange {
  public:
   static constexpr unsigned buffers = 255;  ///< a ring of 256 holds one less
@@ -51,7 +52,7 @@ class BulkExchange {
 
   Ring empty_, filled_;
   std::atomic<bool> discarded_{false};  ///< a word alone: pairs with nothing
-  rte_mbuf* open_ = nullptr;  ///< control thread: taken from `empty_`, nothing to write into it yet
+  rte_mbuf* open_ = nullptr;            ///< control thread: taken from `empty_`, nothing to write into it yet
 };
 
 }  // namespace pfsync::engine::dpdk

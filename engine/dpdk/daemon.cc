@@ -1,9 +1,9 @@
 #include "engine/dpdk/daemon.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <sched.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 #include <systemd/sd-daemon.h>
@@ -86,7 +86,8 @@ struct Lane {
 
 std::deque<Lane> make_lanes(const Config& config, const statetable::Table& table) {
   std::deque<Lane> lanes;
-  for (std::size_t i = 0; i < std::max<std::size_t>(config.peers.size(), 1); ++i) lanes.emplace_back(sender_config(config), table);
+  for (std::size_t i = 0; i < std::max<std::size_t>(config.peers.size(), 1); ++i)
+    lanes.emplace_back(sender_config(config), table);
   return lanes;
 }
 
@@ -121,14 +122,16 @@ LinkConfig link_config(const Config& config, const wire::MacAddress& mac) {
 }
 
 carp::NodeConfig carp_config(const Config& config, const Device& device, const wire::MacAddress& mac) {
-  carp::NodeConfig node{.name = device.name(), .mac = mac, .vlan = config.link.vlan, .hosts = {}, .seed = random_seed()};
+  carp::NodeConfig node{
+      .name = device.name(), .mac = mac, .vlan = config.link.vlan, .hosts = {}, .seed = random_seed()};
   // Where the link has no address of a family, IPv6 has the one that every host has.
   node.inet = config.link.family == wire::Family::inet ? config.link.address : wire::Address{};
   node.inet6 = config.link.family == wire::Family::inet6 ? config.link.address : wire::link_local_address(mac);
   for (const carp::Settings& settings : config.carp) {
     if (!settings.interface.empty() && settings.interface != node.name && settings.interface != config.link.device)
-      throw std::runtime_error{fmt::format("carp.interface: \"{}\" is not the port of [link], {}, and this version has only that: remove it",
-                                           wire::printable(settings.interface), node.name)};
+      throw std::runtime_error{
+          fmt::format("carp.interface: \"{}\" is not the port of [link], {}, and this version has only that: remove it",
+                      wire::printable(settings.interface), node.name)};
     node.hosts.push_back(settings.host);
   }
   return node;
@@ -136,12 +139,14 @@ carp::NodeConfig carp_config(const Config& config, const Device& device, const w
 
 std::vector<DataPath::Lane> data_lanes_of(std::deque<Lane>& lanes) {
   std::vector<DataPath::Lane> all;
+  all.reserve(lanes.size());
   for (Lane& lane : lanes) all.push_back({&lane.bulk, &lane.gate});
   return all;
 }
 
 std::vector<const BulkSender*> senders_of(const std::deque<Lane>& lanes) {
   std::vector<const BulkSender*> all;
+  all.reserve(lanes.size());
   for (const Lane& lane : lanes) all.push_back(&lane.sender);
   return all;
 }
@@ -154,7 +159,8 @@ std::size_t buffers_mib(const Config& config) {
 /// Before anything is taken: a process that runs out of pages when it touches them is killed without a word.
 void require_memory(const Config& config) {
   const statetable::TableConfig table = table_config(config);
-  std::uint64_t needed = statetable::Table::memory_bytes(table) + std::max<std::size_t>(config.peers.size(), 1) * Outbox::memory_bytes(config.table.states_max) +
+  std::uint64_t needed = statetable::Table::memory_bytes(table) +
+                         std::max<std::size_t>(config.peers.size(), 1) * Outbox::memory_bytes(config.table.states_max) +
                          (std::uint64_t{buffers_mib(config)} << 20);
   if (config.synthetic) needed += SyntheticFirewall::memory_bytes(*config.synthetic);
   const std::uint64_t available = available_memory();
@@ -221,13 +227,17 @@ struct Daemon::Parts {
   std::optional<CommandResult> call(const Command& command);
   Outcome outcome(const Command& command, const char* sentence);
   void make_commands();
-  [[nodiscard]] bool link_is_up() const { return port.link_up() && (device.interface.empty() || has_carrier(device.interface)); }
+  [[nodiscard]] bool link_is_up() const {
+    return port.link_up() && (device.interface.empty() || has_carrier(device.interface));
+  }
   [[nodiscard]] std::vector<NamedCount> counts() const;
   void watch_link(Instant now);
   void watch_session(Instant now);
   void make_carp();
   void watch_carp(Instant now);
-  [[nodiscard]] std::filesystem::path maintenance_file() const { return std::filesystem::path{config.control.state_dir} / "carp-maintenance"; }
+  [[nodiscard]] std::filesystem::path maintenance_file() const {
+    return std::filesystem::path{config.control.state_dir} / "carp-maintenance";
+  }
   Outcome order_carp(const carp::Order& order);
   void watch_peer(unsigned peer, Instant now);
   [[nodiscard]] std::string peer_text(unsigned peer) const;
@@ -261,7 +271,9 @@ Daemon::Parts::Parts(const Config& given)
                  .synthetic = config.synthetic ? &synthetic.emplace(*config.synthetic) : nullptr,
                  .clock = clock,
                  .busy = config.cores.poll == Config::Poll::busy,
-                 .carp = config.carp.empty() ? nullptr : &carp_node.emplace(carp_config(config, device, port.mac()), demotion, carp_journal),
+                 .carp = config.carp.empty()
+                             ? nullptr
+                             : &carp_node.emplace(carp_config(config, device, port.mac()), demotion, carp_journal),
                  .demotion = &demotion}},
       view{.version = std::string{version},
            .config = config,
@@ -325,14 +337,17 @@ void Daemon::Parts::make_commands() {
 
 void Daemon::Parts::make_carp() {
   link.take_also(&*carp_node);
-  view.carp = &carp_view.emplace(carp::View{.node = *carp_node, .demotion = demotion, .journal = carp_journal, .settings = config.carp});
+  view.carp = &carp_view.emplace(
+      carp::View{.node = *carp_node, .demotion = demotion, .journal = carp_journal, .settings = config.carp});
   commands.carp = [this](const carp::Order& order) { return order_carp(order); };
   for (const carp::Settings& settings : config.carp)
     if (!port.accept(wire::carp_mac(settings.host.vhid)))
-      spdlog::warn("{} takes no further Ethernet address: packets for vhid {} may not arrive", device.name(), settings.host.vhid);
+      spdlog::warn("{} takes no further Ethernet address: packets for vhid {} may not arrive", device.name(),
+                   settings.host.vhid);
   std::error_code error;
   if (std::filesystem::exists(maintenance_file(), error)) {
-    spdlog::warn("carp: this node is in maintenance mode since before its start: pfsyncctl carp maintenance leave ends it");
+    spdlog::warn(
+        "carp: this node is in maintenance mode since before its start: pfsyncctl carp maintenance leave ends it");
     demotion.hold(carp::Cause::maintenance, true, clock.now());
   }
 }
@@ -344,15 +359,22 @@ Outcome Daemon::Parts::order_carp(const carp::Order& order) {
     std::error_code error;
     std::filesystem::create_directories(config.control.state_dir, error);
     if (!std::ofstream{maintenance_file()})
-      return {false, maintenance_file().string() + " cannot be written: give control.state_dir a folder that pfsyncd may write to", 0};
+      return {
+          false,
+          maintenance_file().string() + " cannot be written: give control.state_dir a folder that pfsyncd may write to",
+          0};
   }
   const auto result = call({.kind = Command::Kind::carp, .carp = order});
   if (!result) return {false, "the data path has not answered within two seconds: try again", 0};
-  if (!result->done) return {false, fmt::format("vhid {} is not in this configuration, or in INIT: pfsyncctl show carp tells", order.vhid), 0};
+  if (!result->done)
+    return {false,
+            fmt::format("vhid {} is not in this configuration, or in INIT: pfsyncctl show carp tells", order.vhid), 0};
   if (maintenance && !order.on) {
     std::error_code error;
     std::filesystem::remove(maintenance_file(), error);
-    if (error) return {false, maintenance_file().string() + " cannot be removed (" + error.message() + "): remove it by hand", 0};
+    if (error)
+      return {false, maintenance_file().string() + " cannot be removed (" + error.message() + "): remove it by hand",
+              0};
   }
   return {true, carp::sentence_of(order), 0};
 }
@@ -361,7 +383,8 @@ Outcome Daemon::Parts::order_carp(const carp::Order& order) {
 void Daemon::Parts::watch_carp(Instant now) {
   constexpr unsigned lines_per_s_max = 20;
   if (now - carp_lines_since_ >= std::chrono::seconds{1}) {
-    if (carp_lines_ > lines_per_s_max) spdlog::warn("carp: {} further lines within a second were left out", carp_lines_ - lines_per_s_max);
+    if (carp_lines_ > lines_per_s_max)
+      spdlog::warn("carp: {} further lines within a second were left out", carp_lines_ - lines_per_s_max);
     carp_lines_ = 0;
     carp_lines_since_ = now;
   }
@@ -422,10 +445,12 @@ void Daemon::Parts::watch_peer(unsigned peer, Instant now) {
       case BulkPhase::asked: spdlog::info("bulk update: asked {} for all states", peer_text(peer)); break;
       case BulkPhase::receiving: spdlog::info("bulk update: {} has begun to send", peer_text(peer)); break;
       case BulkPhase::done:
-        spdlog::info("bulk update: complete, {} states received from {}, {} held", bulk_in.states(), peer_text(peer), table->size());
+        spdlog::info("bulk update: complete, {} states received from {}, {} held", bulk_in.states(), peer_text(peer),
+                     table->size());
         break;
       case BulkPhase::failed:
-        spdlog::warn("bulk update: {} has not answered {} requests; asking again when somebody is heard", peer_text(peer), bulk_in.tries());
+        spdlog::warn("bulk update: {} has not answered {} requests; asking again when somebody is heard",
+                     peer_text(peer), bulk_in.tries());
         heard_when_failed_ = session.counters()[Tally::ipackets].value();
         failed_at_ = now;
         break;
@@ -433,7 +458,8 @@ void Daemon::Parts::watch_peer(unsigned peer, Instant now) {
   }
   if (const bool active = session.is_active(peer); active != lane.active_seen) {
     lane.active_seen = active;
-    spdlog::info("{}: {}", peer_text(peer), active ? "this node speaks with it now" : "another node speaks with it now");
+    spdlog::info("{}: {}", peer_text(peer),
+                 active ? "this node speaks with it now" : "another node speaks with it now");
   }
   if (const bool serving = lane.sender.running(); serving != lane.serving_seen) {
     lane.serving_seen = serving;
@@ -445,8 +471,8 @@ void Daemon::Parts::watch_peer(unsigned peer, Instant now) {
   }
   const PeerDialect& dialect = session.dialect(peer);
   if (const wire::Dialect in_use = dialect.in_use(); in_use != lane.dialect_seen) {
-    spdlog::info("dialect {} is written to {} instead of {}, as that is what is heard", wire::word(in_use), peer_text(peer),
-                 wire::word(lane.dialect_seen));
+    spdlog::info("dialect {} is written to {} instead of {}, as that is what is heard", wire::word(in_use),
+                 peer_text(peer), wire::word(lane.dialect_seen));
     lane.dialect_seen = in_use;
   }
   if (const bool apart = dialect.apart() > 0; apart != lane.apart_seen) {
@@ -504,7 +530,8 @@ void Daemon::Parts::run(bool (*ended)()) {
     static_cast<DataPath*>(path)->run();
     return 0;
   };
-  if (rte_eal_remote_launch(body, &data_path, data_lcore) != 0) throw std::runtime_error{"the data-path core is not there"};
+  if (rte_eal_remote_launch(body, &data_path, data_lcore) != 0)
+    throw std::runtime_error{"the data-path core is not there"};
   spdlog::info("pfsyncd {}: host id {}, {} states at most, on {}", version, creatorid_text(config.sync.creatorid),
                config.table.states_max, device.port);
   sd_notify(0, "READY=1\nSTATUS=following the sync network");

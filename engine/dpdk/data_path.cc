@@ -11,8 +11,10 @@ std::size_t DataPath::receive(Instant now) noexcept {
   const auto frames = parts_.port.receive();
   std::size_t packets = 0;
   for (const wire::Bytes frame : frames)
-    if (const auto packet = parts_.link.on_frame(frame)) packets_[packets++] = *packet;
-    else if (parts_.carp != nullptr) parts_.carp->on_frame(frame, now);
+    if (const auto packet = parts_.link.on_frame(frame))
+      packets_[packets++] = *packet;
+    else if (parts_.carp != nullptr)
+      parts_.carp->on_frame(frame, now);
   if (packets > 0) parts_.session.on_packets({packets_.data(), packets}, now);
   return frames.size();
 }
@@ -48,7 +50,8 @@ std::size_t DataPath::transmit_live(std::size_t frames_allowed, Instant now) noe
     if (!parts_.link.can_send(i)) continue;
     const wire::Room room = port.room();
     if (room.empty()) break;
-    const std::size_t packet = parts_.session.transmit(i, parts_.link.packet_room(room, parts_.session.dialect(i).in_use()), now);
+    const std::size_t packet =
+        parts_.session.transmit(i, parts_.link.packet_room(room, parts_.session.dialect(i).in_use()), now);
     port.commit(packet == 0 ? 0 : parts_.link.finish(room, packet, i));
     if (packet == 0) continue;
     silent = 0;
@@ -114,7 +117,8 @@ CommandResult DataPath::execute(const Command& command, Instant now) noexcept {
 }
 
 void DataPath::turn_carp(Instant now) noexcept {
-  constexpr Duration absence = std::chrono::seconds{1};  // the longest between two advertisements that are heard in time
+  constexpr Duration absence =
+      std::chrono::seconds{1};  // the longest between two advertisements that are heard in time
   carp::Node& node = *parts_.carp;
   if (now - turned_at_ > absence) node.on_absence(now);
   turned_at_ = now;

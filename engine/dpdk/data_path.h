@@ -83,11 +83,11 @@ class DataPath {
   std::array<Arrival, Port::burst_max> packets_{};
   bool carp_link_ = false;
   Instant turned_at_{};
-  bool started_ = false;             ///< the session's life has begun
+  bool started_ = false;  ///< the session's life has begun
   unsigned idle_turns_ = 0;
-  Instant refused_since_{};          ///< since when the device has not taken all
+  Instant refused_since_{};  ///< since when the device has not taken all
   bool refused_ = false;
-  unsigned first_ = 0;               ///< the peer whose turn is first, another each time
+  unsigned first_ = 0;  ///< the peer whose turn is first, another each time
 };
 
 }  // namespace pfsync::engine::dpdk

@@ -39,7 +39,8 @@ std::string interfaces_here() {
 /// "0000:03:00.0": domain, bus, device and function.
 bool is_pci_address(const std::string& device) {
   constexpr std::string_view form = "xxxx:xx:xx.x";
-  return device.size() == form.size() && std::equal(device.begin(), device.end(), form.begin(), [](char c, char wanted) {
+  return device.size() == form.size() &&
+         std::equal(device.begin(), device.end(), form.begin(), [](char c, char wanted) {
            return wanted == 'x' ? std::isxdigit(static_cast<unsigned char>(c)) != 0 : c == wanted;
          });
 }
@@ -54,12 +55,15 @@ bool has_capability(unsigned capability) {
 
 std::optional<std::string> refusal_of(const std::string& interface, std::size_t mtu) {
   if (if_nametoindex(interface.c_str()) == 0)
-    return fmt::format("link.device: there is no network interface \"{}\" on this machine: give one of {}", interface, interfaces_here());
+    return fmt::format("link.device: there is no network interface \"{}\" on this machine: give one of {}", interface,
+                       interfaces_here());
   std::size_t has = 0;
   if (std::ifstream{"/sys/class/net/" + interface + "/mtu"} >> has && has < mtu)
-    return fmt::format("link.mtu: {} is larger than the {} of {}: lower it, or run: ip link set {} mtu {}", mtu, has, interface, interface, mtu);
+    return fmt::format("link.mtu: {} is larger than the {} of {}: lower it, or run: ip link set {} mtu {}", mtu, has,
+                       interface, interface, mtu);
   if (!has_capability(CAP_NET_RAW))
-    return fmt::format("link.device: no permission to open {}: run as root, or with CAP_NET_RAW and CAP_NET_ADMIN", interface);
+    return fmt::format("link.device: no permission to open {}: run as root, or with CAP_NET_RAW and CAP_NET_ADMIN",
+                       interface);
   return std::nullopt;
 }
 
@@ -80,7 +84,8 @@ std::variant<Device, std::string> find_device(const Config::Link& link) {
   const std::string& device = link.device;
   if (is_pci_address(device)) {
     if (!fs::exists("/sys/bus/pci/devices/" + device))
-      return fmt::format("link.device: there is no PCI device {} on this machine: lspci -D lists those that are there", device);
+      return fmt::format("link.device: there is no PCI device {} on this machine: lspci -D lists those that are there",
+                         device);
     return Device{.port = device, .allow = {device}};
   }
   if (!device.starts_with("net_")) {

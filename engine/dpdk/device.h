@@ -12,7 +12,7 @@ namespace pfsync::engine::dpdk {
 struct Device {
   std::string port;                  ///< for Port
   std::vector<std::string> allow{};  ///< for Eal: PCI addresses to probe
-  std::string interface{};           ///< the Linux interface behind it; empty: none
+  std::string interface {};          ///< the Linux interface behind it; empty: none
 
   /// As people call it.
   [[nodiscard]] std::string name() const { return interface.empty() ? port.substr(0, port.find(',')) : interface; }

@@ -29,7 +29,8 @@ Eal::Eal(const EalConfig& config) {
   const long cpus = sysconf(_SC_NPROCESSORS_CONF);
   for (const auto& core : {config.control_core, config.data_core})
     if (core && *core >= static_cast<unsigned>(cpus))
-      throw std::runtime_error{"cores: there is no CPU " + std::to_string(*core) + " on this machine: give 0 to " + std::to_string(cpus - 1)};
+      throw std::runtime_error{"cores: there is no CPU " + std::to_string(*core) + " on this machine: give 0 to " +
+                               std::to_string(cpus - 1)};
   const std::string all = cpus > 1 ? "(0-" + std::to_string(cpus - 1) + ")" : "0";
   // What goes wrong comes back as an error and is said in one sentence; DPDK's own lines are for its developers.
   std::vector<std::string> arguments{config.program, "--no-telemetry", "--log-level=*:critical", "--lcores",
@@ -42,6 +43,7 @@ Eal::Eal(const EalConfig& config) {
   for (const std::string& device : config.allow) arguments.insert(arguments.end(), {"-a", device});
 
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   if (rte_eal_init(static_cast<int>(argv.size()) - 1, argv.data()) < 0)

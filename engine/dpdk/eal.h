@@ -8,8 +8,8 @@ namespace pfsync::engine::dpdk {
 
 struct EalConfig {
   std::string program = "pfsyncd";
-  std::size_t memory_mib = 64;       ///< for packet buffers, when there are no hugepages
-  std::vector<std::string> allow{};  ///< PCI addresses; empty: no PCI bus at all
+  std::size_t memory_mib = 64;             ///< for packet buffers, when there are no hugepages
+  std::vector<std::string> allow{};        ///< PCI addresses; empty: no PCI bus at all
   std::optional<unsigned> control_core{};  ///< CPU of the control thread; none: any
   std::optional<unsigned> data_core{};     ///< CPU of the data path; none: any
 };

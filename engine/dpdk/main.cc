@@ -36,7 +36,8 @@ void watch_signals() {
 }
 
 void open_log(engine::Config::LogLevel level) {
-  constexpr spdlog::level::level_enum levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn, spdlog::level::err};
+  constexpr spdlog::level::level_enum levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
+                                                  spdlog::level::err};
   spdlog::set_default_logger(spdlog::stderr_logger_mt("pfsyncd"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l: %v");
   spdlog::set_level(levels[static_cast<std::size_t>(level)]);
@@ -44,6 +45,7 @@ void open_log(engine::Config::LogLevel level) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws here only for options declared wrongly
 int main(int argc, char** argv) {
   CLI::App app{"pfsyncd keeps the connection table of a pf firewall pair: a pfsync(4) node in user space."};
   std::string file = "/etc/pfsyncd/pfsyncd.toml";
@@ -61,7 +63,8 @@ int main(int argc, char** argv) {
   if (const auto* sentence = std::get_if<std::string>(&result)) return refuse(*sentence, exit_usage);
   const auto& config = std::get<engine::Config>(result);
   if (check) {
-    for (const std::string& warning : config.warnings) std::cerr << "pfsyncd: " << file << ": warning: " << warning << ".\n";
+    for (const std::string& warning : config.warnings)
+      std::cerr << "pfsyncd: " << file << ": warning: " << warning << ".\n";
     std::cout << file << ": good\n";
     return 0;
   }

@@ -24,7 +24,9 @@ constexpr std::size_t mtu_max = 9000;    ///< the largest that the configuration
 }
 
 /// Drivers of DPDK 22.11 that call 1514 bytes their longest frame, and carry whatever their rings have room for.
-bool says_too_little(const std::string& device) noexcept { return device.starts_with("net_af_packet") || device.starts_with("net_memif"); }
+bool says_too_little(const std::string& device) noexcept {
+  return device.starts_with("net_af_packet") || device.starts_with("net_memif");
+}
 
 /// A frame of this MTU in one buffer, behind DPDK's own headroom.
 std::uint16_t buffer_bytes(std::size_t mtu) noexcept {
@@ -34,11 +36,11 @@ std::uint16_t buffer_bytes(std::size_t mtu) noexcept {
 /// Calls f on DPDK's interrupt thread, where drivers handle a peer that connects or hangs up, and waits
 /// for it: memif of 22.11 frees a device under that thread's hands otherwise.
 template <class F>
-void on_interrupt_thread(F f) noexcept {
+void on_interrupt_thread(F&& f) noexcept {
   struct Call {
-    F f;
+    F& f;
     std::atomic<bool> done{false};
-  } call{.f = std::move(f)};
+  } call{.f = f};
   const auto body = [](void* given) {
     auto& it = *static_cast<Call*>(given);
     it.f();
@@ -79,7 +81,8 @@ Port::Port(const std::string& device, std::size_t mtu) {
     if (rte_eal_hotplug_add("vdev", name.c_str(), options.c_str()) != 0)
       throw std::runtime_error{"link.device: " + name + " cannot be made: check the driver's name and its options"};
     created_.reset(new std::string{name});
-    if (const int error = rte_eth_dev_get_port_by_name(name.c_str(), &id_); error != 0) fail(name, "is not an Ethernet device", error);
+    if (const int error = rte_eth_dev_get_port_by_name(name.c_str(), &id_); error != 0)
+      fail(name, "is not an Ethernet device", error);
   }
   if (mtu > mtu_max) fail(name, "cannot be configured with an MTU of " + std::to_string(mtu), EINVAL);
   const std::string pool_name = "pool_" + std::to_string(id_);
@@ -93,15 +96,16 @@ Port::Port(const std::string& device, std::size_t mtu) {
     config.rxmode.mtu = 0;
     configured = rte_eth_dev_configure(id_, 1, 1, &config);
   }
-  if (configured != 0)
-    fail(name, "cannot be configured with an MTU of " + std::to_string(mtu), configured);
+  if (configured != 0) fail(name, "cannot be configured with an MTU of " + std::to_string(mtu), configured);
   std::uint16_t rx = descriptors, tx = descriptors;
-  if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx); error != 0) fail(name, "has no queues of this size", error);
+  if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx); error != 0)
+    fail(name, "has no queues of this size", error);
   const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id_)));
-  if (const int error = rte_eth_rx_queue_setup(id_, 0, rx, socket, nullptr, pool_.get()); error != 0) fail(name, "has no receive queue", error);
-  if (const int error = rte_eth_tx_queue_setup(id_, 0, tx, socket, nullptr); error != 0) fail(name, "has no transmit queue", error);
-  if (const int error = rte_eth_dev_start(id_); error != 0)
-    fail(name, "does not start, is its other end there", error);
+  if (const int error = rte_eth_rx_queue_setup(id_, 0, rx, socket, nullptr, pool_.get()); error != 0)
+    fail(name, "has no receive queue", error);
+  if (const int error = rte_eth_tx_queue_setup(id_, 0, tx, socket, nullptr); error != 0)
+    fail(name, "has no transmit queue", error);
+  if (const int error = rte_eth_dev_start(id_); error != 0) fail(name, "does not start, is its other end there", error);
   // Software drivers may know neither; what they do not filter arrives all the same.
   static_cast<void>(rte_eth_promiscuous_enable(id_));
   static_cast<void>(rte_eth_allmulticast_enable(id_));

@@ -57,7 +57,9 @@ class Port {
     return {rte_pktmbuf_mtod(buffer, std::uint8_t*), rte_pktmbuf_tailroom(buffer)};
   }
   /// Whether `send` may be called; hands queued frames to the device when that makes room.
-  [[nodiscard]] bool can_send() noexcept { return outgoing_count_ < burst_max || (flush(), outgoing_count_ < burst_max); }
+  [[nodiscard]] bool can_send() noexcept {
+    return outgoing_count_ < burst_max || (flush(), outgoing_count_ < burst_max);
+  }
   /// Queues a buffer of `take` as a frame of that many bytes. Contract: can_send().
   void send(rte_mbuf* buffer, std::size_t bytes) noexcept;
 

@@ -27,7 +27,10 @@ Device device_or_throw(const std::string& name) {
 
 struct Sender::Parts {
   explicit Parts(const std::string& name)
-      : device{device_or_throw(name)}, eal{{.program = "pfsync-replay", .allow = device.allow}}, port{device.port}, mac{port.mac()} {}
+      : device{device_or_throw(name)},
+        eal{{.program = "pfsync-replay", .allow = device.allow}},
+        port{device.port},
+        mac{port.mac()} {}
 
   Device device;
   Eal eal;
@@ -40,7 +43,8 @@ Sender::Sender(const std::string& device) : parts_{std::make_unique<Parts>(devic
   // A virtual link may need a moment to find its other end.
   for (int i = 0; i < 200 && !parts_->port.link_up(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds{10});
   if (!parts_->port.link_up())
-    throw std::runtime_error{"link.device: " + device.substr(0, device.find(',')) + " has no link: connect its other end"};
+    throw std::runtime_error{"link.device: " + device.substr(0, device.find(',')) +
+                             " has no link: connect its other end"};
 }
 Sender::~Sender() = default;
 

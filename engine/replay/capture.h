@@ -18,11 +18,11 @@ namespace pfsync::engine::replay {
 class Capture {
  public:
   struct Packet {
-    statetable::Instant at;      ///< since the capture's first frame; never goes back
+    statetable::Instant at;              ///< since the capture's first frame; never goes back
     std::chrono::nanoseconds unix_time;  ///< as the file has it
     std::size_t offset;
     std::size_t bytes;
-    bool cut;                    ///< the capture's snapshot length left out its end
+    bool cut;  ///< the capture's snapshot length left out its end
   };
   /// 0 to 1: how much of the file has been read.
   using Progress = std::function<void(double)>;

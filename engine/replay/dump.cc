@@ -57,7 +57,8 @@ std::optional<wire::Dialect> dialect_of(wire::Bytes payload) {
   std::optional<wire::Dialect> dialect;
   wire::PacketReader reader{payload};
   for (wire::Section section; reader.next(section);)
-    if (const auto told = wire::told_dialect(reader.header().version, *section.action)) dialect = std::max(dialect, told);
+    if (const auto told = wire::told_dialect(reader.header().version, *section.action))
+      dialect = std::max(dialect, told);
   return dialect;
 }
 
@@ -90,7 +91,8 @@ std::string dump_text(std::chrono::nanoseconds unix_time, wire::Bytes ip_packet)
       text.append("\t").append(message_line(*section.action, section.record(i))).append("\n");
   }
   if (reader.skipped() > 0)
-    text += "    sections_skipped: " + std::to_string(reader.skipped()) + " that this does not know, or of too short records\n";
+    text += "    sections_skipped: " + std::to_string(reader.skipped()) +
+            " that this does not know, or of too short records\n";
   if (reader.reject()) {
     text += reject_line(*reader.reject());
     if (reader.reject() == wire::Reject::badact)

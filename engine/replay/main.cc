@@ -39,7 +39,6 @@ constexpr int exit_output = 1;
 constexpr int exit_device = 1;
 constexpr std::uintmax_t bar_from_bytes = 16u << 20u;
 constexpr std::uint64_t bar_from_packets = 500'000;
-constexpr double bar_from_s = 2;
 constexpr double burst_from_rate = 100'000;  // messages/s; below, packets go one by one, evenly
 
 struct Options {
@@ -104,7 +103,8 @@ class Wire {
       const auto& packet = capture.packets()[i];
       if (packet.cut) continue;  // its end is not in the capture
       if (!sender_->send(capture.bytes(packet)))
-        throw std::runtime_error{"frame " + std::to_string(i + 1) + " could not be sent: it is larger than the device's MTU, or the device takes nothing"};
+        throw std::runtime_error{"frame " + std::to_string(i + 1) +
+                                 " could not be sent: it is larger than the device's MTU, or the device takes nothing"};
     }
     if (!sender_->flush()) throw std::runtime_error{"the device has taken no frame for two seconds: check the link"};
   }
@@ -202,6 +202,7 @@ int run(const Options& options) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws here only for options declared wrongly
 int main(int argc, char** argv) {
   Options options;
   CLI::App app{
@@ -221,9 +222,10 @@ int main(int argc, char** argv) {
   auto* rate = app.add_option("--rate", options.rate, "play R messages per second instead of as fast as it goes")
                    ->type_name("R")
                    ->check(CLI::Range(0.001, 1e12));
-  auto* peer = app.add_option("--peer", options.peer,
-                              "send the frames out of a device too: an interface, a PCI address or a DPDK virtual device")
-                   ->type_name("DEV");
+  auto* peer =
+      app.add_option("--peer", options.peer,
+                     "send the frames out of a device too: an interface, a PCI address or a DPDK virtual device")
+          ->type_name("DEV");
   dump->excludes(peer);
   json->excludes(dump)->excludes(states);
   dump->excludes(loop)->excludes(rate);

@@ -66,7 +66,8 @@ void Player::advance(statetable::Instant to) {
     if (due > to) break;
     now_ = due;
     session_.on_timeout(now_);
-    if (session_.timeout(now_) <= now_ && step_min.count() == 0) break;  // it wants to be asked again at once: next time
+    if (session_.timeout(now_) <= now_ && step_min.count() == 0)
+      break;  // it wants to be asked again at once: next time
   }
   now_ = to;
 }

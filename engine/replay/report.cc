@@ -83,11 +83,10 @@ std::string json_text(const Report& report) {
   Json ids = Json::array();
   for (const wire::State& state : report.states) ids.push_back(id_and_creator(state.id));
 
-  Json json{{"frames", report.frames},         {"pfsync_frames", report.pfsync_frames},
-            {"seconds", report.seconds},       {"messages", std::move(messages)},
-            {"counters", std::move(counters)}, {"dialects", std::move(dialects)},
-            {"losses", std::move(losses)},
-            {"states", report.states.size()},  {"state_ids", std::move(ids)}};
+  Json json{
+      {"frames", report.frames},         {"pfsync_frames", report.pfsync_frames}, {"seconds", report.seconds},
+      {"messages", std::move(messages)}, {"counters", std::move(counters)},       {"dialects", std::move(dialects)},
+      {"losses", std::move(losses)},     {"states", report.states.size()},        {"state_ids", std::move(ids)}};
   if (report.frames_sent) json["frames_sent"] = *report.frames_sent;
   if (report.messages_per_second) {
     json["loops"] = report.loops;

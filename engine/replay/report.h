@@ -20,14 +20,14 @@ namespace pfsync::engine::replay {
 struct Report {
   std::uint64_t frames = 0;
   std::uint64_t pfsync_frames = 0;
-  double seconds = 0;                  ///< from the capture's first frame to its last
+  double seconds = 0;  ///< from the capture's first frame to its last
   std::array<std::uint64_t, wire::message_count> messages{};
   std::array<std::uint64_t, wire::reject_count> rejects{};
   std::array<std::uint64_t, tally_table.size()> tallies{};
-  std::uint64_t truncated = 0;         ///< frames whose end the capture left out
+  std::uint64_t truncated = 0;  ///< frames whose end the capture left out
   std::map<std::string_view, std::uint64_t> dialects;
   std::map<std::string_view, std::map<std::string_view, std::uint64_t>> losses;  ///< see Survey::losses
-  std::vector<wire::State> states;     ///< ordered by id, then creator
+  std::vector<wire::State> states;                                               ///< ordered by id, then creator
   std::uint64_t loops = 1;
   std::optional<std::uint64_t> frames_sent;   ///< out of a device (--peer)
   std::optional<double> messages_per_second;  ///< when the speed was asked for (--loop, --rate)

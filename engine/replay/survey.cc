@@ -23,14 +23,18 @@ bool is_full_state(wire::Message message) noexcept {
 void count_losses(const wire::State& state, Survey& result) {
   for (const wire::DialectInfo& dialect : wire::dialect_table) {
     auto& counts = result.losses[dialect.word];
-    if (!wire::is_expressible(state, dialect.dialect)) ++counts["states"];
-    else wire::lost(state, dialect.dialect).for_each([&counts](wire::Field field) { ++counts[wire::word(field)]; });
+    if (!wire::is_expressible(state, dialect.dialect))
+      ++counts["states"];
+    else
+      wire::lost(state, dialect.dialect).for_each([&counts](wire::Field field) { ++counts[wire::word(field)]; });
   }
 }
 
 void count_losses(const wire::Tdb& tdb, Survey& result) {
   for (const wire::DialectInfo& dialect : wire::dialect_table)
-    wire::lost(tdb, dialect.dialect).for_each([&](wire::Field field) { ++result.losses[dialect.word][wire::word(field)]; });
+    wire::lost(tdb, dialect.dialect).for_each([&](wire::Field field) {
+      ++result.losses[dialect.word][wire::word(field)];
+    });
 }
 
 /// The dialect of one packet, if it tells; collects the ids of its full states and what others would lose.
@@ -42,7 +46,8 @@ std::optional<std::string_view> read_packet(wire::Bytes payload, std::vector<wir
     if (section.count == 0) continue;
     if (const auto told = wire::told_dialect(reader.header().version, *section.action)) dialect = wire::word(*told);
     if (section.action->message == wire::Message::tdb)
-      for (std::size_t i = 0; i < section.count; ++i) count_losses(wire::read_tdb(section.action->layout, section.record(i)), result);
+      for (std::size_t i = 0; i < section.count; ++i)
+        count_losses(wire::read_tdb(section.action->layout, section.record(i)), result);
     if (!is_full_state(section.action->message)) continue;
     for (std::size_t i = 0; i < section.count; ++i) {
       const wire::State state = wire::read_state(section.action->layout, section.record(i));
@@ -75,8 +80,10 @@ Survey survey(const Capture& capture) {
     }
     Source& source = sources[{ip.packet.family, ip.packet.source}];
     if (const auto dialect = read_packet(ip.packet.payload, ids, result)) source.dialect = dialect;
-    if (source.dialect) ++result.dialect_frames[*source.dialect];
-    else ++source.frames_before;
+    if (source.dialect)
+      ++result.dialect_frames[*source.dialect];
+    else
+      ++source.frames_before;
     if (source.dialect && source.frames_before > 0)
       result.dialect_frames[*source.dialect] += std::exchange(source.frames_before, 0);
   }

@@ -81,7 +81,9 @@ void expect_one_table(wire::Address a_sends_to, wire::Address b_sends_to) {
   const Folder folder;
   const std::string socket = folder.file("memif.sock");
   SyntheticFirewall load{{.states = 5000, .fill_per_s = 50'000, .new_per_s = 1000, .updates_per_s = 5000}};
-  Node a{{.device = "net_memif0,role=server,socket-abstract=no,socket=" + socket, .destination = a_sends_to, .load = &load}};
+  Node a{{.device = "net_memif0,role=server,socket-abstract=no,socket=" + socket,
+          .destination = a_sends_to,
+          .load = &load}};
   // The device's own thread connects in real time; protocol time advances with each turn.
   Instant now = Instant{} + 1h;
   EXPECT_TRUE(a.command({.kind = Command::Kind::link_up}, now).done);

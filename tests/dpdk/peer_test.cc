@@ -40,7 +40,8 @@ TEST(ReplayPeer, SendsEveryPacketOfTheCapture) {
     // Times apart (the copy's clock is that of the sending), the same table.
     const auto ids = [](const std::string& text) {
       std::string found;
-      for (std::size_t at = text.find("id: "); at != std::string::npos; at = text.find("id: ", at + 1)) found += text.substr(at, 40) + "\n";
+      for (std::size_t at = text.find("id: "); at != std::string::npos; at = text.find("id: ", at + 1))
+        found += text.substr(at, 40) + "\n";
       return found;
     };
     EXPECT_EQ(ids(again.output), ids(first.output)) << name;
@@ -57,7 +58,8 @@ TEST(ReplayPeer, TellsWhatItSent) {
 TEST(ReplayPeer, AMissingDeviceIsOneSentence) {
   const Outcome outcome = run(captures + "02-mcast-tcp-udp-icmp-nat.pcap --peer eth97");
   EXPECT_EQ(outcome.status, 1);
-  EXPECT_NE(outcome.output.find("--peer: there is no network interface \"eth97\""), std::string::npos) << outcome.output;
+  EXPECT_NE(outcome.output.find("--peer: there is no network interface \"eth97\""), std::string::npos)
+      << outcome.output;
   EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1);
 }
 

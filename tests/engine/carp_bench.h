@@ -44,8 +44,8 @@ inline NodeConfig node_config(std::vector<HostConfig> hosts) {
 }
 
 /// A frame as another node would send it.
-inline Frame framed(const wire::MacAddress& to, const wire::MacAddress& from, const wire::IpHeaderFields& ip, wire::Bytes payload,
-                    std::uint8_t ttl = 255) {
+inline Frame framed(const wire::MacAddress& to, const wire::MacAddress& from, const wire::IpHeaderFields& ip,
+                    wire::Bytes payload, std::uint8_t ttl = 255) {
   Frame frame(14 + wire::ip_header_bytes(ip.family) + payload.size());
   const auto type = ip.family == wire::Family::inet ? wire::ethertype::ipv4 : wire::ethertype::ipv6;
   EXPECT_EQ(wire::write_ethernet_header(to, from, std::nullopt, type, frame), 14u);
@@ -74,10 +74,17 @@ struct Other {
   wire::CarpAddress source = address("192.168.1.2");
   std::uint64_t counter = 1000;
 
-  [[nodiscard]] Frame advert(std::uint8_t advbase, std::uint8_t advskew, std::uint8_t demote = 0, std::uint8_t ttl = 255) {
+  [[nodiscard]] Frame advert(std::uint8_t advbase, std::uint8_t advskew, std::uint8_t demote = 0,
+                             std::uint8_t ttl = 255) {
     const wire::CarpDigest digest{wire::carp_key(config.password), config.vhid, config.addresses};
     ++counter;
-    return frame_of({.vhid = config.vhid, .advbase = advbase, .advskew = advskew, .demote = demote, .counter = counter, .md = digest.md(counter)}, ttl);
+    return frame_of({.vhid = config.vhid,
+                     .advbase = advbase,
+                     .advskew = advskew,
+                     .demote = demote,
+                     .counter = counter,
+                     .md = digest.md(counter)},
+                    ttl);
   }
   [[nodiscard]] Frame frame_of(const wire::CarpAdvert& advert, std::uint8_t ttl = 255) const {
     std::array<std::uint8_t, sizeof(wire::CarpRecord)> payload{};

@@ -83,7 +83,8 @@ state_dir = "/var/db/x"
 TEST(CarpConfig, APasswordMayStandInAFile) {
   const auto file = std::filesystem::temp_directory_path() / ("carp-password-" + std::to_string(::getpid()));
   std::ofstream{file} << "from a file\r\nsecond line\n";
-  const Config config = good(head + "vhid = 1\npassword_file = \"" + file.string() + "\"\naddresses = [\"10.0.0.254\"]\n");
+  const Config config =
+      good(head + "vhid = 1\npassword_file = \"" + file.string() + "\"\naddresses = [\"10.0.0.254\"]\n");
   std::filesystem::remove(file);
   ASSERT_EQ(config.carp.size(), 1u);
   EXPECT_EQ(config.carp[0].host.password, "from a file");
@@ -109,18 +110,25 @@ TEST(CarpConfig, RefusesInOneSentenceThatNamesLineAndKey) {
            Refusal{least + "advbase = 255\n", "t.toml:8: carp.advbase:", "254"},
            Refusal{head + "vhid = 1\naddresses = [\"10.0.0.254\"]\n", "t.toml:4: carp.password:", "password_file"},
            Refusal{least + "password_file = \"/x\"\n", "t.toml:8: carp.password_file:", "either"},
-           Refusal{head + "vhid = 1\npassword_file = \"/nowhere\"\naddresses = [\"10.0.0.254\"]\n", "t.toml:6: carp.password_file:", "/nowhere"},
+           Refusal{head + "vhid = 1\npassword_file = \"/nowhere\"\naddresses = [\"10.0.0.254\"]\n",
+                   "t.toml:6: carp.password_file:", "/nowhere"},
            Refusal{least + "password_form = \"md5\"\n", "t.toml:8: carp.password_form:", "pfsense"},
            Refusal{head + "vhid = 1\npassword = \"x\"\n", "t.toml:4: carp.addresses: is missing", "every address"},
-           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"224.0.0.1\"]\n", "t.toml:7: carp.addresses:", "224.0.0.1"},
-           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"10.0.0.254/33\"]\n", "t.toml:7: carp.addresses:", "/32"},
-           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"10.0.0.1\"]\n", "t.toml:7: carp.addresses:", "link.address"},
-           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"10.0.0.9\", \"10.0.0.9/24\"]\n", "t.toml:7: carp.addresses:", "twice"},
+           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"224.0.0.1\"]\n",
+                   "t.toml:7: carp.addresses:", "224.0.0.1"},
+           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"10.0.0.254/33\"]\n",
+                   "t.toml:7: carp.addresses:", "/32"},
+           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"10.0.0.1\"]\n",
+                   "t.toml:7: carp.addresses:", "link.address"},
+           Refusal{head + "vhid = 1\npassword = \"x\"\naddresses = [\"10.0.0.9\", \"10.0.0.9/24\"]\n",
+                   "t.toml:7: carp.addresses:", "twice"},
            Refusal{least + "peer = \"fe80::1\"\n", "t.toml:8: carp.peer:", "IPv4"},
            Refusal{least + "peer = \"224.0.0.18\"\n", "t.toml:8: carp.peer:", "leave it out"},
            Refusal{least + "peer = \"10.0.0.1\"\n", "t.toml:8: carp.peer:", "link.address"},
-           Refusal{least + "[[carp]]\nvhid = 7\npassword = \"x\"\naddresses = [\"10.0.0.9\"]\n", "t.toml:9: carp.vhid:", "earlier"},
-           Refusal{least + "[[carp]]\nvhid = 8\npassword = \"x\"\naddresses = [\"10.0.0.254\"]\n", "t.toml:9: carp.vhid:", "shares an address"},
+           Refusal{least + "[[carp]]\nvhid = 7\npassword = \"x\"\naddresses = [\"10.0.0.9\"]\n",
+                   "t.toml:9: carp.vhid:", "earlier"},
+           Refusal{least + "[[carp]]\nvhid = 8\npassword = \"x\"\naddresses = [\"10.0.0.254\"]\n",
+                   "t.toml:9: carp.vhid:", "shares an address"},
            Refusal{least + "vhidd = 1\n", "t.toml:8: carp.vhidd:", "unknown"},
        }) {
     const ConfigResult result = parse_config(row.text, "t.toml");
@@ -139,9 +147,10 @@ TEST(CarpOrder, IsReadOrRefusedInOneSentence) {
   EXPECT_TRUE(is_order(R"({"do": "maintenance", "on": true})"));
   EXPECT_TRUE(is_order(R"({"do": "demote", "value": -240})"));
   EXPECT_TRUE(is_order(R"({"do": "become", "vhid": 255, "state": "master"})"));
-  for (const char* text : {R"({})", R"({"do": 1})", R"({"do": "maintenance"})", R"({"do": "maintenance", "on": 1})", R"({"do": "demote", "value": 241})",
-                           R"({"do": "demote", "value": 18446744073709551615})", R"({"do": "demote", "value": 1.5})",
-                           R"({"do": "become", "vhid": 0, "state": "master"})", R"({"do": "become", "vhid": 1, "state": "init"})"})
+  for (const char* text : {R"({})", R"({"do": 1})", R"({"do": "maintenance"})", R"({"do": "maintenance", "on": 1})",
+                           R"({"do": "demote", "value": 241})", R"({"do": "demote", "value": 18446744073709551615})",
+                           R"({"do": "demote", "value": 1.5})", R"({"do": "become", "vhid": 0, "state": "master"})",
+                           R"({"do": "become", "vhid": 1, "state": "init"})"})
     EXPECT_FALSE(is_order(text)) << text;
 }
 
@@ -172,7 +181,8 @@ struct Told {
       : settings{{.host = host, .typed_password = host.password, .address_texts = {}, .interface = ""}},
         bench{node_config({host})},
         view{bench.node, bench.demotion, bench.journal, settings} {
-    for (const auto& it : host.addresses) settings[0].address_texts.push_back(wire::to_string(it.address, it.family) + "/24");
+    for (const auto& it : host.addresses)
+      settings[0].address_texts.push_back(wire::to_string(it.address, it.family) + "/24");
   }
 };
 
@@ -191,8 +201,9 @@ TEST(CarpReport, LogsInTheKernelsWords) {
   EXPECT_EQ(lines[1], "carp: 1@dev0: BACKUP -> MASTER (master timed out)");
   EXPECT_EQ(lines[2], "carp: demoted by 240 to 240 (pfsync bulk start)");
   EXPECT_EQ(lines[3], "carp: demoted by -240 to 0 (pfsync bulk done)");
-  EXPECT_EQ(lines[4], "carp: 1@dev0: 192.168.1.2 advertises with another password or another list of addresses for this VHID "
-                      "(an incorrect hash can mean either)");
+  EXPECT_EQ(lines[4],
+            "carp: 1@dev0: 192.168.1.2 advertises with another password or another list of addresses for this VHID "
+            "(an incorrect hash can mean either)");
 }
 
 TEST(CarpReport, FindsOutWhatAWrongHashMeans) {
@@ -265,7 +276,8 @@ TEST(CarpReport, EveryCounterHasAWordOfItsOwnAndASentence) {
   const Json counters = counters_json(told.bench.node), sentences = sentences_json();
   EXPECT_EQ(counters.size(), tally_count + wire::carp_reject_count);
   EXPECT_EQ(sentences.size(), counters.size());
-  for (const auto& [word, value] : counters.items()) EXPECT_FALSE(sentences.at(word).get<std::string>().empty()) << word;
+  for (const auto& [word, value] : counters.items())
+    EXPECT_FALSE(sentences.at(word).get<std::string>().empty()) << word;
 }
 
 }  // namespace

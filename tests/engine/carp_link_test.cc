@@ -20,7 +20,8 @@ std::string hex(const Frame& frame) {
 }
 
 Frame arp_request(const char* for_whom, const char* asker = "192.168.1.9") {
-  return arp_frame(wire::broadcast_mac, {.sender_mac = client_mac, .sender = address(asker).address, .target = address(for_whom).address});
+  return arp_frame(wire::broadcast_mac,
+                   {.sender_mac = client_mac, .sender = address(asker).address, .target = address(for_whom).address});
 }
 
 Frame solicitation(const char* for_whom, const char* asker) {
@@ -30,20 +31,24 @@ Frame solicitation(const char* for_whom, const char* asker) {
   wire::Neighbour question{.is_solicitation = true, .target = address(for_whom).address};
   if (!probe) question.mac = client_mac;
   EXPECT_EQ(wire::write_neighbour(question, address(asker).address, group, message), message.size());
-  return framed(wire::multicast_mac(Family::inet6, group), client_mac, {Family::inet6, address(asker).address, group, wire::ipproto::icmpv6}, message);
+  return framed(wire::multicast_mac(Family::inet6, group), client_mac,
+                {Family::inet6, address(asker).address, group, wire::ipproto::icmpv6}, message);
 }
 
 Frame echo_request(const char* to, const wire::MacAddress& mac, const char* from, std::size_t size = 64) {
   const auto target = address(to), asker = address(from);
   const bool inet = target.family == Family::inet;
   Frame message(size, 0x5a);
-  wire::IcmpRecord record{inet ? wire::icmp_type::echo_request : wire::icmpv6_type::echo_request, 0, wire::Be16{0}, wire::Be32{0x12340001}};
+  wire::IcmpRecord record{inet ? wire::icmp_type::echo_request : wire::icmpv6_type::echo_request, 0, wire::Be16{0},
+                          wire::Be32{0x12340001}};
   wire::store(wire::Room{message}, 0, record);
-  record.checksum = wire::Be16{inet ? wire::internet_checksum(message) : wire::icmpv6_checksum(asker.address, target.address, message)};
+  record.checksum = wire::Be16{inet ? wire::internet_checksum(message)
+                                    : wire::icmpv6_checksum(asker.address, target.address, message)};
   wire::store(wire::Room{message}, 0, record);
-  return framed(mac, client_mac, {target.family, asker.address, target.address, inet ? wire::ipproto::icmp : wire::ipproto::icmpv6}, message, 64);
+  return framed(mac, client_mac,
+                {target.family, asker.address, target.address, inet ? wire::ipproto::icmp : wire::ipproto::icmpv6},
+                message, 64);
 }
-
 
 TEST(CarpLink, AdvertisesFromTheVirtualEthernetAddressToTheGroup) {
   Bench bench{node_config({host_config(7, 0, {"192.168.99.100", "2001:db8::1"})})};
@@ -63,10 +68,18 @@ TEST(CarpLink, AnnouncesEachAddressThreeTimesAfterTheAdvertisement) {
   Bench bench{node_config({host_config(7, 0, {"192.168.1.100", "192.168.1.101", "2001:db8::1"})})};
   const auto first = bench.pass(3s);
   ASSERT_EQ(first.size(), 5u);  // two advertisements, three announcements
-  EXPECT_EQ(hex(first[2]), "ffffffffffff00005e00010708060001080006040001" "00005e000107c0a80164" "000000000000c0a80164");
+  EXPECT_EQ(hex(first[2]),
+            "ffffffffffff00005e00010708060001080006040001"
+            "00005e000107c0a80164"
+            "000000000000c0a80164");
   // From carp_send_na() of FreeBSD, with a hop limit of 255 and the checksum worked out by hand.
-  EXPECT_EQ(hex(first[4]), "33330000000100005e00010786dd6000000000203aff" "fe80000000000000505400fffe000001" "ff020000000000000000000000000001"
-                           "88007c0820000000" "20010db8000000000000000000000001" "020100005e000107");
+  EXPECT_EQ(hex(first[4]),
+            "33330000000100005e00010786dd6000000000203aff"
+            "fe80000000000000505400fffe000001"
+            "ff020000000000000000000000000001"
+            "88007c0820000000"
+            "20010db8000000000000000000000001"
+            "020100005e000107");
   const auto later = bench.pass(10s);
   const auto arps = arps_in(later);
   ASSERT_EQ(arps.size(), 4u);
@@ -101,7 +114,9 @@ TEST(CarpLink, OnlyTheMasterAnswersArp) {
   bench.hear(arp_request("192.168.1.100"));
   const auto frames = bench.take();
   ASSERT_EQ(frames.size(), 1u);
-  EXPECT_EQ(hex(frames[0]), "52540000000900005e000101080600010800060400020000" "5e000101c0a80164525400000009c0a80109");
+  EXPECT_EQ(hex(frames[0]),
+            "52540000000900005e000101080600010800060400020000"
+            "5e000101c0a80164525400000009c0a80109");
   bench.node.order(1, State::backup, bench.now);
   bench.hear(arp_request("192.168.1.100"));
   EXPECT_TRUE(bench.take().empty());
@@ -130,7 +145,10 @@ TEST(CarpLink, OnlyTheMasterAnswersSolicitations) {
   EXPECT_EQ(ethernet.source, wire::carp_mac(7));
   auto neighbour = wire::read_neighbour(wire::read_ip(ethernet.payload).packet);
   ASSERT_TRUE(neighbour);
-  EXPECT_EQ(*neighbour, (wire::Neighbour{.solicited = true, .override = true, .target = address("2001:db8::1").address, .mac = wire::carp_mac(7)}));
+  EXPECT_EQ(
+      *neighbour,
+      (wire::Neighbour{
+          .solicited = true, .override = true, .target = address("2001:db8::1").address, .mac = wire::carp_mac(7)}));
 
   bench.hear(solicitation("2001:db8::1", "::"));  // duplicate address detection
   frames = bench.take();
@@ -156,7 +174,8 @@ TEST(CarpLink, IsNotFooledByADamagedSolicitation) {
 }
 
 TEST(CarpLink, OnlyTheMasterAnswersEcho) {
-  for (const auto& [virtual_address, client] : {std::pair{"192.168.1.100", "192.168.1.9"}, std::pair{"2001:db8::1", "2001:db8::9"}}) {
+  for (const auto& [virtual_address, client] :
+       {std::pair{"192.168.1.100", "192.168.1.9"}, std::pair{"2001:db8::1", "2001:db8::9"}}) {
     Bench bench{node_config({host_config(7, 0, {"192.168.1.100", "2001:db8::1"})})};
     const Frame request = echo_request(virtual_address, wire::carp_mac(7), client);
     bench.hear(request);
@@ -174,8 +193,10 @@ TEST(CarpLink, OnlyTheMasterAnswersEcho) {
     EXPECT_EQ(ip.packet.destination, address(client).address);
     EXPECT_EQ(ip.packet.payload.size(), 64u);
     EXPECT_EQ(ip.packet.payload[0], ip.packet.family == Family::inet ? 0 : 129);
-    EXPECT_EQ(ip.packet.family == Family::inet ? wire::internet_checksum(ip.packet.payload)
-                                               : wire::icmpv6_checksum(ip.packet.source, ip.packet.destination, ip.packet.payload), 0);
+    EXPECT_EQ(ip.packet.family == Family::inet
+                  ? wire::internet_checksum(ip.packet.payload)
+                  : wire::icmpv6_checksum(ip.packet.source, ip.packet.destination, ip.packet.payload),
+              0);
     bench.hear(echo_request(virtual_address, peer_mac, client));  // seen only because the port is promiscuous
     EXPECT_TRUE(bench.take().empty());
   }

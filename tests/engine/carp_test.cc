@@ -74,7 +74,11 @@ TEST(CarpElection, SkewsAreBounded) {
 // --- timers ------------------------------------------------------------------------------------------
 
 TEST(CarpNode, BecomesMasterExactlyAfterTheMasterDownTime) {
-  for (const auto& [base, skew, micros] : {std::tuple{1, 0, 3'000'000}, {1, 1, 3'003'906}, {1, 100, 3'390'625}, {1, 254, 3'992'187}, {3, 240, 9'937'500}}) {
+  for (const auto& [base, skew, micros] : {std::tuple{1, 0, 3'000'000},
+                                           {1, 1, 3'003'906},
+                                           {1, 100, 3'390'625},
+                                           {1, 254, 3'992'187},
+                                           {3, 240, 9'937'500}}) {
     auto config = host_config(1, static_cast<std::uint8_t>(skew), {"192.168.1.100"});
     config.advbase = static_cast<std::uint8_t>(base);
     Bench bench{node_config({config})};
@@ -289,11 +293,18 @@ TEST(CarpNode, CountsEveryRefusalUnderItsName) {
   frame = other.advert(1, 0);
   frame.resize(frame.size() - 1);
   expect(CarpReject::hdrops, frame);  // shorter than its IP header says
-  expect(CarpReject::badlen, framed({}, peer_mac, {Family::inet, address("192.168.1.2").address, wire::carp_group_inet, wire::ipproto::carp}, Frame(35)));
+  expect(CarpReject::badlen,
+         framed({}, peer_mac,
+                {Family::inet, address("192.168.1.2").address, wire::carp_group_inet, wire::ipproto::carp}, Frame(35)));
   Frame version(36);
   version[0] = 0x41;
-  expect(CarpReject::badver, framed({}, peer_mac, {Family::inet, address("192.168.1.2").address, wire::carp_group_inet, wire::ipproto::carp}, version));
-  expect(CarpReject::badif, framed({}, peer_mac, {Family::inet, address("192.168.1.2").address, address("192.168.1.9").address, wire::ipproto::carp}, version));
+  expect(CarpReject::badver,
+         framed({}, peer_mac,
+                {Family::inet, address("192.168.1.2").address, wire::carp_group_inet, wire::ipproto::carp}, version));
+  expect(CarpReject::badif,
+         framed({}, peer_mac,
+                {Family::inet, address("192.168.1.2").address, address("192.168.1.9").address, wire::ipproto::carp},
+                version));
   Other stranger{host_config(9, 0, {"192.168.1.100"})};
   expect(CarpReject::badvhid, stranger.advert(1, 0));
   Other over_inet6{host_config(1, 0, {"192.168.1.100"}), address("fe80::2")};
@@ -302,16 +313,22 @@ TEST(CarpNode, CountsEveryRefusalUnderItsName) {
   liar.config.password = "other";
   expect(CarpReject::badauth, liar.advert(1, 0));
   const Frame vrrp{0x31, 1, 100, 1, 0, 100, 0xab, 0xcd, 10, 0, 0, 1};
-  expect(CarpReject::vrrp, framed({}, peer_mac, {Family::inet, address("192.168.1.2").address, wire::carp_group_inet, wire::ipproto::carp}, vrrp));
+  expect(CarpReject::vrrp,
+         framed({}, peer_mac,
+                {Family::inet, address("192.168.1.2").address, wire::carp_group_inet, wire::ipproto::carp}, vrrp));
   EXPECT_EQ(bench.mistakes(Mistake::vrrp_clash), 1u);
   bench.node.set_enabled(false, bench.now);
   expect(CarpReject::disabled, other.advert(1, 0));
-  EXPECT_EQ(bench.count(Tally::ipackets) + bench.count(Tally::ipackets6), 10u);  // all but the one without a sound IP header
+  EXPECT_EQ(bench.count(Tally::ipackets) + bench.count(Tally::ipackets6),
+            10u);  // all but the one without a sound IP header
 }
 
 TEST(CarpNode, BelievesEveryRecordedAdvertisementWithItsPasswordAndNoneWithout) {
   for (const auto& source : wire::test::recorded) {
-    HostConfig config{.vhid = source.vhid, .advskew = 240, .password = std::string{source.password}, .addresses = {address(source.address)}};
+    HostConfig config{.vhid = source.vhid,
+                      .advskew = 240,
+                      .password = std::string{source.password},
+                      .addresses = {address(source.address)}};
     config.preempt = false;
     for (const bool right : {true, false}) {
       if (!right) config.password += "x";
@@ -322,7 +339,9 @@ TEST(CarpNode, BelievesEveryRecordedAdvertisementWithItsPasswordAndNoneWithout) 
         bench.hear(frame);
       }
       EXPECT_EQ(bench.status().adverts_in, right ? source.adverts : 0u) << source.file;
-      EXPECT_EQ(bench.mistakes(Mistake::authentication) > 0, !right || std::string_view{source.file}.find("mismatch") != std::string_view::npos) << source.file;
+      EXPECT_EQ(bench.mistakes(Mistake::authentication) > 0,
+                !right || std::string_view{source.file}.find("mismatch") != std::string_view::npos)
+          << source.file;
     }
   }
 }
@@ -361,7 +380,8 @@ TEST(CarpDemotion, IsASumOfNamedPartsThatCannotLeak) {
   EXPECT_EQ(demotion.total(), 0);
   std::vector<std::pair<int, int>> told;
   while (const auto entry = journal.pop()) told.emplace_back(entry->delta, entry->total);
-  EXPECT_EQ(told, (std::vector<std::pair<int, int>>{{240, 240}, {240, 480}, {-100, 380}, {-240, 140}, {-240, -100}, {100, 0}}));
+  EXPECT_EQ(told, (std::vector<std::pair<int, int>>{
+                      {240, 240}, {240, 480}, {-100, 380}, {-240, 140}, {-240, -100}, {100, 0}}));
 }
 
 TEST(CarpNode, AMasterSaysAtOnceThatItStandsBack) {
@@ -466,7 +486,8 @@ TEST(CarpNode, NamesASecondMasterButNotAHandover) {
 
 TEST(CarpNode, ABackupSeesTwoMastersWhoDoNotHearEachOther) {
   Bench bench{node_config({host_config(1, 200, {"192.168.1.100"})})};
-  Other first{host_config(1, 0, {"192.168.1.100"})}, second{host_config(1, 100, {"192.168.1.100"}), address("192.168.1.3")};
+  Other first{host_config(1, 0, {"192.168.1.100"})},
+      second{host_config(1, 100, {"192.168.1.100"}), address("192.168.1.3")};
   for (int i = 0; i < 6; ++i) {
     bench.hear(first.advert(1, 0));
     bench.pass(500ms);

@@ -40,14 +40,30 @@ TEST_F(CommandsTest, ShowTdbsListsTheSasHeardOfLastFirst) {
     ASSERT_TRUE(writer.append_tdb(tdb));
     node.session.on_packet(wire::Bytes{room}.first(writer.finish()), node.now);
   };
-  hear({.spi = 0xc0ffee, .af = wire::Family::inet, .dst = wire::ipv4_address(192, 0, 2, 7), .rpl = 5, .cur_bytes = 700, .sproto = 50});
+  hear({.spi = 0xc0ffee,
+        .af = wire::Family::inet,
+        .dst = wire::ipv4_address(192, 0, 2, 7),
+        .rpl = 5,
+        .cur_bytes = 700,
+        .sproto = 50});
   node.now += std::chrono::seconds{3};
-  hear({.spi = 0x1000, .af = wire::Family::inet, .dst = wire::ipv4_address(192, 0, 2, 8), .rpl = 1, .sproto = 51, .rdomain = 2});
+  hear({.spi = 0x1000,
+        .af = wire::Family::inet,
+        .dst = wire::ipv4_address(192, 0, 2, 8),
+        .rpl = 1,
+        .sproto = 51,
+        .rdomain = 2});
   const Json tdbs = ask({{"command", "show"}, {"what", "tdbs"}})["tdbs"];
   ASSERT_EQ(tdbs.size(), 2u);
   EXPECT_EQ(tdbs[0]["spi"], "00001000");
   EXPECT_EQ(tdbs[0]["rdomain"], 2);
-  EXPECT_EQ(tdbs[1], (Json{{"spi", "00c0ffee"}, {"dst", "192.0.2.7"}, {"protocol", "esp"}, {"rdomain", 0}, {"rpl", 5}, {"cur_bytes", 700}, {"heard_s", 3}}));
+  EXPECT_EQ(tdbs[1], (Json{{"spi", "00c0ffee"},
+                           {"dst", "192.0.2.7"},
+                           {"protocol", "esp"},
+                           {"rdomain", 0},
+                           {"rpl", 5},
+                           {"cur_bytes", 700},
+                           {"heard_s", 3}}));
 }
 
 TEST_F(CommandsTest, ACursorOutsideTheTableEndsTheWalk) {
@@ -101,7 +117,8 @@ TEST_F(CommandsTest, ResyncAsksForABulkUpdateAgain) {
 
 TEST_F(CommandsTest, PushSendsWhatIsQueuedWithoutWaiting) {
   std::array<std::uint8_t, 1480> room{};
-  while (node.session.transmit(room, node.now) > 0) {}
+  while (node.session.transmit(room, node.now) > 0) {
+  }
   ASSERT_EQ(node.open(1), Session::Local::done);
   ASSERT_EQ(node.session.transmit(room, node.now), 0u);
   EXPECT_EQ(ask({{"command", "push"}})["ok"], true);
@@ -118,8 +135,9 @@ TEST_F(CommandsTest, SyntheticStopsAndStartsTheLoad) {
 }
 
 TEST_F(CommandsTest, ACommandThatTheNodeLacksIsRefused) {
-  for (const Json& request : {Json{{"command", "resync"}}, Json{{"command", "push"}}, Json{{"command", "flush"}},
-                              Json{{"command", "kill"}, {"id", "1/1"}}, Json{{"command", "synthetic"}, {"run", true}}}) {
+  for (const Json& request :
+       {Json{{"command", "resync"}}, Json{{"command", "push"}}, Json{{"command", "flush"}},
+        Json{{"command", "kill"}, {"id", "1/1"}}, Json{{"command", "synthetic"}, {"run", true}}}) {
     const Json answer = handle_request(request, node.view(), Commands{});
     EXPECT_EQ(answer["ok"], false) << request;
     EXPECT_EQ(answer["error"], "this node cannot do that: its configuration has no such part");

@@ -153,12 +153,14 @@ seed = 50
 
 TEST(Config, WarnsOfAnMtuThatStopsFreeBsdUnlessAllReceiversAreOpenBsd) {
   const auto warnings = [](const char* mtu, const std::string& rest) {
-    return good("[link]\ndevice = \"net_memif0\"\naddress = \"10.0.0.1\"\nmtu = " + std::string{mtu} + "\n" + rest).warnings;
+    return good("[link]\ndevice = \"net_memif0\"\naddress = \"10.0.0.1\"\nmtu = " + std::string{mtu} + "\n" + rest)
+        .warnings;
   };
   const std::string openbsd = "[[peer]]\naddress = \"10.0.0.2\"\ndialect = \"openbsd\"\n";
   EXPECT_EQ(warnings("4080", "").size(), 0u);
   ASSERT_EQ(warnings("4081", "").size(), 1u);
-  EXPECT_EQ(warnings("4081", "")[0], "link.mtu 4081 is above 4080: FreeBSD peers with such an mtu stop sending; lower it on all nodes");
+  EXPECT_EQ(warnings("4081", "")[0],
+            "link.mtu 4081 is above 4080: FreeBSD peers with such an mtu stop sending; lower it on all nodes");
   EXPECT_EQ(warnings("9000", "dialect = \"1500\"\n").size(), 1u);
   EXPECT_EQ(warnings("9000", "dialect = \"openbsd\"\n").size(), 0u);
   EXPECT_EQ(warnings("9000", openbsd).size(), 0u);
@@ -212,14 +214,17 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"link_no_section", "link = 3\n", "t.toml:1: link: ", "[link]"},
         Refusal{"unknown_section", link_section + "[tabel]\n", "t.toml:4: tabel: unknown key", "table"},
         Refusal{"unknown_key", link_section + "mut = 1\n", "t.toml:4: link.mut: unknown key", "mtu"},
-        Refusal{"unknown_timeout", link_section + "[table.timeouts]\ntcp = 1\n", "t.toml:5: table.timeouts.tcp: unknown key", "tcp_first"},
+        Refusal{"unknown_timeout", link_section + "[table.timeouts]\ntcp = 1\n",
+                "t.toml:5: table.timeouts.tcp: unknown key", "tcp_first"},
         Refusal{"no_device", "[link]\naddress = \"10.0.0.1\"\n", "t.toml:1: link.device: is missing", "give"},
         Refusal{"no_address", "[link]\ndevice = \"d\"\n", "t.toml:1: link.address: is missing", "give"},
         Refusal{"device_type", "[link]\ndevice = 3\n", "t.toml:2: link.device: is an integer", "string"},
-        Refusal{"bad_address", "[link]\ndevice = \"d\"\naddress = \"10.0.0\"\n", "t.toml:3: link.address: ", "10.0.0.1"},
+        Refusal{"bad_address", "[link]\ndevice = \"d\"\naddress = \"10.0.0\"\n",
+                "t.toml:3: link.address: ", "10.0.0.1"},
         Refusal{"bad_prefix", "[link]\ndevice = \"d\"\naddress = \"10.0.0.1/33\"\n", "t.toml:3: link.address: ", "/32"},
         Refusal{"no_prefix", "[link]\ndevice = \"d\"\naddress = \"10.0.0.1/\"\n", "t.toml:3: link.address: ", "prefix"},
-        Refusal{"group_as_host", "[link]\ndevice = \"d\"\naddress = \"224.0.0.240\"\n", "t.toml:3: link.address: ", "unicast"},
+        Refusal{"group_as_host", "[link]\ndevice = \"d\"\naddress = \"224.0.0.240\"\n",
+                "t.toml:3: link.address: ", "unicast"},
         Refusal{"mtu_low", link_section + "mtu = 575\n", "t.toml:4: link.mtu: 575 is out of range", "576 to 9000"},
         Refusal{"mtu_high", link_section + "mtu = 9001\n", "t.toml:4: link.mtu: ", "576 to 9000"},
         Refusal{"mtu_type", link_section + "mtu = \"1500\"\n", "t.toml:4: link.mtu: is a string", "integer"},
@@ -234,47 +239,68 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"peer_no_address", link_section + "[[peer]]\n", "t.toml:4: peer.address: is missing", "multicast"},
         Refusal{"peer_twice", link_section + "[[peer]]\naddress = \"10.0.0.2\"\n[[peer]]\naddress = \"10.0.0.2\"\n",
                 "t.toml:7: peer.address: ", "already"},
-        Refusal{"nine_peers", link_section + [] {
-                  std::string peers;
-                  for (int i = 2; i <= 10; ++i) peers += "[[peer]]\naddress = \"10.0.0." + std::to_string(i) + "\"\n";
-                  return peers;
-                }(), "t.toml:20: peer: is one too many", "8 peers"},
+        Refusal{"nine_peers",
+                link_section +
+                    [] {
+                      std::string peers;
+                      for (int i = 2; i <= 10; ++i)
+                        peers += "[[peer]]\naddress = \"10.0.0." + std::to_string(i) + "\"\n";
+                      return peers;
+                    }(),
+                "t.toml:20: peer: is one too many", "8 peers"},
         Refusal{"peer_and_group", link_section + "multicast = \"224.0.0.240\"\n[[peer]]\naddress = \"10.0.0.2\"\n",
                 "t.toml:6: peer.address: ", "remove one"},
-        Refusal{"peer_is_own", link_section + "[[peer]]\naddress = \"10.0.0.1\"\n", "t.toml:5: peer.address: ", "other node"},
-        Refusal{"peer_elsewhere", link_section + "[[peer]]\naddress = \"10.0.1.2\"\n", "t.toml:5: peer.address: ", "routes"},
-        Refusal{"peer_source", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nsource = \"10.0.0.254\"\n", "t.toml:6: peer.source: \"10.0.0.254\" ", "[[carp]]"},
-        Refusal{"peer_source_word", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nsource = \"vip\"\n", "t.toml:6: peer.source: ", "IP address"},
-        Refusal{"peer_family", link_section + "[[peer]]\naddress = \"fd00::2\"\n", "t.toml:5: peer.address: ", "family"},
-        Refusal{"peer_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"2:0:0:0:0:2\"\n", "t.toml:6: peer.mac: ", "02:"},
-        Refusal{"peer_group_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"01:00:5e:00:00:02\"\n", "t.toml:6: peer.mac: ", "host"},
-        Refusal{"peer6_without_mac", six + "[[peer]]\naddress = \"fd00::2\"\n", "t.toml:4: peer.mac: is missing", "IPv6"},
-        Refusal{"dialect", link_section + "[[peer]]\naddress = \"10.0.0.2\"\ndialect = \"1600\"\n", "t.toml:6: peer.dialect: ", "\"1301\""},
+        Refusal{"peer_is_own", link_section + "[[peer]]\naddress = \"10.0.0.1\"\n",
+                "t.toml:5: peer.address: ", "other node"},
+        Refusal{"peer_elsewhere", link_section + "[[peer]]\naddress = \"10.0.1.2\"\n",
+                "t.toml:5: peer.address: ", "routes"},
+        Refusal{"peer_source", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nsource = \"10.0.0.254\"\n",
+                "t.toml:6: peer.source: \"10.0.0.254\" ", "[[carp]]"},
+        Refusal{"peer_source_word", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nsource = \"vip\"\n",
+                "t.toml:6: peer.source: ", "IP address"},
+        Refusal{"peer_family", link_section + "[[peer]]\naddress = \"fd00::2\"\n",
+                "t.toml:5: peer.address: ", "family"},
+        Refusal{"peer_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"2:0:0:0:0:2\"\n",
+                "t.toml:6: peer.mac: ", "02:"},
+        Refusal{"peer_group_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"01:00:5e:00:00:02\"\n",
+                "t.toml:6: peer.mac: ", "host"},
+        Refusal{"peer6_without_mac", six + "[[peer]]\naddress = \"fd00::2\"\n", "t.toml:4: peer.mac: is missing",
+                "IPv6"},
+        Refusal{"dialect", link_section + "[[peer]]\naddress = \"10.0.0.2\"\ndialect = \"1600\"\n",
+                "t.toml:6: peer.dialect: ", "\"1301\""},
         Refusal{"group_dialect", link_section + "dialect = \"1401\"\n", "t.toml:4: link.dialect: ", "\"auto\""},
-        Refusal{"default_dialect", link_section + "[sync]\ndialect = \"auto\"\n", "t.toml:5: sync.dialect: ", "\"1301\""},
+        Refusal{"default_dialect", link_section + "[sync]\ndialect = \"auto\"\n",
+                "t.toml:5: sync.dialect: ", "\"1301\""},
         Refusal{"group_dialect_and_peer", link_section + "dialect = \"1400\"\n[[peer]]\naddress = \"10.0.0.2\"\n",
                 "t.toml:4: link.dialect: is for multicast", "[[peer]]"},
         Refusal{"interface_map", link_section + "[[peer]]\naddress = \"10.0.0.2\"\ninterface_map = {}\n",
                 "t.toml:6: peer.interface_map: is not in this version", "remove"},
         Refusal{"key_with_newline", link_section + "\"a\\nb\" = 1\n", "t.toml:4: link.a?b: unknown key", "mtu"},
-        Refusal{"value_with_newline", link_section + "[log]\nlevel = \"x\\u001by\\n\"\n", "t.toml:5: log.level: \"x?y?\"", "info"},
+        Refusal{"value_with_newline", link_section + "[log]\nlevel = \"x\\u001by\\n\"\n",
+                "t.toml:5: log.level: \"x?y?\"", "info"},
         Refusal{"states_max", link_section + "[table]\nstates_max = 0\n", "t.toml:5: table.states_max: ", "from 1"},
         Refusal{"shards", link_section + "[table]\nshards = 3\n", "t.toml:5: table.shards: ", "power of two"},
-        Refusal{"timeout", link_section + "[table.timeouts]\nudp_single = -1\n", "t.toml:5: table.timeouts.udp_single: ", "from 0"},
+        Refusal{"timeout", link_section + "[table.timeouts]\nudp_single = -1\n",
+                "t.toml:5: table.timeouts.udp_single: ", "from 0"},
         Refusal{"adaptive", link_section + "[table.timeouts]\nadaptive_start = 9\nadaptive_end = 9\n",
                 "t.toml:6: table.timeouts.adaptive_end: ", "adaptive_start"},
-        Refusal{"creatorid_zero", link_section + "[sync]\ncreatorid = \"00000000\"\n", "t.toml:5: sync.creatorid: ", "hex"},
-        Refusal{"creatorid_long", link_section + "[sync]\ncreatorid = \"0x123456789\"\n", "t.toml:5: sync.creatorid: ", "hex"},
-        Refusal{"creatorid_short", link_section + "[sync]\ncreatorid = \"beef\"\n", "t.toml:5: sync.creatorid: ", "hex"},
+        Refusal{"creatorid_zero", link_section + "[sync]\ncreatorid = \"00000000\"\n",
+                "t.toml:5: sync.creatorid: ", "hex"},
+        Refusal{"creatorid_long", link_section + "[sync]\ncreatorid = \"0x123456789\"\n",
+                "t.toml:5: sync.creatorid: ", "hex"},
+        Refusal{"creatorid_short", link_section + "[sync]\ncreatorid = \"beef\"\n",
+                "t.toml:5: sync.creatorid: ", "hex"},
         Refusal{"creatorid_empty", link_section + "[sync]\ncreatorid = \"0x\"\n", "t.toml:5: sync.creatorid: ", "hex"},
         Refusal{"maxupd", link_section + "[sync]\nmaxupd = 256\n", "t.toml:5: sync.maxupd: ", "255"},
         Refusal{"delay", link_section + "[sync]\ndelay_ms = 60001\n", "t.toml:5: sync.delay_ms: ", "60000"},
         Refusal{"defer", link_section + "[sync]\ndefer = true\n", "t.toml:5: sync.defer: is not supported", "false"},
-        Refusal{"defer_type", link_section + "[sync]\ndefer = 1\n", "t.toml:5: sync.defer: is an integer", "true or false"},
+        Refusal{"defer_type", link_section + "[sync]\ndefer = 1\n", "t.toml:5: sync.defer: is an integer",
+                "true or false"},
         Refusal{"socket_empty", link_section + "[control]\nsocket = \"\"\n", "t.toml:5: control.socket: ", "107"},
         Refusal{"core", link_section + "[cores]\ndata = -1\n", "t.toml:5: cores.data: ", "from 0"},
         Refusal{"memory", link_section + "[table]\nmemory = \"some\"\n", "t.toml:5: table.memory: ", "reserve"},
-        Refusal{"collisions", link_section + "[table]\ncollisions = \"drop\"\n", "t.toml:5: table.collisions: ", "refuse"},
+        Refusal{"collisions", link_section + "[table]\ncollisions = \"drop\"\n",
+                "t.toml:5: table.collisions: ", "refuse"},
         Refusal{"poll", link_section + "[cores]\npoll = \"lazy\"\n", "t.toml:5: cores.poll: ", "adaptive"},
         Refusal{"log", link_section + "[log]\nlevel = \"loud\"\n", "t.toml:5: log.level: ", "info"},
         Refusal{"synthetic_states", link_section + "[table]\nstates_max = 9\n[synthetic]\nstates = 10\n",

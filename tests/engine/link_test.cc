@@ -68,7 +68,8 @@ TEST(Link, SendsToTheGroupAsTheKernelsDo) {
 }
 
 TEST(Link, CarriesIpv6AndVlans) {
-  LinkConfig config = multicast(mac_a, *[] { return std::optional{wire::parse_address("2001:db8::1")->second}; }());
+  LinkConfig config = multicast(
+      mac_a, *[] { return std::optional{wire::parse_address("2001:db8::1")->second}; }());
   config.family = Family::inet6;
   config.destination = wire::pfsync_group_inet6;
   config.vlan = 42;
@@ -126,7 +127,9 @@ TEST(Link, EachRefusalHasItsCounter) {
 
   Frame other_protocol(60, 0);
   const std::size_t header = wire::write_ethernet_header(mac_b, mac_a, {}, wire::ethertype::ipv4, other_protocol);
-  ASSERT_GT(wire::write_ip_header({Family::inet, address_a, address_b, 1}, 8, wire::Room{other_protocol}.subspan(header)), 0u);
+  ASSERT_GT(
+      wire::write_ip_header({Family::inet, address_a, address_b, 1}, 8, wire::Room{other_protocol}.subspan(header)),
+      0u);
   EXPECT_FALSE(b.link.on_frame(other_protocol));
   EXPECT_EQ(b.link.frames_other(), 1u);
 }

@@ -70,7 +70,8 @@ void fix_checksum(Frame& frame) {
 
 Frame frame_of(wire::Bytes packet, wire::Address source = peer_address) {
   Frame frame(packet_at + packet.size());
-  static_cast<void>(wire::write_ethernet_header({{1, 0, 0x5e, 0, 0, 0xf0}}, {{2, 0, 0, 0, 0, 2}}, {}, wire::ethertype::ipv4, frame));
+  static_cast<void>(
+      wire::write_ethernet_header({{1, 0, 0x5e, 0, 0, 0xf0}}, {{2, 0, 0, 0, 0, 2}}, {}, wire::ethertype::ipv4, frame));
   const wire::IpHeaderFields fields{wire::Family::inet, source, wire::pfsync_group_inet, wire::ipproto::pfsync};
   static_cast<void>(wire::write_ip_header(fields, packet.size(), wire::Room{frame}.subspan(ip_at)));
   std::copy(packet.begin(), packet.end(), frame.begin() + packet_at);
@@ -106,10 +107,14 @@ Frame spoilt_ip(Frame frame, std::size_t at, std::initializer_list<int> bytes) {
   fix_checksum(frame);
   return frame;
 }
-Frame cut(const Frame& frame, std::size_t bytes) { return {frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(bytes)}; }
+Frame cut(const Frame& frame, std::size_t bytes) {
+  return {frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(bytes)};
+}
 
 /// The first bytes of the frame's packet, in an IP packet of their length.
-Frame cut_packet(const Frame& frame, std::size_t bytes) { return frame_of(wire::Bytes{frame}.subspan(packet_at, bytes)); }
+Frame cut_packet(const Frame& frame, std::size_t bytes) {
+  return frame_of(wire::Bytes{frame}.subspan(packet_at, bytes));
+}
 Frame with_garbage(const Frame& frame, std::size_t bytes) {
   std::vector<std::uint8_t> packet(frame.begin() + packet_at, frame.end());
   packet.resize(packet.size() + bytes, 0xee);
@@ -140,7 +145,8 @@ std::vector<Case> cases() {
   familyless.af = wire::Family::none;
   std::vector<Case> all{
       // Link: the frame and the IP header.
-      {"a source that is no peer", "badif", false, frame_of(wire::Bytes{update}.subspan(packet_at), wire::ipv4_address(10, 0, 0, 66))},
+      {"a source that is no peer", "badif", false,
+       frame_of(wire::Bytes{update}.subspan(packet_at), wire::ipv4_address(10, 0, 0, 66))},
       {"TTL 254", "badttl", false, spoilt_ip(update, 8, {254})},
       {"TTL 1", "badttl", false, spoilt_ip(update, 8, {1})},
       {"a wrong header checksum", "badsum", false, spoilt(update, ip_at + 10, {0x12, 0x34})},
@@ -182,7 +188,8 @@ std::vector<Case> cases() {
       {"INS by creator 0", "badstate", true, spoilt(insert, record_at + creator, {0, 0, 0, 0})},
       {"UPD by creator 0", "badstate", true, spoilt(upd, record_at + creator, {0, 0, 0, 0})},
       {"UPD_C by creator 0", "badstate", true, spoilt(update, record_at + upd_c_creator, {0, 0, 0, 0})},
-      {"UPD_C of the pair that asks for everything", "badstate", true, spoilt(spoilt(update, record_at + upd_c_creator, {0, 0, 0, 0}), record_at, {0, 0, 0, 0, 0, 0, 0, 0})},
+      {"UPD_C of the pair that asks for everything", "badstate", true,
+       spoilt(spoilt(update, record_at + upd_c_creator, {0, 0, 0, 0}), record_at, {0, 0, 0, 0, 0, 0, 0, 0})},
       {"DEL_C of an unknown state", "badstate", true, id_frame(Message::del_c, {2, peer_creatorid})},
       {"DEL of an unknown state", "badstate", true, state_frame(Message::del, 2)},
       {"UPD_REQ for an unknown state", "badstate", true, id_frame(Message::upd_req, {2, peer_creatorid})},
@@ -195,7 +202,8 @@ std::vector<Case> cases() {
   stale.dst.state = wire::tcps::syn_sent;
   all.push_back({"UPD_C older than what is held", "stale", true,
                  frame_with([&](wire::PacketWriter& writer) { return writer.append_update(stale); })});
-  all.push_back({"garbage behind EOF, the rest applied", "badlen", true, with_garbage(id_frame(Message::ins_ack, {1, peer_creatorid}), 20)});
+  all.push_back({"garbage behind EOF, the rest applied", "badlen", true,
+                 with_garbage(id_frame(Message::ins_ack, {1, peer_creatorid}), 20)});
   return all;
 }
 

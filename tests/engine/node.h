@@ -108,7 +108,8 @@ class Node {
   void give_up_bulk() {
     for (unsigned i = 0; i < 2 * BulkRequester::tries_max && session.bulk().phase() != BulkPhase::failed; ++i) {
       std::vector<std::uint8_t> room(1480);
-      while (session.transmit(room, now) > 0) {}
+      while (session.transmit(room, now) > 0) {
+      }
       now += BulkRequester::retry_after;
       session.on_timeout(now);
     }

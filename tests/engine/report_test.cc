@@ -104,7 +104,8 @@ TEST(Counters, HaveEveryWordOnceAndASentenceForEach) {
   node.outside = {{"imissed", "frames that the device dropped", 7}};
   const Json json = counters_json(node.view(), true);
   const auto losable = std::count_if(wire::field_table.begin(), wire::field_table.end(), wire::can_be_lost);
-  EXPECT_EQ(json["counters"].size(), tally_table.size() + wire::reject_count + static_cast<std::size_t>(losable) + 2);  // and what was not said at all
+  EXPECT_EQ(json["counters"].size(), tally_table.size() + wire::reject_count + static_cast<std::size_t>(losable) +
+                                         2);  // and what was not said at all
   EXPECT_EQ(json["received"].size(), wire::message_count);
   EXPECT_EQ(json["sent"].size(), wire::message_count);
   EXPECT_EQ(json["outside"]["imissed"], 7);
@@ -139,8 +140,7 @@ TEST(States, PagesShowEachStateOnce) {
   }
   EXPECT_GE(pages, 3);
   EXPECT_EQ(seen.size(), 25u);
-  for (std::uint64_t id = 1; id <= 25; ++id)
-    EXPECT_EQ(seen.count(state_id_text({id, test::node_creatorid})), 1u) << id;
+  for (std::uint64_t id = 1; id <= 25; ++id) EXPECT_EQ(seen.count(state_id_text({id, test::node_creatorid})), 1u) << id;
 }
 
 TEST(States, ReadAsPfctlPrintsThem) {

@@ -24,12 +24,12 @@ class AutoDialect : public SessionTest {
     session->on_packet(Arrival{room, wire::ipv4_address(10, 0, 0, source)}, now);
   }
   void hear_state(Dialect dialect, std::uint8_t source, Instant now) {
-    hear(dialect, source, now, [&](wire::PacketWriter& writer) {
-      ASSERT_TRUE(writer.append_state(Message::ins, tcp_state(++last_id)));
-    });
+    hear(dialect, source, now,
+         [&](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_state(Message::ins, tcp_state(++last_id))); });
   }
   void hear_update(Dialect dialect, std::uint8_t source, Instant now) {
-    hear(dialect, source, now, [&](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_update(update_of(tcp_state(1)))); });
+    hear(dialect, source, now,
+         [&](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_update(update_of(tcp_state(1)))); });
   }
   [[nodiscard]] Dialect in_use() const { return session->dialect().in_use(); }
 
@@ -64,7 +64,8 @@ TEST_F(AutoDialect, KnowsOpenBsdByItsHeaderAndFreeBsdToo) {
 TEST_F(AutoDialect, FollowsAnUpgradeAndADowngrade) {
   make_learning();
   std::uint64_t changes = 0;
-  for (const Dialect dialect : {Dialect::freebsd_1400, Dialect::freebsd_1500, Dialect::openbsd, Dialect::freebsd_1301}) {
+  for (const Dialect dialect :
+       {Dialect::freebsd_1400, Dialect::freebsd_1500, Dialect::openbsd, Dialect::freebsd_1301}) {
     hear_state(dialect, 2, t0);
     EXPECT_EQ(in_use(), dialect);
     EXPECT_EQ(session->dialect().changes(), ++changes);
@@ -72,7 +73,7 @@ TEST_F(AutoDialect, FollowsAnUpgradeAndADowngrade) {
 }
 
 TEST_F(AutoDialect, ThatIsFixedIsNotLearnedButTheMisfitIsCounted) {
-  make_quiet();  // 1301
+  make_quiet();                              // 1301
   hear_state(Dialect::freebsd_1500, 2, t0);  // takes 1301
   EXPECT_EQ(count(Tally::not_understood), 0u);
   hear_state(Dialect::openbsd, 2, t0);
@@ -113,7 +114,8 @@ TEST_F(AutoDialect, StaysWhereTwoHeaderVersionsHaveNoneInCommon) {
 TEST_F(AutoDialect, RemembersABoundedNumberOfSources) {
   make_learning();
   hear_state(Dialect::freebsd_1301, 1, t0);
-  for (std::uint8_t source = 2; source <= PeerDialect::sources_max; ++source) hear_state(Dialect::freebsd_1500, source, t0 + 1s);
+  for (std::uint8_t source = 2; source <= PeerDialect::sources_max; ++source)
+    hear_state(Dialect::freebsd_1500, source, t0 + 1s);
   EXPECT_EQ(in_use(), Dialect::freebsd_1301);
   hear_state(Dialect::freebsd_1500, 100, t0 + 2s);  // in the place of the one heard longest ago
   EXPECT_EQ(in_use(), Dialect::freebsd_1500);
@@ -128,7 +130,8 @@ TEST_F(AutoDialect, TakesTheNewestOfAPacketThatHasTwo) {
     packet.resize(packet.size() + action.record_bytes);
     wire::write_state(action.layout, tcp_state(++last_id), wire::Room{packet}.last(action.record_bytes));
   }
-  wire::store(wire::Room{packet}, 0, wire::Header{wire::header_version_freebsd, 0, wire::Be16{static_cast<std::uint16_t>(packet.size())}, {}});
+  wire::store(wire::Room{packet}, 0,
+              wire::Header{wire::header_version_freebsd, 0, wire::Be16{static_cast<std::uint16_t>(packet.size())}, {}});
   session->on_packet(packet, t0);
   EXPECT_EQ(in_use(), Dialect::freebsd_1400);
 }

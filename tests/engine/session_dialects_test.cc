@@ -149,7 +149,8 @@ TEST_F(Dialects, WithoutWordsForAStateSayNothingOfItsLife) {
     EXPECT_EQ(session->counters().lost.updates.value(), can ? 0u : 1u);
     EXPECT_EQ(session->timeout(t0 + 3s), Instant::max());
 
-    for (const std::uint64_t id : {1u, 2u}) ASSERT_EQ(session->erase({id, own_creatorid}, t0 + 4s), Session::Local::done);
+    for (const std::uint64_t id : {1u, 2u})
+      ASSERT_EQ(session->erase({id, own_creatorid}, t0 + 4s), Session::Local::done);
     const auto deletes = said(t0 + 5s);
     ASSERT_EQ(deletes.size(), can ? 2u : 1u);
     EXPECT_EQ(deletes.back().id.id, 2u);
@@ -164,7 +165,8 @@ TEST_F(Dialects, HaveNoSectionLargerThanTheirReceiversTake) {
     SessionConfig config;
     config.dialect = dialect.dialect;
     make_quiet(config);
-    for (std::uint64_t id = 1; id <= 40; ++id) ASSERT_EQ(session->insert(tcp_state(id, own_creatorid), t0), Session::Local::done);
+    for (std::uint64_t id = 1; id <= 40; ++id)
+      ASSERT_EQ(session->insert(tcp_state(id, own_creatorid), t0), Session::Local::done);
     std::vector<std::uint8_t> room(8960);
     room.resize(session->transmit(room, t0 + 1s));
     wire::PacketReader reader{room};
@@ -192,7 +194,8 @@ TEST_F(Dialects, MayMixInOnePacketOfVersionFive) {
     packet.resize(packet.size() + action.record_bytes);
     wire::write_state(action.layout, tcp_state(++id), wire::Room{packet}.last(action.record_bytes));
   }
-  wire::store(wire::Room{packet}, 0, wire::Header{wire::header_version_freebsd, 0, wire::Be16{static_cast<std::uint16_t>(packet.size())}, {}});
+  wire::store(wire::Room{packet}, 0,
+              wire::Header{wire::header_version_freebsd, 0, wire::Be16{static_cast<std::uint16_t>(packet.size())}, {}});
   session->on_packet(packet, t0);
   EXPECT_EQ(count(Tally::inserts), 3u);
   for (std::uint64_t i = 1; i <= 3; ++i) {

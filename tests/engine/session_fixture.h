@@ -31,8 +31,10 @@ inline wire::State tcp_state(std::uint64_t id, std::uint32_t creatorid = peer_cr
     key.addr[1].bytes = {10, 1, static_cast<std::uint8_t>(id >> 8), static_cast<std::uint8_t>(id)};
     key.port = {80, static_cast<std::uint16_t>(1024 + id)};
   }
-  state.src = {.seqlo = 1000, .seqhi = 66000, .max_win = 500, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
-  state.dst = {.seqlo = 5000, .seqhi = 70000, .max_win = 500, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
+  state.src = {
+      .seqlo = 1000, .seqhi = 66000, .max_win = 500, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
+  state.dst = {
+      .seqlo = 5000, .seqhi = 70000, .max_win = 500, .mss = 1460, .state = wire::tcps::established, .wscale = 0x87};
   state.expire_s = 86400;
   state.af = wire::Family::inet;
   state.proto = wire::ipproto::tcp;
@@ -64,7 +66,8 @@ struct Said {
 class SessionTest : public ::testing::Test {
  protected:
   void make(SessionConfig config = {}, BulkGate* gate = nullptr, std::size_t states_max = 1000) {
-    auto made = statetable::Table::create({.states_max = states_max, .shard_bits = 1, .hash_seed = 7, .by_connection = by_connection});
+    auto made = statetable::Table::create(
+        {.states_max = states_max, .shard_bits = 1, .hash_seed = 7, .by_connection = by_connection});
     table = std::move(std::get<std::unique_ptr<statetable::Table>>(made));
     config.creatorid = own_creatorid;
     session = std::make_unique<Session>(config, *table, gate);

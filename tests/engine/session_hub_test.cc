@@ -66,7 +66,8 @@ TEST_F(Hub, DoesNotTakeABulkUpdateForTraffic) {
   state.timeout = pftm::udp_multiple;
   state_from(0, state, t0);
   for (unsigned peer = 0; peer < 3; ++peer) told(peer, t0 + 1s);
-  for (int second = 10; second <= 60; second += 10) state_from(1, state, t0 + std::chrono::seconds{second}, Message::upd);
+  for (int second = 10; second <= 60; second += 10)
+    state_from(1, state, t0 + std::chrono::seconds{second}, Message::upd);
   for (unsigned peer = 0; peer < 3; ++peer) EXPECT_EQ(told(peer, t0 + 70s), Told{}) << peer;
 }
 
@@ -111,9 +112,15 @@ TEST_F(Hub, PassesAClearOnInFrontOfWhatFollowedIt) {
 }
 
 TEST_F(Hub, SpeaksToEachPeerInItsOwnDialect) {
-  make_hub({{Dialect::freebsd_1301, true, nullptr}, {Dialect::freebsd_1301, true, nullptr}, {Dialect::freebsd_1301, true, nullptr}});
-  from(1, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_state(Message::ins, tcp_state(1))); }, Dialect::openbsd);
-  from(2, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_state(Message::ins, tcp_state(2))); }, Dialect::freebsd_1500);
+  make_hub({{Dialect::freebsd_1301, true, nullptr},
+            {Dialect::freebsd_1301, true, nullptr},
+            {Dialect::freebsd_1301, true, nullptr}});
+  from(
+      1, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_state(Message::ins, tcp_state(1))); },
+      Dialect::openbsd);
+  from(
+      2, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_state(Message::ins, tcp_state(2))); },
+      Dialect::freebsd_1500);
   EXPECT_EQ(session->dialect(0).in_use(), Dialect::freebsd_1301);
   EXPECT_EQ(session->dialect(1).in_use(), Dialect::openbsd);
   EXPECT_EQ(session->dialect(2).in_use(), Dialect::freebsd_1500);
@@ -203,7 +210,8 @@ TEST_F(SharedPeer, IsToldWhatWasLatelySaidWhenItsNodeFallsSilent) {
   wait(t0 + 20s, t0 + 24s);
   session->set_active(shared, true, t0 + 24s);
   // 4 and 5 are new, 2 moved, 3 ended; of 1 nothing was said for long.
-  EXPECT_EQ(told(shared, t0 + 24s), (Told{{Message::ins, 4}, {Message::ins, 5}, {Message::upd_c, 2}, {Message::del_c, 3}}));
+  EXPECT_EQ(told(shared, t0 + 24s),
+            (Told{{Message::ins, 4}, {Message::ins, 5}, {Message::upd_c, 2}, {Message::del_c, 3}}));
 }
 
 TEST_F(SharedPeer, WhatIsSaidAgainAndAgainIsHeldFromTheLastTimeOn) {
@@ -243,8 +251,12 @@ TEST_F(SharedPeer, HoldsNothingForLong) {
 TEST_F(SharedPeer, IsAskedForEverythingByTheNodeThatTakesOverWithoutStandingBack) {
   make_pair(true);
   EXPECT_TRUE(session->is_catching_up());
-  from(other, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_bulk_status({1, 0, wire::BulkStatus::start})); });
-  from(other, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_bulk_status({1, 0, wire::BulkStatus::end})); });
+  from(other, t0, [](wire::PacketWriter& writer) {
+    ASSERT_TRUE(writer.append_bulk_status({1, 0, wire::BulkStatus::start}));
+  });
+  from(other, t0, [](wire::PacketWriter& writer) {
+    ASSERT_TRUE(writer.append_bulk_status({1, 0, wire::BulkStatus::end}));
+  });
   EXPECT_FALSE(session->is_catching_up());
   session->set_active(shared, true, t0 + 1s);
   EXPECT_EQ(told(shared, t0 + 1s), (Told{{Message::upd_req, 0}}));

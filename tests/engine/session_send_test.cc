@@ -140,7 +140,8 @@ TEST_F(SessionTest, ABulkIsAskedForAtStartAndRetriedTwelveTimes) {
   Instant now = t0;
   for (; session->bulk().phase() != BulkPhase::failed && now < t0 + 200s; now += 500ms) {
     session->on_timeout(now);
-    for (const Said& message : said(now)) requests += message.message == Message::upd_req && message.id == wire::StateId{};
+    for (const Said& message : said(now))
+      requests += message.message == Message::upd_req && message.id == wire::StateId{};
   }
   EXPECT_EQ(requests, 13u);
   EXPECT_EQ(now - t0, 65s + 500ms);

@@ -13,7 +13,12 @@ using statetable::Seconds;
 using wire::Tdb;
 
 Tdb tdb_of(std::uint32_t spi, std::uint64_t rpl) {
-  return {.spi = spi, .af = wire::Family::inet, .dst = wire::ipv4_address(192, 0, 2, 7), .rpl = rpl, .cur_bytes = rpl * 100, .sproto = 50};
+  return {.spi = spi,
+          .af = wire::Family::inet,
+          .dst = wire::ipv4_address(192, 0, 2, 7),
+          .rpl = rpl,
+          .cur_bytes = rpl * 100,
+          .sproto = 50};
 }
 
 class TdbTableTest : public ::testing::Test {
@@ -70,21 +75,24 @@ TEST_F(TdbTableTest, ASetThatIsFullForgetsTheOneUnheardLongest) {
   EXPECT_EQ(displaced, 1000u - 64u);
   // Whatever set the last eight are in, it holds its newest eight.
   for (std::uint32_t i = 992; i < 1000; ++i) EXPECT_TRUE(held(1000).contains(1000 + i));
-  EXPECT_EQ(table.size(TdbTable::forgotten_after_s + 500), 64u - [&] {
-    std::size_t old = 0;
-    for (std::size_t place = 0; place < table.places(); ++place) old += table.read(place, 1000)->heard_s < 500;
-    return old;
-  }());
-  EXPECT_FALSE(hear(tdb_of(5000, 1), TdbTable::forgotten_after_s + 2000).displaced) << "nobody misses what was forgotten anyway";
+  EXPECT_EQ(
+      table.size(TdbTable::forgotten_after_s + 500), 64u - [&] {
+        std::size_t old = 0;
+        for (std::size_t place = 0; place < table.places(); ++place) old += table.read(place, 1000)->heard_s < 500;
+        return old;
+      }());
+  EXPECT_FALSE(hear(tdb_of(5000, 1), TdbTable::forgotten_after_s + 2000).displaced)
+      << "nobody misses what was forgotten anyway";
 }
 
 TEST_F(TdbTableTest, ReadersSeeWholeEntries) {
-  const auto is_whole = [](const std::optional<TdbTable::Entry>& entry) { return !entry || entry->tdb.cur_bytes == entry->tdb.rpl * 100; };
+  const auto is_whole = [](const std::optional<TdbTable::Entry>& entry) {
+    return !entry || entry->tdb.cur_bytes == entry->tdb.rpl * 100;
+  };
   std::atomic<bool> stop{false};
   std::thread reader{[&] {
     while (!stop.load())
-      for (std::size_t place = 0; place < table.places(); ++place)
-        ASSERT_TRUE(is_whole(table.read(place, 0)));
+      for (std::size_t place = 0; place < table.places(); ++place) ASSERT_TRUE(is_whole(table.read(place, 0)));
   }};
   for (std::uint64_t rpl = 1; rpl < 20000; ++rpl) static_cast<void>(hear(tdb_of(1000, rpl), 0));
   stop.store(true);
@@ -95,7 +103,8 @@ TEST_F(TdbTableTest, ReadersSeeWholeEntries) {
 class TdbRelay : public Hub {
  protected:
   void tdb_from(unsigned peer, const Tdb& tdb, Instant now, Dialect dialect) {
-    from(peer, now, [&](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_tdb(tdb)); }, dialect);
+    from(
+        peer, now, [&](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_tdb(tdb)); }, dialect);
   }
   std::vector<Tdb> told_tdbs(unsigned peer, Instant now) {
     std::vector<Tdb> all;
@@ -104,7 +113,8 @@ class TdbRelay : public Hub {
       wire::PacketReader reader{wire::Bytes{room}.first(bytes)};
       for (wire::Section section; reader.next(section);)
         for (std::size_t i = 0; i < section.count; ++i)
-          if (section.action->message == Message::tdb) all.push_back(wire::read_tdb(section.action->layout, section.record(i)));
+          if (section.action->message == Message::tdb)
+            all.push_back(wire::read_tdb(section.action->layout, section.record(i)));
     }
     return all;
   }

@@ -38,7 +38,8 @@ void check_payload(Bytes payload) {
   const CarpReject why = std::get<CarpReject>(result);
   switch (why) {
     case CarpReject::vrrp: return check(vrrp_id(payload).has_value(), "VRRP has an id");
-    case CarpReject::badlen: return check(payload.size() < sizeof(CarpRecord), "what is too short is shorter than a record");
+    case CarpReject::badlen:
+      return check(payload.size() < sizeof(CarpRecord), "what is too short is shorter than a record");
     case CarpReject::badver: return check(payload[0] >> 4u != carp_version, "a bad version is not 2");
     case CarpReject::badsum: break;
     default: check(false, "an advertisement is refused in a documented way");

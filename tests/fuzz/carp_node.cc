@@ -1,4 +1,5 @@
-// A script of events on one CARP node: frames as they are, advertisements that are sound or nearly so, time, the operator.
+// A script of events on one CARP node: frames as they are, advertisements that are sound or nearly so, time, the
+// operator.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -40,7 +41,9 @@ constexpr wire::MacAddress mac{{0x52, 0x54, 0, 0, 0, 1}};
 HostConfig host(std::uint8_t vhid, std::uint8_t options) {
   HostConfig config{.vhid = vhid, .advskew = options, .password = "fuzz", .addresses = {}};
   config.addresses.push_back({Family::inet, wire::ipv4_address(192, 0, 2, static_cast<std::uint8_t>(100 + vhid))});
-  if ((options & 1u) != 0) config.addresses.push_back({Family::inet6, wire::Address{{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, vhid}}});
+  if ((options & 1u) != 0)
+    config.addresses.push_back(
+        {Family::inet6, wire::Address{{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, vhid}}});
   config.preempt = (options & 2u) == 0;
   config.openbsd = (options & 4u) != 0;
   config.both_families = (options & 8u) != 0;
@@ -78,18 +81,27 @@ class Run {
   void hear_advert(Script& script) {
     const std::uint8_t shape = script.byte();
     const HostConfig& of = config_.hosts[shape % 2];
-    wire::CarpAdvert advert{.vhid = of.vhid, .advbase = script.byte(), .advskew = script.byte(), .demote = 0, .counter = script.byte(), .md = {}};
+    wire::CarpAdvert advert{.vhid = of.vhid,
+                            .advbase = script.byte(),
+                            .advskew = script.byte(),
+                            .demote = 0,
+                            .counter = script.byte(),
+                            .md = {}};
     advert.demote = static_cast<std::uint8_t>(shape >> 6u);
-    if ((shape & 4u) == 0) advert.md = wire::CarpDigest{wire::carp_key("fuzz"), of.vhid, of.addresses}.md(advert.counter);
+    if ((shape & 4u) == 0)
+      advert.md = wire::CarpDigest{wire::carp_key("fuzz"), of.vhid, of.addresses}.md(advert.counter);
     const Family family = (shape & 8u) == 0 ? Family::inet : Family::inet6;
-    const wire::Address source = family == Family::inet ? wire::ipv4_address(192, 0, 2, static_cast<std::uint8_t>(shape >> 4u))
-                                                        : wire::link_local_address({{2, 0, 0, 0, 0, static_cast<std::uint8_t>(shape >> 4u)}});
+    const wire::Address source =
+        family == Family::inet ? wire::ipv4_address(192, 0, 2, static_cast<std::uint8_t>(shape >> 4u))
+                               : wire::link_local_address({{2, 0, 0, 0, 0, static_cast<std::uint8_t>(shape >> 4u)}});
     const wire::Address to = family == Family::inet ? wire::carp_group_inet : wire::carp_group_inet6;
     std::array<std::uint8_t, 128> frame{};
-    const std::size_t ethernet = wire::write_ethernet_header(wire::multicast_mac(family, to), wire::carp_mac(of.vhid), std::nullopt,
-                                                             family == Family::inet ? wire::ethertype::ipv4 : wire::ethertype::ipv6, frame);
+    const std::size_t ethernet =
+        wire::write_ethernet_header(wire::multicast_mac(family, to), wire::carp_mac(of.vhid), std::nullopt,
+                                    family == Family::inet ? wire::ethertype::ipv4 : wire::ethertype::ipv6, frame);
     const wire::Room rest = wire::Room{frame}.subspan(ethernet);
-    const std::size_t header = wire::write_ip_header({family, source, to, wire::ipproto::carp}, sizeof(wire::CarpRecord), rest);
+    const std::size_t header =
+        wire::write_ip_header({family, source, to, wire::ipproto::carp}, sizeof(wire::CarpRecord), rest);
     const std::size_t bytes = wire::write_carp(advert, rest.subspan(header));
     node_.on_frame(wire::Bytes{frame}.first(ethernet + header + bytes), now_);
   }
@@ -123,7 +135,8 @@ class Run {
       transmit(SIZE_MAX);
     }
     now_ = end;
-    if (const auto due = node_.timeout(); due && *due <= now_) check(demotion_.generation() != seen_, "what was due is done");
+    if (const auto due = node_.timeout(); due && *due <= now_)
+      check(demotion_.generation() != seen_, "what was due is done");
   }
 
   void transmit(std::size_t frames_max) {
@@ -135,7 +148,8 @@ class Run {
       check(bytes <= room.size(), "a frame fits its room");
       const auto ethernet = wire::read_ethernet(wire::Bytes{room}.first(bytes));
       check(ethernet.has_value(), "what is sent has an Ethernet header");
-      check(ethernet->source == mac || ethernet->source == wire::carp_mac(1) || ethernet->source == wire::carp_mac(2), "a source of ours");
+      check(ethernet->source == mac || ethernet->source == wire::carp_mac(1) || ethernet->source == wire::carp_mac(2),
+            "a source of ours");
       if (ethernet->ethertype == wire::ethertype::arp) {
         check(wire::read_arp(ethernet->payload).has_value(), "ARP that we send is sound");
       } else {
@@ -163,7 +177,8 @@ class Run {
       const State state = node_.hosts()[i].state();
       check(seen.state == state, "what is published is so");
       const auto address = config_.hosts[i].addresses[0];
-      check(node_.owns(address.family, address.address) == (state == State::master), "the master owns its addresses, and nobody else");
+      check(node_.owns(address.family, address.address) == (state == State::master),
+            "the master owns its addresses, and nobody else");
       check(node_.enabled() || state == State::init, "who is disabled stands still");
     }
   }

@@ -15,9 +15,8 @@ namespace {
 using engine::Config;
 
 bool is_one_line(std::string_view text) {
-  return !text.empty() && std::none_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-  });
+  return !text.empty() && std::none_of(text.begin(), text.end(),
+                                       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 void check_link(const Config& config) {
@@ -25,12 +24,15 @@ void check_link(const Config& config) {
   check(!link.device.empty(), "a link has a device");
   check(link.family != wire::Family::none, "a link has a family");
   check(!wire::is_multicast(link.family, link.address), "the own address is one host's");
-  check(link.prefix.value_or(0) <= (link.family == wire::Family::inet ? 32u : 128u), "a prefix is no longer than its address");
+  check(link.prefix.value_or(0) <= (link.family == wire::Family::inet ? 32u : 128u),
+        "a prefix is no longer than its address");
   check(link.mtu >= 576 && link.mtu <= 9000, "mtu is in range");
   check(link.vlan.value_or(1) >= 1 && link.vlan.value_or(1) <= 4094, "vlan is in range");
-  check(wire::is_multicast(link.family, link.destination) != !config.peers.empty(), "what is sent goes to the group or to peers");
+  check(wire::is_multicast(link.family, link.destination) != !config.peers.empty(),
+        "what is sent goes to the group or to peers");
   if (config.peers.empty()) return;
-  check(config.peers.front().address == link.destination && config.peers.size() <= engine::peers_max, "the first peer comes first");
+  check(config.peers.front().address == link.destination && config.peers.size() <= engine::peers_max,
+        "the first peer comes first");
   for (const engine::Config::Peer& peer : config.peers) {
     check(peer.address != link.address, "a peer is another node");
     check(link.family == wire::Family::inet || peer.mac.has_value(), "an IPv6 peer's Ethernet address is known");
@@ -46,7 +48,8 @@ void check_rest(const Config& config) {
   check(!socket.empty() && socket.size() <= 107 && socket.find('\0') == std::string::npos, "the socket's path fits");
   check(config.cores.control.value_or(0) <= 1023 && config.cores.data.value_or(0) <= 1023, "cores are in range");
   if (config.synthetic) {
-    check(config.synthetic->states >= 1 && config.synthetic->states <= config.table.states_max, "the load fits the table");
+    check(config.synthetic->states >= 1 && config.synthetic->states <= config.table.states_max,
+          "the load fits the table");
     check(config.synthetic->tcp_percent + config.synthetic->udp_percent <= 100, "shares are at most the whole");
   }
 }

@@ -31,8 +31,8 @@ class Target {
  public:
   Target() {
     node_.synthetic.emplace(engine::SyntheticConfig{.states = 10});
-    auto made = engine::ControlServer::create(
-        path_, [this](const Json& request) { return answer_to(request); }, {.request_bytes = request_bytes_max});
+    auto made = engine::ControlServer::create(path_, [this](const Json& request) { return answer_to(request); },
+                                              {.request_bytes = request_bytes_max});
     check(made.index() == 0, "the socket can be made");
     server_ = std::move(std::get<0>(made));
   }
@@ -94,7 +94,8 @@ class Target {
       const std::size_t end = answers.find('\n');
       check(end != std::string_view::npos, "an answer is a whole line");
       const Json answer = Json::parse(answers.substr(0, end), nullptr, false);
-      check(answer.is_object() && answer.contains("ok") && answer["ok"].is_boolean(), "an answer says whether it went well");
+      check(answer.is_object() && answer.contains("ok") && answer["ok"].is_boolean(),
+            "an answer says whether it went well");
       if (answer["ok"] == false) {
         check(answer.contains("error") && answer["error"].is_string(), "a refusal has a sentence");
         check(!answer["error"].get_ref<const std::string&>().starts_with("the request could not be carried out"),

@@ -38,8 +38,8 @@ void check_ip_packet(const IpPacket& packet, Bytes datagram) {
   check_address(packet.destination, packet.family);
 
   std::array<std::uint8_t, sizeof(Ipv6Header)> header;
-  const std::size_t bytes =
-      write_ip_header({packet.family, packet.source, packet.destination, packet.protocol}, packet.payload.size(), header);
+  const std::size_t bytes = write_ip_header({packet.family, packet.source, packet.destination, packet.protocol},
+                                            packet.payload.size(), header);
   check(bytes == ip_header_bytes(packet.family), "a header that was read can be written");
   std::vector<std::uint8_t> rebuilt(header.begin(), header.begin() + static_cast<std::ptrdiff_t>(bytes));
   rebuilt.insert(rebuilt.end(), packet.payload.begin(), packet.payload.end());

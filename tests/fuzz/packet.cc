@@ -65,10 +65,11 @@ void check_rewrite(Dialect dialect, const std::vector<test::ReadMessage>& messag
     check(bytes <= room.size(), "a packet fits its room");
     const test::Walk again = test::walk(Bytes{room}.first(bytes));
     check(!again.reject && again.eof == info(dialect).has_eof, "what we write is well formed");
-    check(std::equal(again.messages.begin(), again.messages.end(), messages.begin() + static_cast<std::ptrdiff_t>(first),
-                     messages.begin() + static_cast<std::ptrdiff_t>(next),
-                     [dialect](const auto& said, const auto& read) { return is_said(dialect, read, said); }),
-          "what we write reads as what was written");
+    check(
+        std::equal(again.messages.begin(), again.messages.end(), messages.begin() + static_cast<std::ptrdiff_t>(first),
+                   messages.begin() + static_cast<std::ptrdiff_t>(next),
+                   [dialect](const auto& said, const auto& read) { return is_said(dialect, read, said); }),
+        "what we write reads as what was written");
   }
 }
 
@@ -98,7 +99,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // On the heap, with no byte to spare, so that AddressSanitizer sees the first byte read too far.
   const std::unique_ptr<std::uint8_t[]> corrected{new std::uint8_t[size]};
   std::copy_n(data, size, corrected.get());
-  wire::store(wire::Room{corrected.get(), size}, offsetof(wire::Header, len), wire::Be16{static_cast<std::uint16_t>(size)});
+  wire::store(wire::Room{corrected.get(), size}, offsetof(wire::Header, len),
+              wire::Be16{static_cast<std::uint16_t>(size)});
   fuzz::check_packet({corrected.get(), size});
   return 0;
 }

@@ -73,7 +73,8 @@ void set_word(Input& input, Random& random) {
   constexpr std::uint16_t edges[] = {0, 1, 2, 3, 19, 20, 24, 40, 242, 255, 256, 0x7fff, 0x8000, 0xfffe, 0xffff};
   if (input.size() < 2) return;
   const std::size_t at = random.below(input.size() - 1);
-  const std::uint16_t word = random.below(4) == 0 ? static_cast<std::uint16_t>(input.size()) : edges[random.below(std::size(edges))];
+  const std::uint16_t word =
+      random.below(4) == 0 ? static_cast<std::uint16_t>(input.size()) : edges[random.below(std::size(edges))];
   input[at] = static_cast<std::uint8_t>(word >> 8u);
   input[at + 1] = static_cast<std::uint8_t>(word);
 }

@@ -44,7 +44,8 @@ class Script {
   }
   StateId id() { return id(byte()); }
   wire::Peer peer() {
-    constexpr std::array sequences{0u, 1u, 0x40000000u, 0x7fffffffu, 0x80000000u, 0x80000001u, 0xc0000000u, 0xffffffffu};
+    constexpr std::array sequences{0u,          1u,          0x40000000u, 0x7fffffffu,
+                                   0x80000000u, 0x80000001u, 0xc0000000u, 0xffffffffu};
     const std::uint8_t choice = byte();
     return {.seqlo = sequences[choice / 16u % 8], .seqhi = choice, .state = static_cast<std::uint8_t>(choice % 16u)};
   }
@@ -157,9 +158,7 @@ class Run {
       }
       case 8: return pass_time();
       case 9: return transmit();
-      case 10:
-        session_.request_bulk(now_);
-        return asked_for_bulk();
+      case 10: session_.request_bulk(now_); return asked_for_bulk();
       case 11: return serve_bulk();
       case 12: return hand_over();
       default: return session_.push();
@@ -198,10 +197,16 @@ class Run {
       case 6: fits = writer.append_id(Message::del_c, script_.id()); break;
       case 7: fits = writer.append_id(Message::upd_req, kind < 128 ? script_.id() : wire::bulk_request_id); break;
       case 8: fits = writer.append_clear({wire::InterfaceName{kind < 128 ? "" : "em0"}, script_.id().creatorid}); break;
-      case 9: fits = writer.append_bulk_status({0x22222222, script_.byte(), static_cast<std::uint8_t>(kind / 64)}); break;
+      case 9:
+        fits = writer.append_bulk_status({0x22222222, script_.byte(), static_cast<std::uint8_t>(kind / 64)});
+        break;
       default:
         fits = kind < 128 ? writer.append_id(Message::ins_ack, script_.id())
-                          : writer.append_tdb({.spi = 200u + kind, .af = wire::Family::inet, .rpl = script_.byte(), .cur_bytes = kind / 16u, .sproto = 50});
+                          : writer.append_tdb({.spi = 200u + kind,
+                                               .af = wire::Family::inet,
+                                               .rpl = script_.byte(),
+                                               .cur_bytes = kind / 16u,
+                                               .sproto = 50});
     }
     static_cast<void>(fits);  // a full packet takes no more, and goes as it is
   }
@@ -283,7 +288,8 @@ class Run {
         if (id == wire::bulk_request_id) ++bulk_requests_sent_;
         return check(bulk_requests_sent_ <= session_.counters()[Tally::bulk_requests_out].value(),
                      "everything is asked for only by those who decided to");
-      case Message::clr: return check(wire::read_clear(record).creatorid == own_creatorid, "only own states are cleared");
+      case Message::clr:
+        return check(wire::read_clear(record).creatorid == own_creatorid, "only own states are cleared");
       default: check(false, "no other message is sent unasked");
     }
   }
@@ -304,7 +310,8 @@ class Run {
     if (action.message == Message::upd_c)
       wire::write_update(session_.dialect().in_use(), {id, held.hot.src, held.hot.dst, held.hot.timeout}, expected);
     else
-      wire::write_state(action.layout, statetable::to_state(held.hot, held.cold, statetable::to_seconds(now_)), expected);
+      wire::write_state(action.layout, statetable::to_state(held.hot, held.cold, statetable::to_seconds(now_)),
+                        expected);
     check(std::equal(expected.begin(), expected.end(), record.begin()), "a message tells the state as it is now");
     return held;
   }

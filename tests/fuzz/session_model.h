@@ -16,13 +16,13 @@
 namespace pfsync::fuzz {
 
 using engine::Instant;
-using wire::Reject;
 using engine::Seconds;
 using engine::Session;
 using engine::SessionConfig;
 using engine::Tally;
 using statetable::HotState;
 using wire::Message;
+using wire::Reject;
 using wire::StateId;
 
 /// The receive semantics and the local interface once more, the plain way: one map, one message at a
@@ -47,8 +47,8 @@ class SessionModel {
   std::map<StateId, unsigned> updates_asked;  ///< UPD_REQ from the wire that may still be answered
   std::uint64_t taken = 0;
   std::vector<std::pair<wire::Tdb, Seconds>> tdbs;  ///< with when they were heard
-  std::map<StateId, unsigned> removals_of;    ///< how often an id was removed: it may live again
-  std::uint64_t asked = 0;                    ///< UPD_C of unknown states
+  std::map<StateId, unsigned> removals_of;          ///< how often an id was removed: it may live again
+  std::uint64_t asked = 0;                          ///< UPD_C of unknown states
   std::uint64_t acks = 0, badval = 0, badstate = 0, stale = 0, inserts = 0, updates = 0, removals = 0, expired = 0,
                 exists = 0, full = 0, late = 0;
 
@@ -185,7 +185,8 @@ class SessionModel {
   }
   [[nodiscard]] std::size_t shard_of(StateId id) const { return table_->shard_of(table_->hash(id)); }
   [[nodiscard]] bool is_full(StateId id) const {
-    return held.size() >= table_->config().states_max || shard_size_[shard_of(id)] == table_->slot_count() / table_->shard_count();
+    return held.size() >= table_->config().states_max ||
+           shard_size_[shard_of(id)] == table_->slot_count() / table_->shard_count();
   }
   /// pf_state_expires(): between adaptive.start and adaptive.end states, timeouts shrink in proportion.
   [[nodiscard]] Seconds ends_at(std::uint8_t timeout, Instant now) const {
@@ -217,7 +218,8 @@ class SessionModel {
   void remove(std::map<StateId, Held>::iterator at, bool announce) {
     const Held& state = at->second;
     // One whose INS never left is not announced.
-    if (announce && state.synchronised && !config_.passive) ++(state.announced ? deletes_owed : deletes_spare)[at->first];
+    if (announce && state.synchronised && !config_.passive)
+      ++(state.announced ? deletes_owed : deletes_spare)[at->first];
     ++removals_of[at->first];
     updates_asked.erase(at->first);
     --shard_size_[shard_of(at->first)];
@@ -262,17 +264,22 @@ class SessionModel {
     }
   }
 
-  /// Counters of an SA only grow, unless nothing was taken for a minute; eight are kept, the one unheard longest makes room.
+  /// Counters of an SA only grow, unless nothing was taken for a minute; eight are kept, the one unheard longest makes
+  /// room.
   bool hear(const wire::Tdb& tdb, Instant now) {
     const Seconds now_s = statetable::to_seconds(now);
     const auto is_this = [&](const auto& one) {
       const wire::Tdb& other = one.first;
-      return other.spi == tdb.spi && other.sproto == tdb.sproto && other.rdomain == tdb.rdomain && other.af == tdb.af && other.dst == tdb.dst;
+      return other.spi == tdb.spi && other.sproto == tdb.sproto && other.rdomain == tdb.rdomain && other.af == tdb.af &&
+             other.dst == tdb.dst;
     };
     auto at = std::find_if(tdbs.begin(), tdbs.end(), is_this);
-    if (at != tdbs.end() && (tdb.rpl < at->first.rpl || tdb.cur_bytes < at->first.cur_bytes) && now_s - at->second <= 60) return false;
+    if (at != tdbs.end() && (tdb.rpl < at->first.rpl || tdb.cur_bytes < at->first.cur_bytes) &&
+        now_s - at->second <= 60)
+      return false;
     if (at == tdbs.end() && tdbs.size() < 8) at = tdbs.insert(at, {tdb, now_s});
-    if (at == tdbs.end()) at = std::min_element(tdbs.begin(), tdbs.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    if (at == tdbs.end())
+      at = std::min_element(tdbs.begin(), tdbs.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
     *at = {tdb, now_s};
     ++taken;
     return true;

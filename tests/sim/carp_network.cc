@@ -20,7 +20,8 @@ wire::MacAddress mac_of(std::size_t node) { return {{0x52, 0x54, 0, 0, 0, static
 
 }  // namespace
 
-CarpNetwork::CarpNetwork(const Config& config, std::uint64_t seed) : config_{config}, random_{seed}, two_since_(config.nodes * config.nodes) {
+CarpNetwork::CarpNetwork(const Config& config, std::uint64_t seed)
+    : config_{config}, random_{seed}, two_since_(config.nodes * config.nodes) {
   nodes_.resize(config.nodes);
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const double ppm = static_cast<double>(below(2 * config.drift_ppm_max + 1)) - config.drift_ppm_max;
@@ -35,7 +36,8 @@ Instant CarpNetwork::local(const Node& node) const {
 }
 
 Duration CarpNetwork::global(const Node& node, Instant at) const {
-  return Duration{static_cast<std::int64_t>(std::ceil(static_cast<double>(at.time_since_epoch().count()) / node.rate)) + 1};
+  return Duration{static_cast<std::int64_t>(std::ceil(static_cast<double>(at.time_since_epoch().count()) / node.rate)) +
+                  1};
 }
 
 bool CarpNetwork::hear_each_other(std::size_t a, std::size_t b) const {
@@ -45,7 +47,9 @@ bool CarpNetwork::hear_each_other(std::size_t a, std::size_t b) const {
 bool CarpNetwork::is_master(std::size_t node) const {
   return runs(nodes_[node]) && nodes_[node].node->hosts()[0].state() == State::master;
 }
-bool CarpNetwork::is_able(std::size_t node) const { return runs(nodes_[node]) && nodes_[node].link && nodes_[node].enabled; }
+bool CarpNetwork::is_able(std::size_t node) const {
+  return runs(nodes_[node]) && nodes_[node].link && nodes_[node].enabled;
+}
 int CarpNetwork::rank(std::size_t node) const {
   return engine::carp::effective_skew(nodes_[node].skew, nodes_[node].demotion->total());
 }
@@ -189,8 +193,12 @@ void CarpNetwork::transmit(std::size_t index) {
     if (!node.link) continue;
     for (std::size_t to = 0; to < nodes_.size(); ++to) {
       if (to == index || nodes_[to].group != node.group || below(100) < config_.loss_percent) continue;
-      in_flight_.push({now_ + delay + Duration{static_cast<std::int64_t>(below(static_cast<std::uint64_t>(jitter.count())))},
-                       order_++, index, to, {room.begin(), room.begin() + static_cast<std::ptrdiff_t>(bytes)}});
+      in_flight_.push(
+          {now_ + delay + Duration{static_cast<std::int64_t>(below(static_cast<std::uint64_t>(jitter.count())))},
+           order_++,
+           index,
+           to,
+           {room.begin(), room.begin() + static_cast<std::ptrdiff_t>(bytes)}});
     }
   }
 }
@@ -219,8 +227,10 @@ void CarpNetwork::run_for(Duration duration) {
       trace_ = (trace_ ^ static_cast<std::uint64_t>(now_.count()) ^ delivery.to) * 0x100000001b3;
       // A link that went down meanwhile took what was on it.
       if (node.node != nullptr && node.link && !node.deaf && node.group == nodes_[delivery.from].group) {
-        if (!node.frozen) node.node->on_frame(delivery.frame, local(node));
-        else if (node.queue.size() < queue_max) node.queue.push_back(delivery.frame);
+        if (!node.frozen)
+          node.node->on_frame(delivery.frame, local(node));
+        else if (node.queue.size() < queue_max)
+          node.queue.push_back(delivery.frame);
       }
       turn(delivery.to);
     } else if (due < nodes_.size()) {
@@ -239,24 +249,29 @@ void CarpNetwork::run_for(Duration duration) {
 void CarpNetwork::judge() {
   if (!broken_.empty()) return;
   const double slowest = 1 - config_.drift_ppm_max / 1e6;
-  const auto scaled = [&](Duration duration) { return Duration{static_cast<std::int64_t>(static_cast<double>(duration.count()) / slowest)} + slack; };
+  const auto scaled = [&](Duration duration) {
+    return Duration{static_cast<std::int64_t>(static_cast<double>(duration.count()) / slowest)} + slack;
+  };
   // The better of two masters advertises within the longest interval, and the worse gives way.
   const Duration two_max = scaled(engine::carp::interval(1, engine::carp::skew_max));
   for (std::size_t i = 0; i < two_since_.size(); ++i)
     if (config_.loss_percent == 0 && two_since_[i] && now_ - *two_since_[i] > two_max)
-      broken_ = "nodes " + std::to_string(i / nodes_.size()) + " and " + std::to_string(i % nodes_.size()) + " have both been master for " +
-                std::to_string((now_ - *two_since_[i]) / 1ms) + " ms";
+      broken_ = "nodes " + std::to_string(i / nodes_.size()) + " and " + std::to_string(i % nodes_.size()) +
+                " have both been master for " + std::to_string((now_ - *two_since_[i]) / 1ms) + " ms";
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Duration none_max = scaled(engine::carp::master_down(1, nodes_[i].skew));
     if (nodes_[i].without_master_since && now_ - *nodes_[i].without_master_since > none_max)
-      broken_ = "node " + std::to_string(i) + " has known no master for " + std::to_string((now_ - *nodes_[i].without_master_since) / 1ms) + " ms";
+      broken_ = "node " + std::to_string(i) + " has known no master for " +
+                std::to_string((now_ - *nodes_[i].without_master_since) / 1ms) + " ms";
   }
 }
 
 void CarpNetwork::remember() {
   const auto keep = [&](std::optional<Duration>& since, bool holds) {
-    if (!holds) since.reset();
-    else if (!since) since = now_;
+    if (!holds)
+      since.reset();
+    else if (!since)
+      since = now_;
   };
   for (std::size_t a = 0; a < nodes_.size(); ++a) {
     bool somebody = is_master(a);

@@ -31,7 +31,7 @@ class CarpNetwork {
   CarpNetwork(const Config& config, std::uint64_t seed);
 
   void run_for(Duration duration);
-  void fork_into_halves();      ///< at random: nobody hears the other half
+  void fork_into_halves();  ///< at random: nobody hears the other half
   void heal();
   void stop_loss() { config_.loss_percent = 0; }
   void kill(std::size_t node);  ///< without a word

@@ -51,7 +51,8 @@ std::pair<std::string, std::uint64_t> run_schedule(std::uint64_t seed) {
     best = std::min(best, network.rank(i));
     if (network.is_master(i)) leads = network.rank(i);
   }
-  if (network.masters() != std::min<std::size_t>(able, 1)) return {std::to_string(network.masters()) + " masters in peace", network.trace()};
+  if (network.masters() != std::min<std::size_t>(able, 1))
+    return {std::to_string(network.masters()) + " masters in peace", network.trace()};
   if (config.preempt && leads != best) return {"the master in peace is not the best node", network.trace()};
   return {"", network.trace()};
 }

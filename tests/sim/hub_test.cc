@@ -19,7 +19,13 @@ using wire::Dialect;
 using wire::Message;
 
 engine::SyntheticConfig tcp_load(std::uint64_t seed) {
-  return {.states = 150, .fill_per_s = 300, .new_per_s = 10, .updates_per_s = 400, .tcp_percent = 100, .udp_percent = 0, .seed = seed};
+  return {.states = 150,
+          .fill_per_s = 300,
+          .new_per_s = 10,
+          .updates_per_s = 400,
+          .tcp_percent = 100,
+          .udp_percent = 0,
+          .seed = seed};
 }
 
 std::map<wire::StateId, statetable::HotState> states_of(Simulation& sim, std::size_t node) {
@@ -187,7 +193,8 @@ class TwoHubs {
     });
     sim.add({.creatorid = 1, .peers = {hub_b, 2, 3}, .learn_dialect = true});
     sim.add({.creatorid = 2, .peers = {hub_a, 4, 5}, .learn_dialect = true});
-    constexpr std::array dialects{Dialect::freebsd_1301, Dialect::freebsd_1500, Dialect::openbsd, Dialect::freebsd_1400};
+    constexpr std::array dialects{Dialect::freebsd_1301, Dialect::freebsd_1500, Dialect::openbsd,
+                                  Dialect::freebsd_1400};
     for (const std::size_t node : firewalls)
       sim.add({.creatorid = static_cast<std::uint32_t>(node + 1),
                .load = tcp_load(seed * 100 + node),
@@ -213,7 +220,8 @@ class TwoHubs {
   void expect_one_table() {
     EXPECT_GT(sim.digest(hub_a).states, 500u);
     EXPECT_EQ(sim.digest(hub_b), sim.digest(hub_a)) << sim.replay_hint();
-    for (const std::size_t node : firewalls) EXPECT_EQ(sim.digest(node), sim.digest(hub_a)) << "node " << node << ", " << sim.replay_hint();
+    for (const std::size_t node : firewalls)
+      EXPECT_EQ(sim.digest(node), sim.digest(hub_a)) << "node " << node << ", " << sim.replay_hint();
   }
 
   /// Each hears of a change at most once, and nothing of its own states unless it was behind: then a hub answers.
@@ -227,7 +235,8 @@ class TwoHubs {
         for (const std::size_t node : firewalls)
           if (node != hearer) said += sim.session(node).counters().out(message).value();
         const std::uint64_t heard = sim.session(hearer).counters().in(message).value();
-        EXPECT_LE(heard, said) << "node " << hearer << ", message " << static_cast<int>(message) << ", " << sim.replay_hint();
+        EXPECT_LE(heard, said) << "node " << hearer << ", message " << static_cast<int>(message) << ", "
+                               << sim.replay_hint();
         EXPECT_GT(heard, 0u);
       }
   }
@@ -259,7 +268,8 @@ class TwoHubs {
       const Message message = section.action->message;
       if (message != Message::ins && message != Message::upd_c && message != Message::del_c) continue;
       for (std::size_t i = 0; i < section.count; ++i)
-        echoes_ += wire::read_id(message, section.action->layout, section.record(i)).creatorid == sim.config(node).creatorid;
+        echoes_ +=
+            wire::read_id(message, section.action->layout, section.record(i)).creatorid == sim.config(node).creatorid;
     }
   }
 
@@ -279,7 +289,8 @@ TEST(HubSimulation, TwoHubsDoNotLoopAndACableMayBePulled) {
     net.sim.run_for(4s);
     EXPECT_NE(net.sim.digest(net.hub_a), net.sim.digest(net.hub_b));
     net.sim.put_back(net.hub_a, net.hub_b);
-    for (const std::size_t hub : {net.hub_a, net.hub_b}) net.sim.session(hub).request_bulk(net.sim.now());  // as when a link comes up
+    for (const std::size_t hub : {net.hub_a, net.hub_b})
+      net.sim.session(hub).request_bulk(net.sim.now());  // as when a link comes up
     net.sim.run_for(3s);
     net.rest();
     // Those that ended while the cable was out remain on the far side until their time is out: nobody repeats a DEL_C.

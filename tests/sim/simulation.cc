@@ -42,7 +42,8 @@ void Simulation::power_off(std::size_t index) {
 }
 
 void Simulation::power_on(Node& node) {
-  auto made = statetable::Table::create({.states_max = node.config.states_max, .shard_bits = 1, .hash_seed = random_(), .by_connection = true});
+  auto made = statetable::Table::create(
+      {.states_max = node.config.states_max, .shard_bits = 1, .hash_seed = random_(), .by_connection = true});
   node.session.reset();
   node.bulks.clear();
   node.gates.clear();
@@ -53,7 +54,8 @@ void Simulation::power_on(Node& node) {
     engine::BulkGate& gate = node.gates.emplace_back();
     config.peers.push_back({node.config.dialect, node.config.learn_dialect, &gate});
     node.bulks.emplace_back(
-        engine::BulkSenderConfig{.creatorid = node.config.creatorid, .dialect = node.config.dialect, .states_per_s = 20'000},
+        engine::BulkSenderConfig{
+            .creatorid = node.config.creatorid, .dialect = node.config.dialect, .states_per_s = 20'000},
         *node.table, &gate);
   }
   node.session = std::make_unique<engine::Session>(config, *node.table);
@@ -90,7 +92,8 @@ void Simulation::step() {
 
 void Simulation::deliver(const Delivery& delivery) {
   const auto hash = statetable::content_hash(delivery.packet.data(), delivery.packet.size());
-  trace_ = trace_ * 1099511628211u + (hash.low ^ static_cast<std::uint64_t>(delivery.at.time_since_epoch().count()) ^ delivery.receiver);
+  trace_ = trace_ * 1099511628211u +
+           (hash.low ^ static_cast<std::uint64_t>(delivery.at.time_since_epoch().count()) ^ delivery.receiver);
   Node& node = nodes_[delivery.receiver];
   if (!node.session) return;
   if (!takes(node, delivery.packet)) {
@@ -119,7 +122,8 @@ void Simulation::turn(std::size_t index) {
   if (node.session->timeout(now_) <= now_) node.session->on_timeout(now_);
   std::array<std::uint8_t, packet_bytes_max> room{};
   for (unsigned peer = 0; peer < node.session->peers(); ++peer) {
-    while (const std::size_t bytes = node.session->transmit(peer, room, now_)) send(index, peer, wire::Bytes{room}.first(bytes));
+    while (const std::size_t bytes = node.session->transmit(peer, room, now_))
+      send(index, peer, wire::Bytes{room}.first(bytes));
     // What a control thread does beside the data path.
     engine::BulkSender& bulk = node.bulks[peer];
     bulk.speak(node.session->dialect(peer).in_use());
@@ -134,7 +138,8 @@ void Simulation::turn(std::size_t index) {
 void Simulation::send(std::size_t sender, unsigned peer, wire::Bytes packet) {
   wire::PacketReader reader{packet};
   wire::Section section;
-  while (reader.next(section)) {}
+  while (reader.next(section)) {
+  }
   ASSERT_FALSE(reader.reject().has_value()) << "a node sent a malformed packet; " << replay_hint();
   const NodeConfig& config = nodes_[sender].config;
   if (!config.peers.empty()) {

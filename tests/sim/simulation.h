@@ -23,7 +23,7 @@ using engine::Instant;
 /// What a link does to the packets that cross it. Chances are per receiver.
 struct LinkConfig {
   Duration delay = std::chrono::microseconds{200};
-  Duration jitter{0};            ///< 0 to this much is added to each packet: reorders
+  Duration jitter{0};  ///< 0 to this much is added to each packet: reorders
   unsigned loss_percent = 0;
   unsigned duplicate_percent = 0;
 };
@@ -40,8 +40,8 @@ struct NodeConfig {
   bool is_kernel = false;
 };
 
-/// Whole engines on one multicast segment or on unicast links, under a virtual clock. Everything that happens follows from
-/// the seed: the same seed gives the same packets at the same times (`trace`).
+/// Whole engines on one multicast segment or on unicast links, under a virtual clock. Everything that happens follows
+/// from the seed: the same seed gives the same packets at the same times (`trace`).
 class Simulation {
  public:
   explicit Simulation(std::uint64_t seed, LinkConfig link = {});

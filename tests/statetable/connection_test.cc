@@ -54,7 +54,8 @@ TEST(ByConnection, EachSideFindsTheStateUntilItIsErased) {
       ASSERT_EQ(found(*table, sides.wire, TableReader::Side::stack), std::nullopt) << n;
     }
     std::size_t beside = 0;
-    for (std::size_t shard = 0; shard < table->shard_count(); ++shard) beside += table.writer(shard).find_beside(sides) != no_slot;
+    for (std::size_t shard = 0; shard < table->shard_count(); ++shard)
+      beside += table.writer(shard).find_beside(sides) != no_slot;
     ASSERT_EQ(beside, n % 2) << n;
   }
 }
@@ -74,7 +75,8 @@ TEST(ByConnection, SlotsThatAreUsedAgainAreFoundByWhatTheyHoldNow) {
     ASSERT_EQ(table.insert(state.hot, state.cold).inserted, ShardWriter::Inserted::yes);
     held.push_back(n);
   }
-  for (const std::uint64_t n : held) EXPECT_EQ(found(*table, Numbered{n}.sides().stack, TableReader::Side::stack), (wire::StateId{n, 1}));
+  for (const std::uint64_t n : held)
+    EXPECT_EQ(found(*table, Numbered{n}.sides().stack, TableReader::Side::stack), (wire::StateId{n, 1}));
 }
 
 TEST(ByConnection, TheSidesOfAfToHaveTheirOwnFamilies) {
@@ -95,7 +97,8 @@ TEST(ByConnection, IsNotKeptUnlessAskedFor) {
   const Numbered state{1};
   table.insert(state.hot, state.cold);
   EXPECT_EQ(table.writer(0).find_beside(state.sides()), no_slot);
-  EXPECT_LT(Table::memory_bytes({.states_max = 1000}), Table::memory_bytes({.states_max = 1000, .by_connection = true}));
+  EXPECT_LT(Table::memory_bytes({.states_max = 1000}),
+            Table::memory_bytes({.states_max = 1000, .by_connection = true}));
 }
 
 }  // namespace

@@ -76,8 +76,8 @@ namespace pfsync::statetable {
 [[nodiscard]] inline bool same(const HotState& a, const HotState& b) {
   return a.id == b.id && a.src == b.src && a.dst == b.dst && a.created_s == b.created_s &&
          a.expire_at_s == b.expire_at_s && a.heard_s == b.heard_s && a.state_flags == b.state_flags &&
-         a.timeout == b.timeout && a.proto == b.proto && a.af == b.af && a.direction == b.direction &&
-         a.log == b.log && a.sync_flags == b.sync_flags;
+         a.timeout == b.timeout && a.proto == b.proto && a.af == b.af && a.direction == b.direction && a.log == b.log &&
+         a.sync_flags == b.sync_flags;
 }
 
 [[nodiscard]] inline bool same(const ColdState& a, const ColdState& b) { return a == b; }

@@ -110,12 +110,13 @@ TEST_P(ModelTest, AMillionRandomOperationsAgree) {
   EXPECT_GT(reused, 1000u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, ModelTest,
-                         ::testing::Values(Case{1, {.states_max = 47, .shard_bits = 0, .hash_seed = 1}},
-                                           Case{2, {.states_max = 383, .shard_bits = 0, .hash_seed = 2, .by_connection = true}},
-                                           Case{3, {.states_max = 1000, .shard_bits = 2, .hash_seed = 3, .by_connection = true}},
-                                           Case{4, {.states_max = 20'000, .shard_bits = 0, .hash_seed = 4, .by_connection = true}}),
-                         [](const auto& chosen) { return "seed" + std::to_string(chosen.param.seed); });
+INSTANTIATE_TEST_SUITE_P(
+    Seeds, ModelTest,
+    ::testing::Values(Case{1, {.states_max = 47, .shard_bits = 0, .hash_seed = 1}},
+                      Case{2, {.states_max = 383, .shard_bits = 0, .hash_seed = 2, .by_connection = true}},
+                      Case{3, {.states_max = 1000, .shard_bits = 2, .hash_seed = 3, .by_connection = true}},
+                      Case{4, {.states_max = 20'000, .shard_bits = 0, .hash_seed = 4, .by_connection = true}}),
+    [](const auto& chosen) { return "seed" + std::to_string(chosen.param.seed); });
 
 }  // namespace
 }  // namespace pfsync::statetable

@@ -28,9 +28,8 @@ std::vector<Slot> due(ShardWriter& writer, Seconds now_s, std::size_t slots) {
 
 TEST(TableCreate, RefusesSizesThatSlotsCannotNumber) {
   for (const unsigned shard_bits : {0u, 2u, 8u})
-    for (const std::size_t states :
-         {std::size_t{0}, std::size_t{no_slot}, std::numeric_limits<std::size_t>::max() - 3,
-          std::numeric_limits<std::size_t>::max()}) {
+    for (const std::size_t states : {std::size_t{0}, std::size_t{no_slot}, std::numeric_limits<std::size_t>::max() - 3,
+                                     std::numeric_limits<std::size_t>::max()}) {
       const auto made = Table::create({.states_max = states, .shard_bits = shard_bits});
       ASSERT_TRUE(std::holds_alternative<std::string>(made)) << states << " in 2^" << shard_bits;
       EXPECT_NE(std::get<std::string>(made).find("states_max"), std::string::npos);

@@ -91,7 +91,8 @@ TEST(Threads, ReadersSeeWholeVersionsAndLoseNothing) {
       table.writer(0).erase(slot);
       ++erased;
     } else {
-      table.writer(0).update(slot, hot_of(comes, static_cast<std::uint32_t>(table.writer(0).hot(slot).created_s), step));
+      table.writer(0).update(slot,
+                             hot_of(comes, static_cast<std::uint32_t>(table.writer(0).hot(slot).created_s), step));
     }
   }
   done = true;

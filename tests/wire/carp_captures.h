@@ -16,7 +16,8 @@ namespace pfsync::wire::test {
   std::ifstream file{path, std::ios::binary};
   const std::vector<std::uint8_t> bytes{std::istreambuf_iterator<char>{file}, {}};
   constexpr std::size_t file_header = 24, record_header = 16;
-  if (bytes.size() < file_header || bytes[0] != 0xd4 || bytes[20] != 1) throw std::runtime_error{path + " is not what this reads"};
+  if (bytes.size() < file_header || bytes[0] != 0xd4 || bytes[20] != 1)
+    throw std::runtime_error{path + " is not what this reads"};
   std::vector<std::vector<std::uint8_t>> frames;
   for (std::size_t at = file_header; at + record_header <= bytes.size();) {
     const std::size_t size = bytes[at + 8] + bytes[at + 9] * 256u;

@@ -43,19 +43,40 @@ struct Vector {
 std::vector<Vector> vectors() {
   constexpr std::uint64_t counter = 0x0123456789abcdef;
   return {
-      {"A", "mekmitasdigoat", addresses({"192.168.1.100"}), {1, 1, 0, 0, counter, {}},
+      {"A",
+       "mekmitasdigoat",
+       addresses({"192.168.1.100"}),
+       {1, 1, 0, 0, counter, {}},
        "210100070001380f0123456789abcdef87ad464cf4a04a7cb88bc8664c5c3f87b0803e54"},
-      {"B", "mekmitasdigoat", addresses({"192.168.1.100", "192.168.1.20", "10.0.0.5"}), {1, 1, 100, 0, counter, {}},
+      {"B",
+       "mekmitasdigoat",
+       addresses({"192.168.1.100", "192.168.1.20", "10.0.0.5"}),
+       {1, 1, 100, 0, counter, {}},
        "2101640700013d5a0123456789abcdefff0ff54718aa936c39dd45aa7224eafc5711cb4d"},
-      {"C", "mekmitasdigoat", addresses({"192.168.99.100", "2001:db8::1", "fe80::1", "2001:db8::a"}), {7, 1, 0, 0, 1, {}},
+      {"C",
+       "mekmitasdigoat",
+       addresses({"192.168.99.100", "2001:db8::1", "fe80::1", "2001:db8::a"}),
+       {7, 1, 0, 0, 1, {}},
        "210700070001dc750000000000000001551c9575791aabea8a021a561a07dc77f4866384"},
-      {"D", "", addresses({"192.168.1.100"}), {1, 1, 240, 0, counter, {}},
+      {"D",
+       "",
+       addresses({"192.168.1.100"}),
+       {1, 1, 240, 0, counter, {}},
        "2101f0070001ef650123456789abcdef4b26cd15bc8a6cdf2d7d3637a980efd367b1bb09"},
-      {"E", "0123456789abcdefghijXYZ", addresses({"203.0.113.254"}), {255, 255, 254, 0, ~std::uint64_t{0}, {}},
+      {"E",
+       "0123456789abcdefghijXYZ",
+       addresses({"203.0.113.254"}),
+       {255, 255, 254, 0, ~std::uint64_t{0}, {}},
        "21fffe0700ff49adffffffffffffffff5b1f320938df95adea33c595ec855c6aa6619a7b"},
-      {"F", "mekmitasdigoat", addresses({"2001:db8::1"}), {2, 1, 0, 0, 0xdeadbeef, {}},
+      {"F",
+       "mekmitasdigoat",
+       addresses({"2001:db8::1"}),
+       {2, 1, 0, 0, 0xdeadbeef, {}},
        "210200070001eb4f00000000deadbeeffadab925d2c89b2fe9967f48162c174483141aab"},
-      {"OpenBSD 7.8", "interop-pass", addresses({"10.0.253.42"}), {42, 1, 100, 0, 0x98bbdb7da8ddc119, {}},
+      {"OpenBSD 7.8",
+       "interop-pass",
+       addresses({"10.0.253.42"}),
+       {42, 1, 100, 0, 0x98bbdb7da8ddc119, {}},
        "212a64070001d21b98bbdb7da8ddc1192cd567a8f43f54fe6c2aa17ceb57d320efaf30f5"},
   };
 }
@@ -109,12 +130,14 @@ TEST(Carp, TheHmacCoversNeitherBaseNorSkewNorDemotion) {
 TEST(CarpDigest, HashesEachAddressOnceInAscendingOrder) {
   const CarpKey key = carp_key("x");
   const CarpMd md = CarpDigest{key, 1, addresses({"10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2"})}.md(1);
-  EXPECT_EQ((CarpDigest{key, 1, addresses({"2001:db8::2", "10.0.0.2", "2001:db8::1", "10.0.0.1", "10.0.0.2"})}.md(1)), md);
+  EXPECT_EQ((CarpDigest{key, 1, addresses({"2001:db8::2", "10.0.0.2", "2001:db8::1", "10.0.0.1", "10.0.0.2"})}.md(1)),
+            md);
   EXPECT_NE((CarpDigest{key, 1, addresses({"10.0.0.1", "10.0.0.2", "2001:db8::1"})}.md(1)), md);
 }
 
 TEST(CarpDigest, OrdersIpv4AsUnsignedNumbers) {
-  // 127 and 128 differ in the sign bit. md by Python: hmac.new(b"x", bytes.fromhex("020101 7f000001 80000001 0000000000000001"), "sha1")
+  // 127 and 128 differ in the sign bit. md by Python: hmac.new(b"x", bytes.fromhex("020101 7f000001 80000001
+  // 0000000000000001"), "sha1")
   const CarpMd md = CarpDigest{carp_key("x"), 1, addresses({"128.0.0.1", "127.0.0.1"})}.md(1);
   EXPECT_EQ(to_hex(md), "75467f79d1cc7527ff006a26a5b734c2a1f2c488");
 }

@@ -95,19 +95,40 @@ TEST(ReadUpdate, TakesTheSameFieldsFromAFullState) {
 }
 
 TEST(Tdb, IsWrittenAsABsdSocketAddress) {
-  const Tdb inet{.spi = 0x11223344, .af = Family::inet, .dst = {{192, 0, 2, 7}}, .rpl = 9, .cur_bytes = 0x100000002,
-                 .sproto = 50, .updates = 3};
+  const Tdb inet{.spi = 0x11223344,
+                 .af = Family::inet,
+                 .dst = {{192, 0, 2, 7}},
+                 .rpl = 9,
+                 .cur_bytes = 0x100000002,
+                 .sproto = 50,
+                 .updates = 3};
   Tdb inet6 = inet;
   inet6.af = Family::inet6;
   inet6.dst.bytes = {0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7};
   std::vector<std::uint8_t> record(sizeof(freebsd::TdbRecord), 0xee);
   write_tdb(Layout::tdb_freebsd, inet, record);
-  EXPECT_EQ(to_hex(record), "11223344" "10020000" "c0000207" "0000000000000000" "000000000000000000000000"
-                            "00000009" "0000000100000002" "3203" "0000");
+  EXPECT_EQ(to_hex(record),
+            "11223344"
+            "10020000"
+            "c0000207"
+            "0000000000000000"
+            "000000000000000000000000"
+            "00000009"
+            "0000000100000002"
+            "3203"
+            "0000");
   EXPECT_EQ(read_tdb(Layout::tdb_freebsd, record), inet);
   write_tdb(Layout::tdb_freebsd, inet6, record);
-  EXPECT_EQ(to_hex(record), "11223344" "1c1c0000" "00000000" "20010db8000000000000000000000007" "00000000"
-                            "00000009" "0000000100000002" "3203" "0000");
+  EXPECT_EQ(to_hex(record),
+            "11223344"
+            "1c1c0000"
+            "00000000"
+            "20010db8000000000000000000000007"
+            "00000000"
+            "00000009"
+            "0000000100000002"
+            "3203"
+            "0000");
   EXPECT_EQ(read_tdb(Layout::tdb_freebsd, record), inet6);
 }
 

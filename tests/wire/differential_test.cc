@@ -43,7 +43,8 @@ std::vector<std::uint8_t> random_frame(Random& random, const DialectInfo& dialec
           put(offsetof(openbsd::StateRecord, key) + sizeof(openbsd::KeyRecord) + offsetof(openbsd::KeyRecord, af));
           if (!random.one_in(4)) break;
           frame[start + offsetof(openbsd::StateRecord, key) + offsetof(openbsd::KeyRecord, af)] = 0;
-          frame[start + offsetof(openbsd::StateRecord, key) + sizeof(openbsd::KeyRecord) + offsetof(openbsd::KeyRecord, af)] = 0;
+          frame[start + offsetof(openbsd::StateRecord, key) + sizeof(openbsd::KeyRecord) +
+                offsetof(openbsd::KeyRecord, af)] = 0;
           break;
         default: put(offsetof(freebsd::TdbRecord, dst) + 1); break;
       }

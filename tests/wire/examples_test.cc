@@ -57,14 +57,16 @@ TEST(Examples, AreWrittenAgainByteForByte) {
     const std::size_t header_bytes = ip_header_bytes(ip.packet.family);
 
     std::vector<std::uint8_t> room(1500, 0xee);  // what a reused buffer may hold must not reach the wire
-    PacketWriter writer{dialect_of(example), Room{room}.subspan(header_bytes), load<Header>(example.payload(), 0).pfcksum};
+    PacketWriter writer{dialect_of(example), Room{room}.subspan(header_bytes),
+                        load<Header>(example.payload(), 0).pfcksum};
     for (const ReadMessage& message : walk(ip.packet.payload).messages) ASSERT_TRUE(append(writer, message));
     const std::size_t payload_bytes = writer.finish();
     if (dialect_of(example) == Dialect::openbsd) {  // its IP header has an id of its own
       EXPECT_EQ(to_hex(Bytes{room}.subspan(header_bytes, payload_bytes)), to_hex(example.payload()));
       continue;
     }
-    ASSERT_EQ(write_ip_header({ip.packet.family, ip.packet.source, ip.packet.destination, ipproto::pfsync}, payload_bytes, room),
+    ASSERT_EQ(write_ip_header({ip.packet.family, ip.packet.source, ip.packet.destination, ipproto::pfsync},
+                              payload_bytes, room),
               header_bytes);
     EXPECT_EQ(to_hex(Bytes{room}.first(header_bytes + payload_bytes)), example.facts.at("packet_hex"));
   }
@@ -72,7 +74,9 @@ TEST(Examples, AreWrittenAgainByteForByte) {
 
 // E1 to E3 are one connection in three dialects.
 TEST(Examples, OfOneConnectionMeanTheSame) {
-  const auto state_of = [](std::string_view name) { return std::get<State>(walk(example(name).payload()).messages.at(0).body); };
+  const auto state_of = [](std::string_view name) {
+    return std::get<State>(walk(example(name).payload()).messages.at(0).body);
+  };
   const State state = state_of("E3");
   EXPECT_EQ(state.rt, route::route_to);
   EXPECT_EQ(state.rt_ifname.view(), "em0");

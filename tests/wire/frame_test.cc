@@ -15,7 +15,11 @@ const MacAddress mac_a{{2, 0, 0, 0, 0, 1}};
 const MacAddress mac_b{{2, 0, 0, 0, 0, 2}};
 
 TEST(ReadEthernet, ReadsAnUntaggedFrame) {
-  const Frame bytes = from_hex("01005e0000f0" "020000000001" "0800" "aabb");
+  const Frame bytes = from_hex(
+      "01005e0000f0"
+      "020000000001"
+      "0800"
+      "aabb");
   const auto frame = read_ethernet(bytes);
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->destination, multicast_mac(Family::inet, pfsync_group_inet));
@@ -26,7 +30,13 @@ TEST(ReadEthernet, ReadsAnUntaggedFrame) {
 }
 
 TEST(ReadEthernet, StepsOverAVlanTagAndDropsItsPriority) {
-  const Frame bytes = from_hex("020000000002" "020000000001" "8100" "e064" "86dd" "aa");
+  const Frame bytes = from_hex(
+      "020000000002"
+      "020000000001"
+      "8100"
+      "e064"
+      "86dd"
+      "aa");
   const auto frame = read_ethernet(bytes);
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->vlan, 100);
@@ -35,7 +45,15 @@ TEST(ReadEthernet, StepsOverAVlanTagAndDropsItsPriority) {
 }
 
 TEST(ReadEthernet, StepsOverAServiceTagAroundAVlanTag) {
-  const Frame bytes = from_hex("020000000002" "020000000001" "88a8" "0007" "8100" "0064" "0800" "aa");
+  const Frame bytes = from_hex(
+      "020000000002"
+      "020000000001"
+      "88a8"
+      "0007"
+      "8100"
+      "0064"
+      "0800"
+      "aa");
   const auto frame = read_ethernet(bytes);
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->vlan, 100);
@@ -43,7 +61,16 @@ TEST(ReadEthernet, StepsOverAServiceTagAroundAVlanTag) {
 }
 
 TEST(ReadEthernet, LeavesAThirdTagInThePayload) {
-  const Frame bytes = from_hex("020000000002" "020000000001" "8100" "0001" "8100" "0002" "8100" "0003" "0800");
+  const Frame bytes = from_hex(
+      "020000000002"
+      "020000000001"
+      "8100"
+      "0001"
+      "8100"
+      "0002"
+      "8100"
+      "0003"
+      "0800");
   const auto frame = read_ethernet(bytes);
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->vlan, 2);
@@ -52,7 +79,12 @@ TEST(ReadEthernet, LeavesAThirdTagInThePayload) {
 }
 
 TEST(ReadEthernet, TakesAPriorityTagAsUntagged) {
-  const Frame bytes = from_hex("020000000002" "020000000001" "8100" "e000" "0800");
+  const Frame bytes = from_hex(
+      "020000000002"
+      "020000000001"
+      "8100"
+      "e000"
+      "0800");
   const auto frame = read_ethernet(bytes);
   ASSERT_TRUE(frame);
   EXPECT_FALSE(frame->vlan);
@@ -60,7 +92,14 @@ TEST(ReadEthernet, TakesAPriorityTagAsUntagged) {
 }
 
 TEST(ReadEthernet, RefusesAFrameThatEndsInItsHeaderOrTags) {
-  const Frame whole = from_hex("020000000002" "020000000001" "88a8" "0007" "8100" "0064" "0800");
+  const Frame whole = from_hex(
+      "020000000002"
+      "020000000001"
+      "88a8"
+      "0007"
+      "8100"
+      "0064"
+      "0800");
   for (std::size_t length = 0; length < whole.size(); ++length) {
     const ExactCopy cut{Bytes{whole}.first(length)};
     EXPECT_FALSE(read_ethernet(cut.bytes())) << length;
@@ -92,7 +131,16 @@ TEST(MulticastMac, FollowsTheGroup) {
 }
 
 TEST(Arp, IsReadAndWrittenByteForByte) {
-  const std::string hex = "0001" "0800" "06" "04" "0001" "020000000001" "0a630001" "000000000000" "0a630002";
+  const std::string hex =
+      "0001"
+      "0800"
+      "06"
+      "04"
+      "0001"
+      "020000000001"
+      "0a630001"
+      "000000000000"
+      "0a630002";
   const auto arp = read_arp(from_hex(hex));
   ASSERT_TRUE(arp);
   EXPECT_EQ(*arp, (Arp{ArpOperation::request, mac_a, ipv4_address(10, 99, 0, 1), {}, ipv4_address(10, 99, 0, 2)}));
@@ -103,7 +151,16 @@ TEST(Arp, IsReadAndWrittenByteForByte) {
 }
 
 TEST(ReadArp, RefusesWhatIsTruncatedOrNotIpv4OverEthernet) {
-  const Frame whole = from_hex("0001" "0800" "06" "04" "0002" "020000000001" "0a630001" "020000000002" "0a630002");
+  const Frame whole = from_hex(
+      "0001"
+      "0800"
+      "06"
+      "04"
+      "0002"
+      "020000000001"
+      "0a630001"
+      "020000000002"
+      "0a630002");
   ASSERT_TRUE(read_arp(whole));
   for (std::size_t length = 0; length < whole.size(); ++length)
     EXPECT_FALSE(read_arp(ExactCopy{Bytes{whole}.first(length)}.bytes())) << length;
@@ -132,8 +189,8 @@ TEST(ToString, PrintsAddresses) {
 TEST(ParseMac, TakesSixPairsOfHexDigits) {
   EXPECT_EQ(parse_mac("02:00:00:00:00:01"), mac_a);
   EXPECT_EQ(parse_mac("FF:ff:Ff:fF:ff:ff"), broadcast_mac);
-  for (const std::string_view text : {"", "02:00:00:00:00", "02:00:00:00:00:0g", "02-00-00-00-00-01", "2:00:00:00:00:001",
-                                      "02:00:00:00:00:01:", "-2:00:00:00:00:01"})
+  for (const std::string_view text : {"", "02:00:00:00:00", "02:00:00:00:00:0g", "02-00-00-00-00-01",
+                                      "2:00:00:00:00:001", "02:00:00:00:00:01:", "-2:00:00:00:00:01"})
     EXPECT_FALSE(parse_mac(text)) << text;
 }
 

@@ -72,7 +72,8 @@ TEST(ReadIp, RefusesOptionsBeyondThePacket) {
 }
 
 TEST(ReadIp, RefusesIpv4LengthsThatDoNotAgree) {
-  for (const std::uint16_t total : std::initializer_list<std::uint16_t>{0, 19, 24, 0xffff}) {  // the packet has 23 bytes
+  for (const std::uint16_t total :
+       std::initializer_list<std::uint16_t>{0, 19, 24, 0xffff}) {  // the packet has 23 bytes
     Datagram bytes = datagram(fields_inet, 3);
     store(Room{bytes}, offsetof(Ipv4Header, total_length), Be16{total});
     correct(bytes);
@@ -94,8 +95,10 @@ TEST(ReadIp, RefusesEverySingleBitErrorOfAnIpv4Header) {
     // Version and lengths are looked at before the sum.
     const bool is_length = bit < 8 || (bit >= 16 && bit < 32);
     ASSERT_TRUE(reject) << bit;
-    if (is_length) EXPECT_TRUE(reject == Reject::badip || reject == Reject::badsum) << bit;
-    else EXPECT_EQ(reject, Reject::badsum) << bit;
+    if (is_length)
+      EXPECT_TRUE(reject == Reject::badip || reject == Reject::badsum) << bit;
+    else
+      EXPECT_EQ(reject, Reject::badsum) << bit;
   }
 }
 
@@ -150,9 +153,17 @@ TEST(ReadIp, RefusesEveryOtherVersion) {
 }
 
 TEST(WriteIpHeader, WritesThePfsyncForm) {
-  EXPECT_EQ(to_hex(datagram(fields_inet, 0)), "45100014" "00004000" "fff08f95" "0a630001" "e00000f0");
+  EXPECT_EQ(to_hex(datagram(fields_inet, 0)),
+            "45100014"
+            "00004000"
+            "fff08f95"
+            "0a630001"
+            "e00000f0");
   EXPECT_EQ(to_hex(datagram(fields_inet6, 0)),
-            "60000000" "0000f0ff" "fe800000000000000000000000000001" "ff1200000000000000000000000000f0");
+            "60000000"
+            "0000f0ff"
+            "fe800000000000000000000000000001"
+            "ff1200000000000000000000000000f0");
 }
 
 TEST(WriteIpHeader, IsUndoneByReadIp) {

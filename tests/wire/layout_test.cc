@@ -56,11 +56,14 @@ TEST(ActionTable, BelongsToOneHeaderVersionOnly) {
 }
 
 TEST(Dialects, AreToldByFullStatesAndByVersion6) {
-  const auto told = [](std::uint8_t version, std::uint8_t number) { return told_dialect(version, *find_action(version, number)); };
+  const auto told = [](std::uint8_t version, std::uint8_t number) {
+    return told_dialect(version, *find_action(version, number));
+  };
   for (const int number : {1, 3, 6}) EXPECT_EQ(told(5, static_cast<std::uint8_t>(number)), Dialect::freebsd_1301);
   for (const int number : {13, 14}) EXPECT_EQ(told(5, static_cast<std::uint8_t>(number)), Dialect::freebsd_1400);
   for (const int number : {15, 16}) EXPECT_EQ(told(5, static_cast<std::uint8_t>(number)), Dialect::freebsd_1500);
-  for (const int number : {0, 2, 4, 5, 7, 10, 11, 12}) EXPECT_EQ(told(5, static_cast<std::uint8_t>(number)), std::nullopt);
+  for (const int number : {0, 2, 4, 5, 7, 10, 11, 12})
+    EXPECT_EQ(told(5, static_cast<std::uint8_t>(number)), std::nullopt);
   for (const int number : {0, 4, 10, 13, 15}) EXPECT_EQ(told(6, static_cast<std::uint8_t>(number)), Dialect::openbsd);
 }
 

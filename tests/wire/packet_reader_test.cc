@@ -23,9 +23,7 @@ Packet packet(std::initializer_list<int> sections, int len = -1, std::uint8_t ve
 
 Walk walk_exactly(const Packet& bytes) { return walk(ExactCopy{bytes}.bytes()); }
 
-void append_bytes(Packet& bytes, std::size_t count, std::uint8_t value = 0) {
-  bytes.insert(bytes.end(), count, value);
-}
+void append_bytes(Packet& bytes, std::size_t count, std::uint8_t value = 0) { bytes.insert(bytes.end(), count, value); }
 
 void set_true_length(Packet& bytes) {
   store(Room{bytes}, offsetof(Header, len), Be16{static_cast<std::uint16_t>(bytes.size())});
@@ -39,8 +37,10 @@ TEST(PacketReader, CountsLessThanAHeaderAsHdrops) {
 TEST(PacketReader, RefusesEveryHeaderVersionButFiveAndSixAsBadver) {
   for (int version = 0; version < 256; ++version) {
     const Walk result = walk_exactly(packet({12, 0, 0, 1}, -1, static_cast<std::uint8_t>(version)));
-    if (is_known_header_version(static_cast<std::uint8_t>(version))) EXPECT_FALSE(result.reject);
-    else EXPECT_EQ(result.reject, Reject::badver) << version;
+    if (is_known_header_version(static_cast<std::uint8_t>(version)))
+      EXPECT_FALSE(result.reject);
+    else
+      EXPECT_EQ(result.reject, Reject::badver) << version;
   }
 }
 
@@ -63,7 +63,8 @@ TEST(PacketReader, TakesAHeaderLengthOf24AsOneEmptySection) {
 }
 
 TEST(PacketReader, RefusesAHeaderLengthBeyondThePacket) {
-  for (const int len : {25, 26, 0xffff}) EXPECT_EQ(walk_exactly(packet({12, 0, 0, 1}, len)).reject, Reject::badlen) << len;
+  for (const int len : {25, 26, 0xffff})
+    EXPECT_EQ(walk_exactly(packet({12, 0, 0, 1}, len)).reject, Reject::badlen) << len;
 }
 
 TEST(PacketReader, EndsSectionsAtTheHeaderLengthNotAtTheEndOfThePacket) {
@@ -224,8 +225,10 @@ TEST(PacketReaderV6, StepsOverRecordsShorterThanKnown) {
 
 TEST(PacketReaderV6, GivesUpOnRecordsWithoutASize) {
   for (const Action& action : openbsd_actions) {
-    EXPECT_EQ(walk_exactly(and_then_del_c(section_v6(action.number, 0, 1))).reject, Reject::badact) << int{action.number};
-    EXPECT_EQ(walk_exactly(and_then_del_c(section_v6(action.number, 1, 0))).reject, Reject::badact) << int{action.number};
+    EXPECT_EQ(walk_exactly(and_then_del_c(section_v6(action.number, 0, 1))).reject, Reject::badact)
+        << int{action.number};
+    EXPECT_EQ(walk_exactly(and_then_del_c(section_v6(action.number, 1, 0))).reject, Reject::badact)
+        << int{action.number};
   }
 }
 

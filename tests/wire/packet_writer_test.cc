@@ -172,7 +172,10 @@ TEST(PacketWriter, WritesAnEmptyPacketAsHeaderAndEof) {
   PacketWriter writer{Dialect::freebsd_1301, room, {1, 2, 3}};
   EXPECT_TRUE(writer.empty());
   ASSERT_EQ(writer.finish(), 24u);
-  EXPECT_EQ(to_hex(Bytes{room}.first(24)), "05000018" "01020300000000000000000000000000" "0c000001");
+  EXPECT_EQ(to_hex(Bytes{room}.first(24)),
+            "05000018"
+            "01020300000000000000000000000000"
+            "0c000001");
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ namespace {
 const PlainAction* plain_action(int version, int number) {
   for (const PlainAction& action : plain_actions) {
     if (action.number != number) continue;
-    if (version == 6 ? action.dialect == "openbsd-v6" : action.dialect == (number == 6 ? "freebsd-1301" : "freebsd-1500"))
+    if (version == 6 ? action.dialect == "openbsd-v6"
+                     : action.dialect == (number == 6 ? "freebsd-1301" : "freebsd-1500"))
       return &action;
   }
   return nullptr;
@@ -62,7 +63,9 @@ Peer peer(const PlainRecord& record, const std::string& side) {
   return result;
 }
 
-std::int32_t negative_or_not(std::uint64_t number) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(number)); }
+std::int32_t negative_or_not(std::uint64_t number) {
+  return static_cast<std::int32_t>(static_cast<std::uint32_t>(number));
+}
 
 /// Families of the WIRE and the STACK key.
 std::array<Family, 2> key_families(const PlainRecord& record, int version) {
@@ -78,8 +81,12 @@ std::array<Family, 2> key_families(const PlainRecord& record, int version) {
 }
 
 State state(const PlainRecord& record, int version) {
-  const auto u8 = [&](const char* field) { return record.has(field) ? static_cast<std::uint8_t>(record.number(field)) : std::uint8_t{0}; };
-  const auto u16 = [&](const char* field) { return record.has(field) ? static_cast<std::uint16_t>(record.number(field)) : std::uint16_t{0}; };
+  const auto u8 = [&](const char* field) {
+    return record.has(field) ? static_cast<std::uint8_t>(record.number(field)) : std::uint8_t{0};
+  };
+  const auto u16 = [&](const char* field) {
+    return record.has(field) ? static_cast<std::uint16_t>(record.number(field)) : std::uint16_t{0};
+  };
   const auto u32 = [&](const char* field) { return static_cast<std::uint32_t>(record.number(field)); };
   State state;
   state.id = id(record);
@@ -162,10 +169,12 @@ ReadMessage message(const PlainAction& action, Bytes bytes, int version) {
   if (action.name == "UPD") return {Message::upd, state(record, version)};
   if (action.name == "DEL") return {Message::del, state(record, version)};
   if (action.name == "UPD_C")
-    return {Message::upd_c, Update{id(record), peer(record, "src"), peer(record, "dst"), static_cast<std::uint8_t>(record.number("timeout")),
+    return {Message::upd_c, Update{id(record), peer(record, "src"), peer(record, "dst"),
+                                   static_cast<std::uint8_t>(record.number("timeout")),
                                    static_cast<std::uint32_t>(record.number("expire"))}};
   if (action.name == "CLR")
-    return {Message::clr, Clear{name<16>(record.bytes("ifname")), static_cast<std::uint32_t>(record.number("creatorid"))}};
+    return {Message::clr,
+            Clear{name<16>(record.bytes("ifname")), static_cast<std::uint32_t>(record.number("creatorid"))}};
   if (action.name == "BUS")
     return {Message::bus, BulkStatus{static_cast<std::uint32_t>(record.number("creatorid")),
                                      static_cast<std::uint32_t>(record.number("endtime")),
@@ -187,7 +196,8 @@ const PlainStruct& plain_struct(std::string_view name) {
 
 std::span<const PlainAction> plain_action_rows() { return plain_actions; }
 
-PlainRecord::PlainRecord(std::string_view struct_name, Bytes bytes) : layout_{&plain_struct(struct_name)}, bytes_{bytes} {}
+PlainRecord::PlainRecord(std::string_view struct_name, Bytes bytes)
+    : layout_{&plain_struct(struct_name)}, bytes_{bytes} {}
 
 const PlainField* PlainRecord::find(std::string_view field) const noexcept {
   for (const PlainField& candidate : layout_->fields)

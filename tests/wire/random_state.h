@@ -78,7 +78,8 @@ template <std::size_t N>
   random.fill(state.id.creatorid);
   state.ifname = random_name<16>(random);
   state.af = random.one_in(2) ? Family::inet : Family::inet6;
-  constexpr std::array<std::uint8_t, 5> protocols{ipproto::tcp, ipproto::udp, ipproto::icmp, ipproto::icmpv6, ipproto::sctp};
+  constexpr std::array<std::uint8_t, 5> protocols{ipproto::tcp, ipproto::udp, ipproto::icmp, ipproto::icmpv6,
+                                                  ipproto::sctp};
   state.proto = random.one_in(4) ? static_cast<std::uint8_t>(random.next()) : protocols[random.below(protocols.size())];
   if (random.one_in(8)) state.stack_af = other(state.af);
   if (random.one_in(8)) random.fill(state.stack_proto);

@@ -134,7 +134,14 @@ TEST(Fields, HaveWordsThatDiffer) {
 }
 
 TEST(Fields, OfTdbAndUpdateAreTold) {
-  const Tdb tdb{.spi = 1000, .af = Family::inet, .dst = {}, .rpl = 0x1'0000'0001, .cur_bytes = 0, .sproto = 50, .updates = 0, .rdomain = 3};
+  const Tdb tdb{.spi = 1000,
+                .af = Family::inet,
+                .dst = {},
+                .rpl = 0x1'0000'0001,
+                .cur_bytes = 0,
+                .sproto = 50,
+                .updates = 0,
+                .rdomain = 3};
   for (const DialectInfo& dialect : dialect_table) {
     const Action& action = *find_action(dialect.dialect, Message::tdb);
     std::array<std::uint8_t, 52> room{};

@@ -33,8 +33,10 @@ const std::map<std::string, Lines>& tables() {
         head = 2;
         result[mark];
       } else if (!mark.empty() && line.starts_with("|")) {
-        if (head > 0) --head;
-        else result[mark].push_back(line);
+        if (head > 0)
+          --head;
+        else
+          result[mark].push_back(line);
       } else if (head < 2) {
         mark.clear();
       }
@@ -65,8 +67,8 @@ std::string code(std::string_view name) {
 
 std::string form(const PlainField& field) {
   static const std::map<std::string_view, std::string> forms{
-      {"u8", "u8"},          {"u16", "be16"},     {"u32", "be32"},   {"u64", "be64"},  {"i32", "be32, signed"},
-      {"opaque", "opaque"},  {"bytes", "bytes"},  {"chars", "name"}, {"padding", "zero"}};
+      {"u8", "u8"},         {"u16", "be16"},    {"u32", "be32"},   {"u64", "be64"},    {"i32", "be32, signed"},
+      {"opaque", "opaque"}, {"bytes", "bytes"}, {"chars", "name"}, {"padding", "zero"}};
   return field.kind == "u8" && field.size > 1 ? "u8 × " + std::to_string(field.size) : forms.at(field.kind);
 }
 
@@ -97,9 +99,9 @@ std::vector<Part> parts_of(const PlainStruct& layout) {
 
 TEST(Specification, HasTheLayoutOfEveryStruct) {
   std::size_t checked = 0;
-  for (const char* name : {"header", "subheader.freebsd", "subheader.openbsd", "state_scrub", "state_peer", "state_key.freebsd",
-                           "state_key.openbsd", "clr", "ins_ack", "upd_req", "del_c", "upd_c.freebsd", "upd_c.openbsd",
-                           "bus", "tdb.freebsd", "tdb.openbsd"}) {
+  for (const char* name : {"header", "subheader.freebsd", "subheader.openbsd", "state_scrub", "state_peer",
+                           "state_key.freebsd", "state_key.openbsd", "clr", "ins_ack", "upd_req", "del_c",
+                           "upd_c.freebsd", "upd_c.openbsd", "bus", "tdb.freebsd", "tdb.openbsd"}) {
     Lines expected;
     for (const Part& part : parts_of(plain_struct(name)))
       expected.push_back(row({std::to_string(part.offset), std::to_string(part.size), code(part.name), part.form}));
@@ -128,9 +130,15 @@ TEST(Specification, HasTheFullStatesSideBySide) {
     Lines cells{code(part.name), std::to_string(part.size), part.form};
     for (const auto& parts : by_name) {
       const auto found = parts.find(part.name);
-      if (found == parts.end()) cells.push_back("–");
-      else if (found->second.size == part.size) cells.push_back(std::to_string(found->second.offset));
-      else cells.push_back(std::to_string(found->second.offset).append(" (").append(std::to_string(found->second.size)).append(" bytes)"));
+      if (found == parts.end())
+        cells.push_back("–");
+      else if (found->second.size == part.size)
+        cells.push_back(std::to_string(found->second.offset));
+      else
+        cells.push_back(std::to_string(found->second.offset)
+                            .append(" (")
+                            .append(std::to_string(found->second.size))
+                            .append(" bytes)"));
     }
     expected.push_back(row(cells));
   }
@@ -151,7 +159,8 @@ TEST(Specification, HasTheActionsOfEveryDialect) {
     const Action* ours = find_action(version, static_cast<std::uint8_t>(action.number));
     const bool taken = ours != nullptr && takes(dialect_table[column].dialect, *ours);
     EXPECT_EQ(taken, !action.record.empty()) << action.dialect << ' ' << action.number;
-    if (taken) rows[action.number][column + 1] = std::string{action.name}.append(" ").append(std::to_string(ours->record_bytes));
+    if (taken)
+      rows[action.number][column + 1] = std::string{action.name}.append(" ").append(std::to_string(ours->record_bytes));
   }
   Lines expected;
   for (const auto& [number, cells] : rows) expected.push_back(row(cells));
@@ -164,10 +173,11 @@ TEST(Specification, HasTheDialects) {
     std::string actions;
     for (const Message message : {Message::ins, Message::upd})
       actions.append(actions.empty() ? "" : ", ").append(std::to_string(find_action(dialect.dialect, message)->number));
-    expected.push_back(row({std::string{dialect.word}, std::string{dialect.systems}, std::to_string(dialect.header_version), actions,
-                            std::to_string(dialect.state_bytes), dialect.has_eof ? "yes" : "no",
-                            dialect.section_bytes_max == 0 ? "–" : std::to_string(dialect.section_bytes_max),
-                            std::to_string(dialect.reserved_bytes)}));
+    expected.push_back(
+        row({std::string{dialect.word}, std::string{dialect.systems}, std::to_string(dialect.header_version), actions,
+             std::to_string(dialect.state_bytes), dialect.has_eof ? "yes" : "no",
+             dialect.section_bytes_max == 0 ? "–" : std::to_string(dialect.section_bytes_max),
+             std::to_string(dialect.reserved_bytes)}));
   }
   expect_table("dialects", expected);
 }

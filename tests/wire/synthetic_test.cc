@@ -29,8 +29,9 @@ TEST(Synthetic, IsReadAsThePlainDecoderReadsIt) {
       EXPECT_FALSE(fast.reject) << dialect.word;
       for (const ReadMessage& message : fast.messages) ++seen[message.message];
     }
-    const std::map<Message, int> expected{{Message::clr, 1},   {Message::ins, 2},     {Message::ins_ack, 2}, {Message::upd, 1},
-                                          {Message::upd_c, 3}, {Message::upd_req, 1}, {Message::del_c, 1},   {Message::bus, 2}};
+    const std::map<Message, int> expected{{Message::clr, 1},   {Message::ins, 2},   {Message::ins_ack, 2},
+                                          {Message::upd, 1},   {Message::upd_c, 3}, {Message::upd_req, 1},
+                                          {Message::del_c, 1}, {Message::bus, 2}};
     EXPECT_EQ(seen, expected) << dialect.word;
   }
 }

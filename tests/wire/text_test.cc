@@ -114,10 +114,11 @@ TEST(StateText, TellsWhatTheRulesetSaysOfTheStatesPackets) {
   state.qid = 4;
   state.rtableid = {2, 2};
   state.tag = TagName{"WEB"};
-  EXPECT_NE(state_text(state).find(", allow-opts, sloppy, no-sync, pflow, psync-ack, no-df, set-tos 0x10, random-id, "
-                                   "reassemble-tcp, set-prio (0x03 0x07), dummynet pipe (101 102), source-track, log (all), "
-                                   "min-ttl 64, max-mss 1400, queue (4 0), rtable 2, tag WEB\n"),
-            std::string::npos)
+  EXPECT_NE(
+      state_text(state).find(", allow-opts, sloppy, no-sync, pflow, psync-ack, no-df, set-tos 0x10, random-id, "
+                             "reassemble-tcp, set-prio (0x03 0x07), dummynet pipe (101 102), source-track, log (all), "
+                             "min-ttl 64, max-mss 1400, queue (4 0), rtable 2, tag WEB\n"),
+      std::string::npos)
       << state_text(state);
   state = nat_out();
   state.state_flags = state_flag::dn_is_queue;
@@ -125,7 +126,8 @@ TEST(StateText, TellsWhatTheRulesetSaysOfTheStatesPackets) {
   state.log = 1;
   state.rtableid = {-1, 0};
   state.rdomain = {0, 3};
-  EXPECT_NE(state_line(state).find(", dummynet queue (0 9), log, rtable (-1 0), rdomain (0 3)  id: "), std::string::npos)
+  EXPECT_NE(state_line(state).find(", dummynet queue (0 9), log, rtable (-1 0), rdomain (0 3)  id: "),
+            std::string::npos)
       << state_line(state);
 }
 
@@ -135,7 +137,8 @@ TEST(StateText, TellsTheRouteBehindTheId) {
   state.rt_addr = ipv4_address(203, 0, 113, 1);
   state.rt_ifname = InterfaceName{"em0"};
   state.orig_ifname = InterfaceName{"em1"};
-  EXPECT_TRUE(state_text(state).ends_with(" creatorid: 97bc0c81 route-to: 203.0.113.1@em0 origif: em1\n")) << state_text(state);
+  EXPECT_TRUE(state_text(state).ends_with(" creatorid: 97bc0c81 route-to: 203.0.113.1@em0 origif: em1\n"))
+      << state_text(state);
   state.rt = route::reply_to;
   state.rt_af = Family::inet6;
   state.rt_addr = Address{{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};

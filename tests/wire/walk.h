@@ -52,7 +52,8 @@ inline Walk walk(Bytes payload) {
   Walk result;
   Section section;
   while (reader.next(section)) {
-    if (section.action->message == Message::eof) result.eof = true;
+    if (section.action->message == Message::eof)
+      result.eof = true;
     else
       for (std::size_t i = 0; i < section.count; ++i)
         result.messages.push_back({section.action->message, read_body(*section.action, section.record(i))});

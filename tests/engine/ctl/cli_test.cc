@@ -207,9 +207,15 @@ TEST_F(CliTest, HelpAndVersionAreNoErrors) {
 }
 
 TEST_F(CliTest, NoDaemonIsStatusThreeForEveryCommand) {
-  const std::vector<std::string> lines[] = {{"show", "status"},   {"show", "states"}, {"show", "counters"},
-                                            {"resync"},           {"flush"},          {"kill", "1/1"},
-                                            {"push"},             {"watch"},          {"synthetic", "stop"},
+  const std::vector<std::string> lines[] = {{"show", "status"},
+                                            {"show", "states"},
+                                            {"show", "counters"},
+                                            {"resync"},
+                                            {"flush"},
+                                            {"kill", "1/1"},
+                                            {"push"},
+                                            {"watch"},
+                                            {"synthetic", "stop"},
                                             {"synthetic", "start"}};
   for (const auto& arguments : lines) {
     const Ran ran = run(arguments);
@@ -223,7 +229,11 @@ TEST_F(CliTest, NoDaemonIsStatusThreeForEveryCommand) {
 
 TEST_F(CliTest, TooManyClientsAreToldSo) {
   daemon.emplace(
-      path, [](const Json&) { return Json{{"ok", true}}; }, ControlServer::Limits{.clients = 0});
+      path,
+      [](const Json&) {
+        return Json{{"ok", true}};
+      },
+      ControlServer::Limits{.clients = 0});
   const Ran ran = run({"push"});
   EXPECT_EQ(ran.status, exit_unhealthy);
   EXPECT_EQ(ran.err, "pfsyncctl: 0 clients are connected already: close one.\n");
@@ -235,17 +245,15 @@ TEST_F(CliTest, WhatIsNoPfsyncdIsRecognized) {
     serve(answer);
     const Ran ran = run({"show", "status"});
     EXPECT_EQ(ran.status, exit_no_daemon) << answer;
-    EXPECT_EQ(ran.err, "pfsyncctl: what answers on " + path + " is not pfsyncd: name its control.socket with --socket.\n");
+    EXPECT_EQ(ran.err,
+              "pfsyncctl: what answers on " + path + " is not pfsyncd: name its control.socket with --socket.\n");
   }
 }
 
 TEST_F(CliTest, AnAnswerThatLacksPartsIsAnError) {
   serve(Json{{"ok", true}});
-  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"show", "status"},
-                                                    {"show", "states"},
-                                                    {"show", "counters"},
-                                                    {"resync"},
-                                                    {"watch"}}) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"show", "status"}, {"show", "states"}, {"show", "counters"}, {"resync"}, {"watch"}}) {
     const Ran ran = run(arguments);
     EXPECT_EQ(ran.status, exit_unhealthy);
     expect_sentence(ran.err);
@@ -254,8 +262,11 @@ TEST_F(CliTest, AnAnswerThatLacksPartsIsAnError) {
 }
 
 TEST_F(CliTest, NothingADaemonSaysControlsTheTerminal) {
-  const std::string evil = "\x1b[2J\x07\x7f\xc2\x9b" "31m";
-  serve(Json{{"ok", true}, {"sentence", evil}, {"states", Json::array({{{"text", evil + "\n"}}})}, {"cursor", nullptr}});
+  const std::string evil =
+      "\x1b[2J\x07\x7f\xc2\x9b"
+      "31m";
+  serve(
+      Json{{"ok", true}, {"sentence", evil}, {"states", Json::array({{{"text", evil + "\n"}}})}, {"cursor", nullptr}});
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"push"}, {"push", "--json"}, {"show", "states", "-v"}, {"show", "states", "--json"}}) {
     const Ran ran = run(arguments);
@@ -272,8 +283,7 @@ TEST_F(CliTest, AFullDiskIsNoSuccess) {
   serve();
   Program program{{"show", "status", "--socket", path}, "/dev/full"};
   EXPECT_EQ(program.end(), exit_unhealthy);
-  EXPECT_EQ(program.err(),
-            "pfsyncctl: standard output could not be written: free some space or give another place.\n");
+  EXPECT_EQ(program.err(), "pfsyncctl: standard output could not be written: free some space or give another place.\n");
 }
 
 }  // namespace

@@ -61,11 +61,13 @@ TEST_F(ClientTest, SaysWhenTheDaemonHangsUp) {
   ASSERT_TRUE(std::holds_alternative<Client>(client));
   ASSERT_EQ(sentence_of(std::get<Client>(client).ask(Json::object())), "");
   daemon.reset();
-  EXPECT_NE(sentence_of(std::get<Client>(client).ask(Json::object())).find("ended the conversation"), std::string::npos);
+  EXPECT_NE(sentence_of(std::get<Client>(client).ask(Json::object())).find("ended the conversation"),
+            std::string::npos);
 }
 
 TEST_F(ClientTest, RefusesAPathThatIsNoSockets) {
-  for (const std::string& wrong : {std::string{}, std::string(200, 'x'), directory.file("none"), std::string{"/dev/null"}})
+  for (const std::string& wrong :
+       {std::string{}, std::string(200, 'x'), directory.file("none"), std::string{"/dev/null"}})
     EXPECT_TRUE(std::holds_alternative<Unreached>(Client::connect(wrong))) << wrong;
 }
 

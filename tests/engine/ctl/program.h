@@ -61,7 +61,8 @@ class Program {
   void signal(int number) const { kill(pid_, number); }
   /// Waits for the end. Returns the exit status, or 128 and the signal that ended it.
   int end() {
-    while (step()) {}
+    while (step()) {
+    }
     int status = 0;
     waitpid(std::exchange(pid_, -1), &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

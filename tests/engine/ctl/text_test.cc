@@ -13,7 +13,9 @@ using test::Node;
 TEST(TerminalSafe, KeepsTextAndEscapesWhatControls) {
   EXPECT_EQ(terminal_safe("line\n\ttab …"), "line\n\ttab …");
   EXPECT_EQ(terminal_safe("\x1b[2J\r\b\x7f"), "\\x1b[2J\\x0d\\x08\\x7f");
-  EXPECT_EQ(terminal_safe("\xc2\x9b" "31m \xc2\xa0"), "\\x9b31m \xc2\xa0");
+  EXPECT_EQ(terminal_safe("\xc2\x9b"
+                          "31m \xc2\xa0"),
+            "\\x9b31m \xc2\xa0");
   EXPECT_EQ(terminal_safe("\xc2"), "\xc2");
 }
 
@@ -55,7 +57,8 @@ TEST(StatusText, HasALineForEachThingThatANodeMayHave) {
 
 TEST(TdbsText, HasALineForEachSa) {
   EXPECT_EQ(tdbs_text(Json{{"tdbs", Json::array()}}), "no IPsec counters have been heard of\n");
-  const Json tdb{{"spi", "00c0ffee"}, {"dst", "192.0.2.7"}, {"protocol", "esp"}, {"rdomain", 2}, {"rpl", 5}, {"cur_bytes", 700}, {"heard_s", 3}};
+  const Json tdb{{"spi", "00c0ffee"}, {"dst", "192.0.2.7"}, {"protocol", "esp"}, {"rdomain", 2},
+                 {"rpl", 5},          {"cur_bytes", 700},   {"heard_s", 3}};
   EXPECT_EQ(tdbs_text(Json{{"tdbs", {tdb}}}),
             "spi       dst                                      proto           rpl        cur_bytes  heard\n"
             "00c0ffee  192.0.2.7 rdomain 2                      esp               5              700  00:00:03 ago\n");
@@ -64,11 +67,23 @@ TEST(TdbsText, HasALineForEachSa) {
 TEST(StatusText, SaysWhoSpeaksWithASharedPeer) {
   Node node;
   Json status = status_json(node.view(), false);
-  status["peers"] = {{{"address", "10.0.0.2"}, {"source", "10.0.0.1"}, {"active", true}, {"dialect", "1400"}, {"dialect_from", "learned"}, {"bulk", status["bulk"]}},
-                     {{"address", "10.0.0.3"}, {"source", "10.0.0.254"}, {"active", false}, {"dialect", "1301"}, {"dialect_from", "default"}, {"bulk", status["bulk"]}}};
+  status["peers"] = {{{"address", "10.0.0.2"},
+                      {"source", "10.0.0.1"},
+                      {"active", true},
+                      {"dialect", "1400"},
+                      {"dialect_from", "learned"},
+                      {"bulk", status["bulk"]}},
+                     {{"address", "10.0.0.3"},
+                      {"source", "10.0.0.254"},
+                      {"active", false},
+                      {"dialect", "1301"},
+                      {"dialect_from", "default"},
+                      {"bulk", status["bulk"]}}};
   const std::string text = status_text(status);
   EXPECT_NE(text.find("  peer 10.0.0.2, dialect 1400 (learned), bulk update asked"), std::string::npos) << text;
-  EXPECT_NE(text.find("  peer 10.0.0.3, dialect 1301 (default), spoken with by the master of 10.0.0.254\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("  peer 10.0.0.3, dialect 1301 (default), spoken with by the master of 10.0.0.254\n"),
+            std::string::npos)
+      << text;
 }
 
 TEST(StatusText, TellsWhereTheDialectComesFrom) {

@@ -79,7 +79,8 @@ TEST_F(WatchTest, LeavesTheTerminalTidy) {
   ASSERT_GE(terminal, 0);
   ASSERT_EQ(grantpt(terminal), 0);
   ASSERT_EQ(unlockpt(terminal), 0);
-  const int held = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);  // a terminal that nobody has open ends its reader
+  const int held =
+      open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);  // a terminal that nobody has open ends its reader
   Program program{watch(), ptsname(terminal)};
   std::string shown;
   const auto read_until = [&](const std::string& words) {

@@ -57,7 +57,8 @@ TEST_P(DumpBeside, SaysWhatTheBsdPrinterSays) {
     if (frame == GetParam().unusable_frame) continue;
     std::string words = line.substr(std::min(line.find_first_not_of("\t "), line.size()));
     if (words.starts_with("TCP? :   ")) words.erase(0, 9);
-    if (words.find(" proto ") != std::string::npos) words = words.substr(words.rfind(' '));  // FreeBSD has its own form of addresses
+    if (words.find(" proto ") != std::string::npos)
+      words = words.substr(words.rfind(' '));  // FreeBSD has its own form of addresses
     words.erase(words.find_last_not_of(' ') + 1);
     if (const auto levels = words.find("       "); levels != std::string::npos) {  // ours is one line: fewer blanks
       EXPECT_NE(frames[frame - 1].find(words.substr(levels + 7), at), std::string::npos) << words;
@@ -70,13 +71,14 @@ TEST_P(DumpBeside, SaysWhatTheBsdPrinterSays) {
   EXPECT_EQ(compared, GetParam().words_compared);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Systems, DumpBeside,
-    ::testing::Values(
-        // FreeBSD's printer takes an UPD for 12 bytes and goes astray behind it; its own defect.
-        Printed{"pfsync-synthetic/synth_freebsd_v5_1301.pcap", "pfsync-synthetic/synth_freebsd_v5_1301.freebsd10-printer.txt", 38, 3},
-        Printed{"pfsync-synthetic/synth_openbsd_v6.pcap", "pfsync-synthetic/synth_openbsd_v6.openbsd-printer.txt", 32, 0}),
-    [](const auto& each) { return std::string{each.index == 0 ? "FreeBSD" : "OpenBSD"}; });
+INSTANTIATE_TEST_SUITE_P(Systems, DumpBeside,
+                         ::testing::Values(
+                             // FreeBSD's printer takes an UPD for 12 bytes and goes astray behind it; its own defect.
+                             Printed{"pfsync-synthetic/synth_freebsd_v5_1301.pcap",
+                                     "pfsync-synthetic/synth_freebsd_v5_1301.freebsd10-printer.txt", 38, 3},
+                             Printed{"pfsync-synthetic/synth_openbsd_v6.pcap",
+                                     "pfsync-synthetic/synth_openbsd_v6.openbsd-printer.txt", 32, 0}),
+                         [](const auto& each) { return std::string{each.index == 0 ? "FreeBSD" : "OpenBSD"}; });
 
 // The four synthetic captures hold one conversation: their dumps differ in the names of sections, and in the
 // interface of creation, which only 1500 tells.
@@ -90,7 +92,8 @@ TEST(Dump, SaysTheSameOfOneConversationInEveryDialect) {
   };
   const auto expected = messages_of("freebsd_v5_1301");
   EXPECT_EQ(expected.size(), 13u);
-  for (const char* name : {"freebsd_v5_1400", "freebsd_v5_1500", "openbsd_v6"}) EXPECT_EQ(messages_of(name), expected) << name;
+  for (const char* name : {"freebsd_v5_1400", "freebsd_v5_1500", "openbsd_v6"})
+    EXPECT_EQ(messages_of(name), expected) << name;
 }
 
 TEST(Dump, NamesTheDialectWhereAFrameTellsIt) {
@@ -191,7 +194,8 @@ TEST(Survey, TellsWhatOtherDialectsWouldLose) {
   EXPECT_EQ(of_1500.losses.at("1301"), (Counts{{"orig_ifname", 1}, {"set_prio", 3}}));
   EXPECT_EQ(of_1500.losses.at("1500"), Counts{});
   const Survey of_1301 = survey(load(capture_path("pfsync-synthetic/synth_freebsd_v5_1301.pcap")));
-  for (const wire::DialectInfo& dialect : wire::dialect_table) EXPECT_EQ(of_1301.losses.at(dialect.word), Counts{}) << dialect.word;
+  for (const wire::DialectInfo& dialect : wire::dialect_table)
+    EXPECT_EQ(of_1301.losses.at(dialect.word), Counts{}) << dialect.word;
 }
 
 TEST(Survey, CallsTheDialectOfASourceThatNeverTellsUnknown) {
