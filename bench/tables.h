@@ -71,11 +71,8 @@ class EngineTable {
     return count;
   }
   std::size_t lookup(std::span<const StateId> ids) noexcept {
-    std::size_t found = 0;
-    const statetable::TableReader reader = table_->reader();
-    for (const StateId id : ids)
-      if (const auto snapshot = reader.find(id)) found += snapshot->hot.in_use;
-    return found;
+    static std::array<std::optional<statetable::Snapshot>, batch> found;
+    return table_->reader().find(ids, found);
   }
   std::size_t encode(Encoder& encoder) noexcept {
     const statetable::TableReader reader = table_->reader();
@@ -181,13 +178,15 @@ class Floor {
   }
   std::size_t lookup(std::span<const StateId> ids) noexcept {
     std::uint64_t sum = 0;
-    for (const StateId id : ids) {
-      const std::size_t slot = slot_of(id, index_[line_of(id)]);
-      for (const std::uint64_t word : hot_[slot].words) sum += word;
-      for (const std::uint64_t word : cold_[slot].words) sum += word;
-    }
+    const std::size_t found = touch(
+        ids.size(), [&](std::size_t i) { return ids[i]; },
+        [&](Line&, Hot& hot) {
+          for (const std::uint64_t word : hot.words) sum += word;
+          for (const std::uint64_t word : cold_[static_cast<std::size_t>(&hot - &hot_[0])].words) sum += word;
+        },
+        [&](std::size_t slot) { statetable::fetch(&cold_[slot]); });
     sum_ = sum;
-    return ids.size();
+    return found;
   }
   std::size_t encode(Encoder&) noexcept {
     alignas(64) static std::array<std::uint8_t, packet_bytes> room;
@@ -217,8 +216,9 @@ class Floor {
     const std::size_t number = static_cast<std::uint32_t>(id.id) + (line.words[0] & 0x80000000u);
     return number < entries_ ? number : 0;
   }
-  template <class IdOf, class F>
-  std::size_t touch(std::size_t count, IdOf&& id_at, F&& f) noexcept {
+  static void nothing_more(std::size_t) noexcept {}
+  template <class IdOf, class F, class Fetch = decltype(&nothing_more)>
+  std::size_t touch(std::size_t count, IdOf&& id_at, F&& f, Fetch&& fetch_more = &nothing_more) noexcept {
     struct Place {
       StateId id;
       std::size_t line, slot;
@@ -237,6 +237,7 @@ class Floor {
           place.slot = slot_of(place.id, index_[place.line]);
           statetable::fetch(&hot_[place.slot]);
           statetable::fetch(reinterpret_cast<const char*>(&hot_[place.slot]) + 64);
+          fetch_more(place.slot);
         },
         [&](std::size_t i) { f(index_[ring[i % ring_size].line], hot_[ring[i % ring_size].slot]); });
     return count;

@@ -112,6 +112,15 @@ class Buckets {
     return no_slot;
   }
 
+  /// Reader: as `guess`.
+  [[nodiscard]] Slot guess_shared(Hash hash) const noexcept {
+    Bucket& bucket = first_[home(hash)];
+    for (std::size_t i = 0; i < Bucket::places; ++i)
+      if (std::atomic_ref{bucket.tag[i]}.load(std::memory_order_acquire) == hash.tag())
+        return std::atomic_ref{bucket.slot[i]}.load(std::memory_order_relaxed);
+    return no_slot;
+  }
+
   /// Writer. Contract: some place is empty.
   void insert(Hash hash, Slot slot) noexcept;
   /// Writer: false when (hash, slot) is not here.

@@ -84,6 +84,13 @@ class Index {
     if (phase % 2 != 0) fetch(array(phase / 2 + 1).home_of(hash));
   }
 
+  /// Any thread: as `guess`, without a line at hand.
+  [[nodiscard]] Slot guess_shared(Hash hash) const noexcept {
+    const std::uint32_t phase = phase_.load(std::memory_order_acquire);
+    const Slot slot = array(phase / 2).guess_shared(hash);
+    return slot != no_slot || phase % 2 == 0 ? slot : array(phase / 2 + 1).guess_shared(hash);
+  }
+
   /// Contract: it holds fewer entries than it was made for.
   void insert(Hash hash, Slot slot) noexcept {
     (is_growing() ? next_ : now_).insert(hash, slot);

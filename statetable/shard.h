@@ -60,6 +60,10 @@ class Shard {
     fetch(&check_at[local]);
     fetch(&creator[local]);
   }
+  void prefetch_for_read(std::size_t local) const noexcept {
+    prefetch_hot(local);
+    fetch(&cold[local]);
+  }
   void prefetch_hot(std::size_t local) const noexcept {
     const auto* entry = reinterpret_cast<const char*>(&hot[local]);
     fetch(entry);

@@ -282,16 +282,54 @@ std::size_t ShardWriter::slots_touched() const noexcept { return shard_->touched
 
 // --- reading -----------------------------------------------------------------------------------------
 
+namespace {
+
+Snapshot unpack(const Packed& packed) noexcept {
+  return {unpack_hot(packed.hot), unpack_cold(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr)};
+}
+
+}  // namespace
+
+bool TableReader::read(const Shard& shard, wire::StateId id, Hash hash, Packed& packed) noexcept {
+  return shard.index.find_shared(hash, [&](Slot local) {
+    return shard.read(local, packed) && packed.hot.is(id);  // otherwise the place, or the slot, was reused
+  }) != no_slot;
+}
+
 std::optional<Snapshot> TableReader::find(wire::StateId id) const noexcept {
   const Hash hash = hash_of(id, config_->hash_seed);
-  const Shard& shard = *shards_[hash.shard(config_->shard_bits)];
   Packed packed;
-  const Slot slot = shard.index.find_shared(hash, [&](Slot local) {
-    return shard.read(local, packed) && packed.hot.is(id);  // otherwise the place, or the slot, was reused
-  });
-  if (slot == no_slot) return std::nullopt;
-  return Snapshot{unpack_hot(packed.hot),
-                  unpack_cold(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr)};
+  if (!read(shard_of(hash), id, hash, packed)) return std::nullopt;
+  return unpack(packed);
+}
+
+std::size_t TableReader::find(std::span<const wire::StateId> ids,
+                              std::span<std::optional<Snapshot>> found) const noexcept {
+  // Three stages, a group apart: the index's line is fetched, the entry that it names is fetched, both are read.
+  constexpr std::size_t group = 16;
+  std::array<Hash, 4 * group> hashes;
+  const auto hash = [&](std::size_t i) -> Hash& { return hashes[i % hashes.size()]; };
+  Packed packed;
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < ids.size() + 2 * group; at += group) {
+    for (std::size_t i = at; i < std::min(at + group, ids.size()); ++i) {
+      hash(i) = hash_of(ids[i], config_->hash_seed);
+      shard_of(hash(i)).index.prefetch_shared(hash(i));
+    }
+    if (at >= group)
+      for (std::size_t i = at - group; i < std::min(at, ids.size()); ++i) {
+        const Shard& shard = shard_of(hash(i));
+        if (const Slot local = shard.index.guess_shared(hash(i)); local != no_slot) shard.prefetch_for_read(local);
+      }
+    if (at >= 2 * group)
+      for (std::size_t i = at - 2 * group; i < std::min(at - group, ids.size()); ++i) {
+        found[i].reset();
+        if (!read(shard_of(hash(i)), ids[i], hash(i), packed)) continue;
+        found[i] = unpack(packed);
+        ++count;
+      }
+  }
+  return count;
 }
 
 std::optional<Snapshot> TableReader::find(const Connection& connection, Side side) const noexcept {
@@ -301,8 +339,7 @@ std::optional<Snapshot> TableReader::find(const Connection& connection, Side sid
     Snapshot found;
     const Slot slot = shard->connections.find_shared(hash, [&](Slot slot_and_side) {
       if (!shard->read(slot_and_side & ~Shard::stack_side, packed)) return false;
-      found = {unpack_hot(packed.hot),
-               unpack_cold(packed.hot, packed.cold, packed.extended ? &packed.extension : nullptr)};
+      found = unpack(packed);
       const Sides sides = sides_of(found.hot, found.cold, packed.hot.interface());
       return (side == Side::wire ? sides.wire : sides.stack) == connection;
     });

@@ -237,6 +237,9 @@ class ShardWriter {
 class TableReader {
  public:
   [[nodiscard]] std::optional<Snapshot> find(wire::StateId id) const noexcept;
+  /// The same for many, which waits for memory only once in a while: found[i] becomes the state of ids[i]. Returns how
+  /// many there are. Contract: both are of one size.
+  std::size_t find(std::span<const wire::StateId> ids, std::span<std::optional<Snapshot>> found) const noexcept;
   /// The state that a packet of this connection belongs to, on its wire side or on its stack side. A state that floats
   /// is on the interface "all". Contract: the table keeps an index by connection.
   enum class Side : std::uint8_t { wire, stack };
@@ -256,6 +259,8 @@ class TableReader {
 
  private:
   friend class Table;
+  [[nodiscard]] const Shard& shard_of(Hash hash) const noexcept { return *shards_[hash.shard(config_->shard_bits)]; }
+  [[nodiscard]] static bool read(const Shard& shard, wire::StateId id, Hash hash, Packed& packed) noexcept;
   explicit TableReader(std::span<const std::unique_ptr<Shard>> shards, const TableConfig& config) noexcept
       : shards_{shards}, config_{&config} {}
 
