@@ -1,0 +1,300 @@
+// One end of a link, driven flat out for some seconds; bench/link_rate.py starts both ends and compares.
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "bench/work.h"
+#include "engine/dpdk/clock.h"
+#include "engine/dpdk/device.h"
+#include "engine/dpdk/eal.h"
+#include "engine/dpdk/port.h"
+#include "engine/link.h"
+#include "engine/session.h"
+#include "wire/packet_writer.h"
+
+namespace pfsync::bench {
+namespace {
+
+using engine::Instant;
+using engine::dpdk::Port;
+using std::chrono::nanoseconds;
+
+struct Options {
+  std::string device;
+  std::string role;
+  std::string mode;
+  double seconds = 2;
+  std::uint64_t states = 100'000;
+};
+
+engine::Config::Link link_of(const std::string& device) {
+  engine::Config::Link link;
+  link.device = device;
+  return link;
+}
+
+engine::dpdk::Device device_or_throw(const std::string& name) {
+  auto result = engine::dpdk::find_device(link_of(name));
+  if (const auto* sentence = std::get_if<std::string>(&result)) throw std::runtime_error{*sentence};
+  return std::get<engine::dpdk::Device>(std::move(result));
+}
+
+double cpu_s() {
+  rusage used{};
+  getrusage(RUSAGE_THREAD, &used);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+/// A node as pfsyncd's data path has it, filled with the same states at both ends.
+class Node {
+ public:
+  Node(Port& port, std::uint8_t host, std::uint64_t states)
+      : port_{port},
+        table_{std::get<std::unique_ptr<statetable::Table>>(statetable::Table::create(
+            {.states_max = 2 * states + 1'000'000, .shard_bits = 2, .hash_seed = hash_seed, .by_connection = true}))},
+        session_{session_config(host), *table_},
+        link_{{.mac = port.mac(), .address = {{192, 0, 2, host}}}, session_.counters()} {
+    std::vector<std::uint8_t> room(packet_bytes);
+    for (std::uint64_t n = 0; n < states; ++n) {
+      session_.insert(state_of(n), Instant{});
+      if (n % 1000 != 999 && n + 1 != states) continue;
+      session_.push();
+      while (session_.transmit(room, Instant{}) > 0) {
+      }
+    }
+  }
+  [[nodiscard]] engine::Session& session() noexcept { return session_; }
+  [[nodiscard]] std::uint64_t updates() const noexcept { return session_.counters()[engine::Tally::updates].value(); }
+
+  /// Returns how many frames there were.
+  std::size_t receive(Instant now) noexcept {
+    const auto frames = port_.receive();
+    std::size_t count = 0;
+    for (const Bytes frame : frames)
+      if (const auto packet = link_.on_frame(frame)) packets_[count++] = *packet;
+    if (count > 0) session_.on_packets({packets_.data(), count}, now);
+    return frames.size();
+  }
+  /// Hands what is due to the device. Returns how many frames.
+  std::size_t transmit(Instant now) noexcept {
+    std::size_t frames = 0;
+    for (;; ++frames) {
+      const wire::Room room = port_.room();
+      if (room.empty()) break;
+      const std::size_t bytes = session_.transmit(link_.packet_room(room, wire::Dialect::freebsd_1301), now);
+      port_.commit(bytes == 0 ? 0 : link_.finish(room, bytes));
+      if (bytes == 0) break;
+    }
+    port_.flush();
+    return frames;
+  }
+
+ private:
+  static engine::SessionConfig session_config(std::uint8_t host) {
+    engine::SessionConfig config{.creatorid = host, .request_bulk = false};
+    config.timeouts.value[engine::pftm::adaptive_start] = 0;
+    return config;
+  }
+  Port& port_;
+  std::unique_ptr<statetable::Table> table_;
+  engine::Session session_;
+  engine::Link link_;
+  std::array<engine::Arrival, Port::burst_max> packets_;
+};
+
+/// A full frame of UPD_C, copied into every buffer: the plain sender that says what the port can do.
+std::vector<std::uint8_t> plain_frame(const Port& port) {
+  const wire::State state = state_of(0);
+  std::vector<std::uint8_t> packet(packet_bytes);
+  wire::PacketWriter writer{wire::Dialect::freebsd_1301, packet};
+  while (writer.append_update({state.id, state.src, state.dst, state.timeout})) {
+  }
+  engine::Counters counters;
+  const engine::Link link{{.mac = port.mac(), .address = {{192, 0, 2, 1}}}, counters};
+  std::vector<std::uint8_t> frame(2048);
+  const wire::Room room = link.packet_room(frame, wire::Dialect::freebsd_1301);
+  const std::size_t bytes = writer.finish();
+  std::copy_n(packet.begin(), bytes, room.begin());
+  frame.resize(link.finish(frame, bytes));
+  return frame;
+}
+
+class End {
+ public:
+  explicit End(const Options& options)
+      : options_{options},
+        eal_{{.program = "link_rate", .allow = device_or_throw(options.device).allow}},
+        port_{device_or_throw(options.device).port},
+        length_{static_cast<std::int64_t>(options.seconds * 1e9)} {
+    const bool sends = options.role != "receiver", receives = options.role != "sender";
+    if (options.mode == "raw") {
+      if (sends) frame_ = plain_frame(port_);
+      return;
+    }
+    if (sends) sender_ = std::make_unique<Node>(port_, std::uint8_t{1}, options.states);
+    if (receives) receiver_ = std::make_unique<Node>(port_, std::uint8_t{2}, options.states);
+  }
+
+  void run() {
+    std::cout << "ready" << std::endl;
+    for (int i = 0; i < 500 && !port_.link_up(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds{10});
+    if (!port_.link_up()) throw std::runtime_error{"the link has not come up: start the other end"};
+    if (options_.mode == "ack")
+      options_.role == "receiver" ? serve(clock_.now() + length_ + std::chrono::seconds{2}) : ask();
+    else if (options_.role == "sender")
+      send();
+    else
+      count();
+  }
+
+ private:
+  void send_some(Instant now) {
+    if (sender_ == nullptr) {
+      for (unsigned i = 0; i < Port::burst_max; ++i) {
+        const wire::Room room = port_.room();
+        if (room.empty()) break;
+        std::copy(frame_.begin(), frame_.end(), room.begin());
+        port_.commit(frame_.size());
+      }
+      port_.flush();
+      return;
+    }
+    if (!port_.can_send()) return;
+    constexpr std::size_t frames = 16, a_frame = 17;
+    static const wire::State state = state_of(0);
+    static std::array<wire::Update, frames * a_frame> updates;
+    static std::array<engine::Session::Local, updates.size()> results;
+    for (wire::Update& update : updates) update = {id_of(numbers_.next()), state.src, state.dst, state.timeout};
+    sender_->session().update(updates, results, now);
+    sender_->session().push();
+    while (sender_->session().queued() > 0 && sender_->transmit(now) > 0) {
+    }
+  }
+
+  /// Longer than the other end counts, so that it never waits for the end.
+  void send() {
+    const Instant until = clock_.now() + length_ + std::chrono::seconds{1};
+    for (Instant now = clock_.now(); now < until; now = clock_.now()) send_some(now);
+  }
+
+  std::size_t receive(Instant now) { return receiver_ != nullptr ? receiver_->receive(now) : port_.receive().size(); }
+
+  /// From a moment after the first frame on.
+  void count() {
+    const bool loops = options_.role == "both";
+    constexpr nanoseconds settling = std::chrono::milliseconds{300};
+    const Instant give_up = clock_.now() + std::chrono::seconds{20};
+    Instant begin = Instant::max(), now{};
+    std::uint64_t frames = 0, updates_before = 0;
+    double cpu_before = 0;
+    for (bool counts = false;;) {
+      now = clock_.now();
+      if (loops) send_some(now);
+      const std::size_t got = receive(now);
+      if (got > 0 && begin == Instant::max()) begin = now + settling;
+      if (begin == Instant::max() && now > give_up) throw std::runtime_error{"no frame has come for 20 seconds"};
+      if (!counts && now >= begin) {
+        counts = true;
+        frames = 0;
+        updates_before = receiver_ != nullptr ? receiver_->updates() : 0;
+        cpu_before = cpu_s();
+      }
+      frames += got;
+      if (counts && now >= begin + length_) break;
+    }
+    const double seconds = std::chrono::duration<double>(now - begin).count();
+    const std::uint64_t updates = receiver_ != nullptr ? receiver_->updates() - updates_before : 0;
+    std::printf("{\"frames_per_s\": %.0f, \"states_per_s\": %.0f, \"cpu_s\": %.3f, \"seconds\": %.3f}\n",
+                static_cast<double>(frames) / seconds, static_cast<double>(updates) / seconds, cpu_s() - cpu_before,
+                seconds);
+  }
+
+  void serve(Instant until) {
+    for (Instant now = clock_.now(); now < until; now = clock_.now()) {
+      receiver_->receive(now);
+      receiver_->transmit(now);
+    }
+  }
+
+  /// A new state whose sender holds a packet until the other end has it; and the next one when the answer is here.
+  void ask() {
+    const auto acks = [&] { return sender_->session().counters().in(wire::Message::ins_ack).value(); };
+    std::vector<double> took_us;
+    const Instant until = clock_.now() + length_;
+    for (std::uint64_t n = options_.states; clock_.now() < until; ++n) {
+      wire::State state = state_of(n);
+      state.id.creatorid = 1;
+      state.state_flags |= wire::state_flag::ack;
+      const std::uint64_t before = acks();
+      const Instant asked = clock_.now();
+      sender_->session().insert(state, asked);
+      sender_->session().push();
+      sender_->transmit(asked);
+      Instant now = clock_.now();
+      while (acks() == before && now < asked + std::chrono::milliseconds{100}) {
+        sender_->receive(now);
+        now = clock_.now();
+      }
+      if (acks() == before) {
+        ++lost_;
+        continue;
+      }
+      took_us.push_back(std::chrono::duration<double, std::micro>(now - asked).count());
+    }
+    if (took_us.empty()) throw std::runtime_error{"no insert was acknowledged"};
+    std::sort(took_us.begin(), took_us.end());
+    const auto at = [&](double part) {
+      return took_us[static_cast<std::size_t>(part * static_cast<double>(took_us.size() - 1))];
+    };
+    std::printf("{\"acks\": %zu, \"lost\": %llu, \"median_us\": %.2f, \"p99_us\": %.2f}\n", took_us.size(),
+                static_cast<unsigned long long>(lost_), at(0.5), at(0.99));
+  }
+
+  Options options_;
+  engine::dpdk::Eal eal_;
+  engine::dpdk::CycleClock clock_;
+  Port port_;
+  nanoseconds length_;
+  std::unique_ptr<Node> sender_, receiver_;  ///< neither for raw frames
+  std::vector<std::uint8_t> frame_;
+  Uniform numbers_{options_.states};
+  std::uint64_t lost_ = 0;
+};
+
+}  // namespace
+}  // namespace pfsync::bench
+
+// NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws here only for options declared wrongly
+int main(int argc, char** argv) {
+  pfsync::bench::Options options;
+  CLI::App app{
+      "One end of a link, driven flat out: bench/link_rate.py starts both. Prints \"ready\", then one JSON line."};
+  app.add_option("--device", options.device, "as link.device of pfsyncd.toml")->required();
+  app.add_option("--role", options.role)->required()->check(CLI::IsMember({"sender", "receiver", "both"}));
+  app.add_option("--mode", options.mode,
+                 "raw: frames alone; engine: updates of states; ack: INS to INS_ACK, one at a time")
+      ->required()
+      ->check(CLI::IsMember({"raw", "engine", "ack"}));
+  app.add_option("--seconds", options.seconds)->check(CLI::Range(0.1, 60.0))->capture_default_str();
+  app.add_option("--states", options.states)->check(CLI::Range(1000, 10'000'000))->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  try {
+    pfsync::bench::End{options}.run();
+  } catch (const std::exception& error) {
+    std::cerr << "link_rate: " << error.what() << ".\n";
+    return 1;
+  }
+  return 0;
+}
