@@ -3,39 +3,32 @@
 #include <fmt/format.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
-#include <sched.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <ctime>
 #include <deque>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <random>
-#include <stdexcept>
 #include <thread>
 
-#include "engine/bulk_sender.h"
 #include "engine/carp/report.h"
 #include "engine/commands.h"
 #include "engine/control.h"
-#include "engine/dpdk/bulk_exchange.h"
 #include "engine/dpdk/clock.h"
 #include "engine/dpdk/data_path.h"
 #include "engine/dpdk/device.h"
 #include "engine/dpdk/eal.h"
+#include "engine/dpdk/parts.h"
 #include "engine/dpdk/port.h"
+#include "engine/dpdk/session_log.h"
 #include "engine/link.h"
-#include "engine/memory.h"
 #include "engine/session.h"
 #include "engine/version.h"
-#include "wire/icmp.h"
 #include "wire/text.h"
 
 namespace pfsync::engine::dpdk {
@@ -45,97 +38,6 @@ using std::chrono::milliseconds;
 
 constexpr unsigned data_lcore = 1;  ///< as Eal names them; 0 is the control thread
 constexpr milliseconds command_patience{2000};
-
-template <class T>
-T or_throw(std::variant<T, std::string> result) {
-  if (auto* sentence = std::get_if<std::string>(&result)) throw std::runtime_error{*sentence};
-  return std::move(std::get<T>(result));
-}
-
-std::uint64_t random_seed() {
-  std::random_device random;
-  return std::uint64_t{random()} << 32 | random();
-}
-
-statetable::TableConfig table_config(const Config& config) {
-  return {.states_max = config.table.states_max,
-          .shard_bits = config.table.shard_bits,
-          .hash_seed = random_seed(),
-          .by_connection = config.table.refuse_collisions,
-          .reserve = config.table.reserve};
-}
-
-BulkSenderConfig sender_config(const Config& config) {
-  return {.creatorid = config.sync.creatorid, .states_per_s = config.sync.bulk_states_per_s};
-}
-
-/// What serves one peer's bulk updates.
-struct Lane {
-  Lane(const BulkSenderConfig& config, const statetable::Table& table) : sender{config, table, &gate} {}
-  BulkExchange bulk;
-  BulkGate gate;
-  BulkSender sender;
-
-  // What was logged last.
-  BulkPhase phase_seen = BulkPhase::none;
-  bool serving_seen = false;
-  wire::Dialect dialect_seen = wire::Dialect::freebsd_1301;
-  bool apart_seen = false;
-  bool active_seen = true;
-};
-
-std::deque<Lane> make_lanes(const Config& config, const statetable::Table& table) {
-  std::deque<Lane> lanes;
-  for (std::size_t i = 0; i < std::max<std::size_t>(config.peers.size(), 1); ++i)
-    lanes.emplace_back(sender_config(config), table);
-  return lanes;
-}
-
-SessionConfig session_config(const Config& config, std::deque<Lane>& lanes) {
-  std::vector<PeerConfig> peers;
-  for (std::size_t i = 0; i < lanes.size(); ++i) {
-    const auto fixed = config.peers.empty() ? config.link.dialect : config.peers[i].dialect;
-    peers.push_back({.dialect = fixed.value_or(config.sync.dialect),
-                     .learn_dialect = !fixed,
-                     .gate = &lanes[i].gate,
-                     .is_shared = !config.peers.empty() && config.peers[i].source.has_value()});
-  }
-  return {.creatorid = config.sync.creatorid,
-          .peers = std::move(peers),
-          .maxupd = config.sync.maxupd,
-          .delay = milliseconds{config.sync.delay_ms},
-          .request_bulk = config.sync.request_bulk,
-          .timeouts = config.table.timeouts};
-}
-
-LinkConfig link_config(const Config& config, const wire::MacAddress& mac) {
-  std::vector<LinkPeer> peers;
-  for (const Config::Peer& peer : config.peers) peers.push_back({peer.address, peer.mac, peer.source});
-  return {.mac = mac,
-          .family = config.link.family,
-          .address = config.link.address,
-          .destination = config.link.destination,
-          .peers = std::move(peers),
-          .vlan = config.link.vlan,
-          .mtu = config.link.mtu,
-          .sources = config.link.sources};
-}
-
-carp::NodeConfig carp_config(const Config& config, const Device& device, const wire::MacAddress& mac) {
-  carp::NodeConfig node{
-      .name = device.name(), .mac = mac, .vlan = config.link.vlan, .hosts = {}, .seed = random_seed()};
-  // Where the link has no address of a family, IPv6 has the one that every host has.
-  node.inet = config.link.family == wire::Family::inet ? config.link.address : wire::Address{};
-  node.inet6 = config.link.family == wire::Family::inet6 ? config.link.address : wire::link_local_address(mac);
-  for (const carp::Settings& settings : config.carp) {
-    if (!settings.interface.empty() && settings.interface != node.name && settings.interface != config.link.device)
-      throw std::runtime_error{
-          fmt::format("carp.interface: \"{}\" is not the port of [link], {}, and this version has only that: remove it",
-                      wire::printable(settings.interface), node.name)};
-    node.hosts.push_back(settings.host);
-  }
-  return node;
-}
 
 std::vector<DataPath::Lane> data_lanes_of(std::deque<Lane>& lanes) {
   std::vector<DataPath::Lane> all;
@@ -149,51 +51,6 @@ std::vector<const BulkSender*> senders_of(const std::deque<Lane>& lanes) {
   all.reserve(lanes.size());
   for (const Lane& lane : lanes) all.push_back(&lane.sender);
   return all;
-}
-
-std::size_t buffers_mib(const Config& config) {
-  constexpr std::size_t rest_mib = 32;  // DPDK's own, rings and queues
-  return (Port::memory_bytes(config.link.mtu) >> 20) + rest_mib;
-}
-
-/// Before anything is taken: a process that runs out of pages when it touches them is killed without a word.
-void require_memory(const Config& config) {
-  const statetable::TableConfig table = table_config(config);
-  std::uint64_t needed = statetable::Table::memory_bytes(table) +
-                         std::max<std::size_t>(config.peers.size(), 1) * Outbox::memory_bytes(config.table.states_max) +
-                         (std::uint64_t{buffers_mib(config)} << 20);
-  if (config.synthetic) needed += SyntheticFirewall::memory_bytes(*config.synthetic);
-  const std::uint64_t available = available_memory();
-  if (needed > available)
-    throw std::runtime_error{fmt::format(
-        "table.states_max: {} states need {} MiB of memory and only {} MiB are available: lower it, or add memory",
-        config.table.states_max, needed >> 20, available >> 20)};
-}
-
-/// On the core that will write it: reserved memory comes from the NUMA node of the thread that takes it.
-std::unique_ptr<statetable::Table> make_table(const Config& config) {
-  cpu_set_t before, one;
-  const bool moves = config.cores.data && sched_getaffinity(0, sizeof before, &before) == 0;
-  if (moves) {
-    CPU_ZERO(&one);
-    CPU_SET(*config.cores.data, &one);
-    sched_setaffinity(0, sizeof one, &one);
-  }
-  auto table = statetable::Table::create(table_config(config));
-  if (moves) sched_setaffinity(0, sizeof before, &before);
-  return or_throw(std::move(table));
-}
-
-Config with_fresh_ids(Config config) {
-  if (config.synthetic) config.synthetic->first_id = static_cast<std::uint64_t>(std::time(nullptr)) << 32u | 1;
-  return config;
-}
-
-EalConfig eal_config(const Config& config, const Device& device) {
-  return {.memory_mib = buffers_mib(config),
-          .allow = device.allow,
-          .control_core = config.cores.control,
-          .data_core = config.cores.data};
 }
 
 }  // namespace
@@ -216,6 +73,7 @@ struct Daemon::Parts {
   std::vector<DataPath::Lane> data_lanes;
   DataPath data_path;
   DaemonView view;
+  SessionLog session_log{config, session, *table, lanes};
   Commands commands;
   std::unique_ptr<ControlServer> control;
 
@@ -232,15 +90,13 @@ struct Daemon::Parts {
   }
   [[nodiscard]] std::vector<NamedCount> counts() const;
   void watch_link(Instant now);
-  void watch_session(Instant now);
+  void retry_bulk(Instant now);
   void make_carp();
   void watch_carp(Instant now);
   [[nodiscard]] std::filesystem::path maintenance_file() const {
     return std::filesystem::path{config.control.state_dir} / "carp-maintenance";
   }
   Outcome order_carp(const carp::Order& order);
-  void watch_peer(unsigned peer, Instant now);
-  [[nodiscard]] std::string peer_text(unsigned peer) const;
   /// Fills bulk frames. Returns how long the control socket may be waited for.
   milliseconds serve_bulk();
 
@@ -249,9 +105,9 @@ struct Daemon::Parts {
   std::atomic<bool> link_up_{false};
   unsigned carp_lines_ = 0;
   Instant carp_lines_since_{};
-  bool full_seen_ = false;
   std::uint64_t heard_when_failed_ = 0;
   Instant failed_at_{};
+  bool failed_ = false;
 };
 
 Daemon::Parts::Parts(const Config& given)
@@ -286,10 +142,6 @@ Daemon::Parts::Parts(const Config& given)
            .queued = [this] { return data_path.queued(); },
            .link_up = [this] { return link_up_.load(std::memory_order_relaxed); },
            .counts = [this] { return counts(); }} {
-  for (unsigned i = 0; i < session.peers(); ++i) {
-    lanes[i].dialect_seen = session.dialect(i).in_use();
-    lanes[i].active_seen = session.is_active(i);
-  }
   make_commands();
   if (carp_node) make_carp();
   control = or_throw(ControlServer::create(
@@ -430,75 +282,21 @@ void Daemon::Parts::watch_link(Instant now) {
   link_seen_at_ = now;
 }
 
-std::string Daemon::Parts::peer_text(unsigned peer) const {
-  if (config.peers.empty()) return "the group";
-  return "peer " + wire::to_string(config.peers[peer].address, config.link.family);
-}
-
-void Daemon::Parts::watch_peer(unsigned peer, Instant now) {
-  Lane& lane = lanes[peer];
-  const BulkRequester& bulk_in = session.bulk(peer);
-  if (const BulkPhase phase = bulk_in.phase(); phase != lane.phase_seen) {
-    lane.phase_seen = phase;
-    switch (phase) {
-      case BulkPhase::none: break;
-      case BulkPhase::asked: spdlog::info("bulk update: asked {} for all states", peer_text(peer)); break;
-      case BulkPhase::receiving: spdlog::info("bulk update: {} has begun to send", peer_text(peer)); break;
-      case BulkPhase::done:
-        spdlog::info("bulk update: complete, {} states received from {}, {} held", bulk_in.states(), peer_text(peer),
-                     table->size());
-        break;
-      case BulkPhase::failed:
-        spdlog::warn("bulk update: {} has not answered {} requests; asking again when somebody is heard",
-                     peer_text(peer), bulk_in.tries());
-        heard_when_failed_ = session.counters()[Tally::ipackets].value();
-        failed_at_ = now;
-        break;
-    }
-  }
-  if (const bool active = session.is_active(peer); active != lane.active_seen) {
-    lane.active_seen = active;
-    spdlog::info("{}: {}", peer_text(peer),
-                 active ? "this node speaks with it now" : "another node speaks with it now");
-  }
-  if (const bool serving = lane.sender.running(); serving != lane.serving_seen) {
-    lane.serving_seen = serving;
-    if (serving)
-      spdlog::info("bulk update: {} asked, sending {} states", peer_text(peer), lane.sender.states_total());
-    else
-      spdlog::info("bulk update: {} states sent to {}{}", lane.sender.states_sent(), peer_text(peer),
-                   session.is_active(peer) ? "" : ", broken off");
-  }
-  const PeerDialect& dialect = session.dialect(peer);
-  if (const wire::Dialect in_use = dialect.in_use(); in_use != lane.dialect_seen) {
-    spdlog::info("dialect {} is written to {} instead of {}, as that is what is heard", wire::word(in_use),
-                 peer_text(peer), wire::word(lane.dialect_seen));
-    lane.dialect_seen = in_use;
-  }
-  if (const bool apart = dialect.apart() > 0; apart != lane.apart_seen) {
-    lane.apart_seen = apart;
-    if (apart)
-      spdlog::warn("{} of the nodes heard do not take the dialect {} that is written to {}", dialect.apart(),
-                   wire::word(dialect.in_use()), peer_text(peer));
-  }
-}
-
-void Daemon::Parts::watch_session(Instant now) {
+/// Asks again for the bulk update that nobody sent, once somebody is heard who was not there.
+void Daemon::Parts::retry_bulk(Instant now) {
   constexpr std::chrono::minutes ask_again{1};
   bool failed = false;
-  for (unsigned peer = 0; peer < session.peers(); ++peer) {
-    watch_peer(peer, now);
-    failed = failed || lanes[peer].phase_seen == BulkPhase::failed;
-  }
-  // Nobody was there; somebody is now.
-  if (failed && session.counters()[Tally::ipackets].value() > heard_when_failed_ && now >= failed_at_ + ask_again) {
+  for (unsigned peer = 0; peer < session.peers(); ++peer)
+    failed = failed || session.bulk(peer).phase() == BulkPhase::failed;
+  const std::uint64_t heard = session.counters()[Tally::ipackets].value();
+  if (failed && !failed_) {
+    heard_when_failed_ = heard;
     failed_at_ = now;
-    static_cast<void>(call({.kind = Command::Kind::retry}));
   }
-  if (const std::uint64_t refused = session.counters()[Tally::table_full].value(); refused > 0 && !full_seen_) {
-    full_seen_ = true;
-    spdlog::error("the table is full and refuses states: raise table.states_max ({})", table->config().states_max);
-  }
+  failed_ = failed;
+  if (!failed || heard == heard_when_failed_ || now < failed_at_ + ask_again) return;
+  failed_at_ = now;
+  static_cast<void>(call({.kind = Command::Kind::retry}));
 }
 
 milliseconds Daemon::Parts::serve_bulk() {
@@ -538,7 +336,8 @@ void Daemon::Parts::run(bool (*ended)()) {
   while (!ended()) {
     watch_link(clock.now());
     const milliseconds wait = serve_bulk();
-    watch_session(clock.now());
+    session_log.look(clock.now());
+    retry_bulk(clock.now());
     if (carp_node) watch_carp(clock.now());
     control->poll_once(wait);
   }

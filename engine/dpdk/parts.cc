@@ -1,0 +1,136 @@
+#include "engine/dpdk/parts.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <ctime>
+#include <random>
+#include <vector>
+
+#include "engine/dpdk/port.h"
+#include "engine/memory.h"
+#include "wire/icmp.h"
+#include "wire/text.h"
+
+namespace pfsync::engine::dpdk {
+namespace {
+
+using std::chrono::milliseconds;
+
+std::uint64_t random_seed() {
+  std::random_device random;
+  return std::uint64_t{random()} << 32 | random();
+}
+
+statetable::TableConfig table_config(const Config& config) {
+  return {.states_max = config.table.states_max,
+          .shard_bits = config.table.shard_bits,
+          .hash_seed = random_seed(),
+          .by_connection = config.table.refuse_collisions,
+          .reserve = config.table.reserve};
+}
+
+BulkSenderConfig sender_config(const Config& config) {
+  return {.creatorid = config.sync.creatorid, .states_per_s = config.sync.bulk_states_per_s};
+}
+
+std::size_t buffers_mib(const Config& config) {
+  constexpr std::size_t rest_mib = 32;  // DPDK's own, rings and queues
+  return (Port::memory_bytes(config.link.mtu) >> 20) + rest_mib;
+}
+
+}  // namespace
+
+std::deque<Lane> make_lanes(const Config& config, const statetable::Table& table) {
+  std::deque<Lane> lanes;
+  for (std::size_t i = 0; i < std::max<std::size_t>(config.peers.size(), 1); ++i)
+    lanes.emplace_back(sender_config(config), table);
+  return lanes;
+}
+
+void require_memory(const Config& config) {
+  const statetable::TableConfig table = table_config(config);
+  std::uint64_t needed = statetable::Table::memory_bytes(table) +
+                         std::max<std::size_t>(config.peers.size(), 1) * Outbox::memory_bytes(config.table.states_max) +
+                         (std::uint64_t{buffers_mib(config)} << 20);
+  if (config.synthetic) needed += SyntheticFirewall::memory_bytes(*config.synthetic);
+  const std::uint64_t available = available_memory();
+  if (needed > available)
+    throw std::runtime_error{fmt::format(
+        "table.states_max: {} states need {} MiB of memory and only {} MiB are available: lower it, or add memory",
+        config.table.states_max, needed >> 20, available >> 20)};
+}
+
+std::unique_ptr<statetable::Table> make_table(const Config& config) {
+  cpu_set_t before, one;
+  const bool moves = config.cores.data && sched_getaffinity(0, sizeof before, &before) == 0;
+  if (moves) {
+    CPU_ZERO(&one);
+    CPU_SET(*config.cores.data, &one);
+    sched_setaffinity(0, sizeof one, &one);
+  }
+  auto table = statetable::Table::create(table_config(config));
+  if (moves) sched_setaffinity(0, sizeof before, &before);
+  return or_throw(std::move(table));
+}
+
+Config with_fresh_ids(Config config) {
+  if (config.synthetic) config.synthetic->first_id = static_cast<std::uint64_t>(std::time(nullptr)) << 32u | 1;
+  return config;
+}
+
+EalConfig eal_config(const Config& config, const Device& device) {
+  return {.memory_mib = buffers_mib(config),
+          .allow = device.allow,
+          .control_core = config.cores.control,
+          .data_core = config.cores.data};
+}
+
+SessionConfig session_config(const Config& config, std::deque<Lane>& lanes) {
+  std::vector<PeerConfig> peers;
+  for (std::size_t i = 0; i < lanes.size(); ++i) {
+    const auto fixed = config.peers.empty() ? config.link.dialect : config.peers[i].dialect;
+    peers.push_back({.dialect = fixed.value_or(config.sync.dialect),
+                     .learn_dialect = !fixed,
+                     .gate = &lanes[i].gate,
+                     .is_shared = !config.peers.empty() && config.peers[i].source.has_value()});
+  }
+  return {.creatorid = config.sync.creatorid,
+          .peers = std::move(peers),
+          .maxupd = config.sync.maxupd,
+          .delay = milliseconds{config.sync.delay_ms},
+          .request_bulk = config.sync.request_bulk,
+          .timeouts = config.table.timeouts};
+}
+
+LinkConfig link_config(const Config& config, const wire::MacAddress& mac) {
+  std::vector<LinkPeer> peers;
+  for (const Config::Peer& peer : config.peers) peers.push_back({peer.address, peer.mac, peer.source});
+  return {.mac = mac,
+          .family = config.link.family,
+          .address = config.link.address,
+          .destination = config.link.destination,
+          .peers = std::move(peers),
+          .vlan = config.link.vlan,
+          .mtu = config.link.mtu,
+          .sources = config.link.sources};
+}
+
+carp::NodeConfig carp_config(const Config& config, const Device& device, const wire::MacAddress& mac) {
+  carp::NodeConfig node{
+      .name = device.name(), .mac = mac, .vlan = config.link.vlan, .hosts = {}, .seed = random_seed()};
+  // Where the link has no address of a family, IPv6 has the one that every host has.
+  node.inet = config.link.family == wire::Family::inet ? config.link.address : wire::Address{};
+  node.inet6 = config.link.family == wire::Family::inet6 ? config.link.address : wire::link_local_address(mac);
+  for (const carp::Settings& settings : config.carp) {
+    if (!settings.interface.empty() && settings.interface != node.name && settings.interface != config.link.device)
+      throw std::runtime_error{
+          fmt::format("carp.interface: \"{}\" is not the port of [link], {}, and this version has only that: remove it",
+                      wire::printable(settings.interface), node.name)};
+    node.hosts.push_back(settings.host);
+  }
+  return node;
+}
+
+}  // namespace pfsync::engine::dpdk

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "engine/bulk_sender.h"
+#include "engine/carp/node.h"
+#include "engine/config.h"
+#include "engine/dpdk/bulk_exchange.h"
+#include "engine/dpdk/device.h"
+#include "engine/dpdk/eal.h"
+#include "engine/link.h"
+#include "engine/session.h"
+
+namespace pfsync::engine::dpdk {
+
+/// What each part of the daemon takes, from what the operator wrote. Throws std::runtime_error with one sentence
+/// where that cannot be had.
+
+template <class T>
+T or_throw(std::variant<T, std::string> result) {
+  if (auto* sentence = std::get_if<std::string>(&result)) throw std::runtime_error{*sentence};
+  return std::move(std::get<T>(result));
+}
+
+/// What serves one peer's bulk updates.
+struct Lane {
+  Lane(const BulkSenderConfig& config, const statetable::Table& table) : sender{config, table, &gate} {}
+  BulkExchange bulk;
+  BulkGate gate;
+  BulkSender sender;
+};
+[[nodiscard]] std::deque<Lane> make_lanes(const Config& config, const statetable::Table& table);
+
+/// Before anything is taken: a process that runs out of pages when it touches them is killed without a word.
+void require_memory(const Config& config);
+/// On the core that will write it: reserved memory comes from the NUMA node of the thread that takes it.
+[[nodiscard]] std::unique_ptr<statetable::Table> make_table(const Config& config);
+
+/// The synthetic firewall's ids go on from where no run before this one was.
+[[nodiscard]] Config with_fresh_ids(Config config);
+[[nodiscard]] EalConfig eal_config(const Config& config, const Device& device);
+[[nodiscard]] SessionConfig session_config(const Config& config, std::deque<Lane>& lanes);
+[[nodiscard]] LinkConfig link_config(const Config& config, const wire::MacAddress& mac);
+[[nodiscard]] carp::NodeConfig carp_config(const Config& config, const Device& device, const wire::MacAddress& mac);
+
+}  // namespace pfsync::engine::dpdk

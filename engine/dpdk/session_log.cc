@@ -1,0 +1,84 @@
+#include "engine/dpdk/session_log.h"
+
+#include <spdlog/spdlog.h>
+
+#include "wire/text.h"
+
+namespace pfsync::engine::dpdk {
+
+SessionLog::SessionLog(const Config& config, const Session& session, const statetable::Table& table,
+                       const std::deque<Lane>& lanes)
+    : config_{&config}, session_{&session}, table_{&table}, lanes_{&lanes}, told_(session.peers()) {
+  for (unsigned peer = 0; peer < session.peers(); ++peer) {
+    told_[peer].dialect = session.dialect(peer).in_use();
+    told_[peer].active = session.is_active(peer);
+  }
+}
+
+std::string SessionLog::text_of(unsigned peer) const {
+  if (config_->peers.empty()) return "the group";
+  return "peer " + wire::to_string(config_->peers[peer].address, config_->link.family);
+}
+
+void SessionLog::look_at_bulk(unsigned peer, Told& told) const {
+  const BulkRequester& bulk = session_->bulk(peer);
+  if (const BulkPhase phase = bulk.phase(); phase != told.phase) {
+    told.phase = phase;
+    switch (phase) {
+      case BulkPhase::none: break;
+      case BulkPhase::asked: spdlog::info("bulk update: asked {} for all states", text_of(peer)); break;
+      case BulkPhase::receiving: spdlog::info("bulk update: {} has begun to send", text_of(peer)); break;
+      case BulkPhase::done:
+        spdlog::info("bulk update: complete, {} states received from {}, {} held", bulk.states(), text_of(peer),
+                     table_->size());
+        break;
+      case BulkPhase::failed:
+        spdlog::warn("bulk update: {} has not answered {} requests; asking again when somebody is heard", text_of(peer),
+                     bulk.tries());
+        break;
+    }
+  }
+  const bool active = session_->is_active(peer);
+  if (active != told.active) {
+    told.active = active;
+    spdlog::info("{}: {}", text_of(peer), active ? "this node speaks with it now" : "another node speaks with it now");
+  }
+  const BulkSender& sender = (*lanes_)[peer].sender;
+  if (const bool serves = sender.running(); serves != told.serves) {
+    told.serves = serves;
+    if (serves)
+      spdlog::info("bulk update: {} asked, sending {} states", text_of(peer), sender.states_total());
+    else
+      spdlog::info("bulk update: {} states sent to {}{}", sender.states_sent(), text_of(peer),
+                   active ? "" : ", broken off");
+  }
+}
+
+void SessionLog::look_at_dialect(unsigned peer, Told& told, Instant now) const {
+  const PeerDialect& dialect = session_->dialect(peer);
+  const wire::Dialect in_use = dialect.in_use();
+  const bool apart = dialect.apart() > 0;
+  if ((in_use == told.dialect && apart == told.apart) || now < told.dialect_at + calm) return;
+  told.dialect_at = now;
+  if (in_use != told.dialect)
+    spdlog::info("dialect {} is written to {} instead of {}, as that is what is heard", wire::word(in_use),
+                 text_of(peer), wire::word(told.dialect));
+  if (apart && !told.apart)
+    spdlog::warn("{} of the nodes heard do not take the dialect {} that is written to {}", dialect.apart(),
+                 wire::word(in_use), text_of(peer));
+  told.dialect = in_use;
+  told.apart = apart;
+}
+
+void SessionLog::look(Instant now) {
+  for (unsigned peer = 0; peer < session_->peers(); ++peer) {
+    look_at_bulk(peer, told_[peer]);
+    look_at_dialect(peer, told_[peer], now);
+  }
+  if (!full_ && session_->counters()[Tally::table_full].value() > 0) {
+    full_ = true;
+    spdlog::error("the table is full and refuses states: raise table.states_max ({})", table_->config().states_max);
+  }
+}
+
+}  // namespace pfsync::engine::dpdk

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "engine/config.h"
+#include "engine/dpdk/parts.h"
+#include "engine/session.h"
+
+namespace pfsync::engine::dpdk {
+
+/// Tells the log what changes in a session: bulk updates, dialects, who speaks with a peer, a full table.
+/// Thread-bound: the control thread looks from time to time.
+class SessionLog {
+ public:
+  /// All must outlive this.
+  SessionLog(const Config& config, const Session& session, const statetable::Table& table,
+             const std::deque<Lane>& lanes);
+  void look(Instant now);
+
+ private:
+  /// What the network can change as fast as it sends is told once in this time, as it is then.
+  static constexpr std::chrono::minutes calm{1};
+
+  /// What was told last.
+  struct Told {
+    BulkPhase phase = BulkPhase::none;
+    bool serves = false;
+    bool active = true;
+    bool apart = false;
+    wire::Dialect dialect = wire::Dialect::freebsd_1301;
+    Instant dialect_at{-calm};
+  };
+  void look_at_bulk(unsigned peer, Told& told) const;
+  void look_at_dialect(unsigned peer, Told& told, Instant now) const;
+  [[nodiscard]] std::string text_of(unsigned peer) const;
+
+  const Config* config_;
+  const Session* session_;
+  const statetable::Table* table_;
+  const std::deque<Lane>* lanes_;
+  std::vector<Told> told_;
+  bool full_ = false;
+};
+
+}  // namespace pfsync::engine::dpdk
