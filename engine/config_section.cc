@@ -21,7 +21,7 @@ std::string type_word(const toml::node& node) {
 }  // namespace
 
 const toml::node* ConfigSection::find(std::string_view key) {
-  known_.emplace_back(key);
+  if (std::find(known_.begin(), known_.end(), key) == known_.end()) known_.emplace_back(key);
   return table_->get(key);
 }
 

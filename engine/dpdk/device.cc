@@ -99,6 +99,12 @@ std::variant<Device, std::string> find_device(const Config::Link& link) {
     const bool sized = device.starts_with("net_af_xdp") || option(device, "framesz") || option(device, "framecnt");
     return Device{.port = sized ? device : device + af_packet_sizes(link.mtu), .interface = *interface};
   }
+  if (device.starts_with("net_memif")) {
+    const auto socket = option(device, "socket");
+    const fs::path folder = fs::path{socket.value_or("")}.parent_path();
+    if (socket && option(device, "socket-abstract") == "no" && !fs::is_directory(folder))
+      return fmt::format("link.device: the folder of the socket {} is not there: create it, or name another", *socket);
+  }
   if (device.starts_with("net_memif") && link.mtu > 1500 && !option(device, "bsize"))
     return Device{.port = device + ",bsize=10240"};  // a place holds a whole frame
   return Device{.port = device};

@@ -47,6 +47,9 @@ TEST(Device, WhatIsNotThereIsSaidInOneSentence) {
   EXPECT_NE(refusal(link_over("net_af_packet0,iface=eth97")).find("no network interface \"eth97\""), std::string::npos);
   EXPECT_NE(refusal(link_over("net_af_packet0")).find("iface=NAME"), std::string::npos);
   EXPECT_NE(refusal(link_over("ffff:ff:1f.7")).find("no PCI device ffff:ff:1f.7"), std::string::npos);
+  EXPECT_NE(
+      refusal(link_over("net_memif0,role=server,socket-abstract=no,socket=/nowhere/at/all.sock")).find("/nowhere"),
+      std::string::npos);
   EXPECT_NE(refusal(link_over("lo", 100'000)).find("link.mtu: 100000 is larger than the"), std::string::npos);
 }
 
