@@ -243,8 +243,18 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
 
 void Outbox::write_states(wire::PacketWriter& writer, Queue queue, Message message, wire::Dialect dialect,
                           const StateSource& source) noexcept {
+  // Some way ahead of the one that is written, so that its memory is here by then.
+  constexpr std::size_t ahead = 8;
+  std::uint32_t fetched = list(queue).first;
+  const auto fetch_next = [&] {
+    if (fetched == 0) return;
+    source.prefetch(fetched - 1);
+    fetched = places_[fetched - 1].next;
+  };
+  for (std::size_t i = 0; i < ahead; ++i) fetch_next();
   while (list(queue).first != 0 && writer.fits(message)) {
     const Slot slot = list(queue).first - 1;
+    fetch_next();
     dequeue(slot);
     if (message == Message::upd_c) {
       // Its receiver would only ask for a full state that cannot be written.

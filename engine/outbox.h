@@ -11,6 +11,7 @@
 #include "engine/counters.h"
 #include "engine/tdb_table.h"
 #include "statetable/entry.h"
+#include "statetable/fetch.h"
 #include "statetable/time.h"
 #include "wire/packet_writer.h"
 #include "wire/state.h"
@@ -47,6 +48,8 @@ class StateSource {
  public:
   [[nodiscard]] virtual wire::State full_state(statetable::Slot slot) const noexcept = 0;
   [[nodiscard]] virtual wire::Update update(statetable::Slot slot) const noexcept = 0;
+  /// What the two above will read is on its way to the cache.
+  virtual void prefetch(statetable::Slot slot) const noexcept = 0;
   /// Whether its keys have different families, which not every dialect can say.
   [[nodiscard]] virtual bool has_two_families(statetable::Slot slot) const noexcept = 0;
   [[nodiscard]] virtual wire::Tdb tdb(TdbTable::Place place) const noexcept = 0;
@@ -94,6 +97,8 @@ class Outbox {
   void clear(const wire::Clear& clear, Instant now) noexcept;
   void tdb_changed(TdbTable::Place place, Instant now) noexcept;
   void push() noexcept { push_ = queued() > 0; }
+  /// For a state that one of the events above will be about.
+  void prefetch(Slot slot) const noexcept { statetable::fetch(&places_[slot]); }
   /// Another node speaks with the peer: nothing is written; changes are held as `held` says. Leaving, all that is held
   /// is due.
   void stand_by(bool on, Instant now) noexcept;

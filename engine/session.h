@@ -93,6 +93,9 @@ class Session {
   Local insert(const wire::State& state, Instant now) noexcept;
   /// A packet matched the state: new peers and timeout index, taken as they are.
   Local update(const wire::Update& update, Instant now) noexcept;
+  /// The same for a burst of packets, which waits for memory only once in a while. results[i] tells of updates[i].
+  /// Contract: both are of one size.
+  void update(std::span<const wire::Update> updates, std::span<Local> results, Instant now) noexcept;
   Local erase(wire::StateId id, Instant now) noexcept;
   /// Removes all own states on an interface (empty: on all) and tells the peers by one CLR. Returns how many.
   std::size_t flush(wire::InterfaceName ifname, Instant now) noexcept;
@@ -201,6 +204,7 @@ class Session {
   void ask_for(const Pending& pending, Instant now) noexcept;
   /// Whether a message about an unknown state is only late: counted, and to be ignored.
   [[nodiscard]] bool was_removed(const Pending& pending, Instant now) noexcept;
+  Local update(const wire::Update& update, const statetable::Search& search, Instant now) noexcept;
   /// Enters a state that a message carried; returns whether it is in the table now.
   bool import(const wire::State& state, const Pending& pending, Instant now) noexcept;
   /// Removes an entry; `announce`: to all peers but the one that said so.

@@ -1,4 +1,7 @@
 // The part of a session that a firewall's own data path calls.
+#include <algorithm>
+#include <array>
+
 #include "engine/hot_part.h"
 #include "engine/session.h"
 #include "engine/validity.h"
@@ -9,6 +12,7 @@ using statetable::ColdState;
 using statetable::Hash;
 using statetable::HotState;
 using statetable::no_slot;
+using statetable::Search;
 using statetable::ShardWriter;
 
 namespace {
@@ -46,29 +50,54 @@ Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
   return Local::done;
 }
 
-Session::Local Session::update(const wire::Update& update, Instant now) noexcept {
+Session::Local Session::update(const wire::Update& update, const Search& search, Instant now) noexcept {
   if (!is_valid(update)) return Local::invalid;
-  const Hash hash = table_->hash(update.id);
-  ShardWriter& writer = writer_of(hash);
-  const Slot slot = writer.find(update.id, hash);
+  ShardWriter& writer = writer_of(search.hash);
+  const Slot slot = writer.find(update.id, search);
   if (slot == no_slot) return Local::unknown;
   const Seconds now_s = statetable::to_seconds(now);
-  HotState hot = writer.hot(slot);
-  const bool alive_elsewhere =
-      hot.heard_s != statetable::never_heard && std::int64_t{now_s} - hot.heard_s < pushed_within_s;
-  hot.src = update.src;
-  hot.dst = update.dst;
-  hot.timeout = update.timeout;
-  hot.expire_at_s = expires_at(update.timeout, now_s);
-  hot.heard_s = statetable::never_heard;  // the connection is ours now: we announce its end
-  writer.update(slot, hot);
+  const statetable::HotEntry& held = writer.entry(slot);
+  const Seconds heard_s = held.heard_s();
+  const bool alive_elsewhere = heard_s != statetable::never_heard && std::int64_t{now_s} - heard_s < pushed_within_s;
+  const bool announced = is_announced(held.state_flags()), tcp = held.proto() == wire::ipproto::tcp;
+  writer.renew(slot, {.src = &update.src,
+                      .dst = &update.dst,
+                      .timeout = update.timeout,
+                      .expire_at_s = expires_at(update.timeout, now_s),
+                      .heard_s = statetable::never_heard});  // the connection is ours now: we announce its end
   counters_[Tally::updates].add();
-  if (is_announced(hot.state_flags))
+  if (announced)
     for_all_but(nobody, [&](Outbox& outbox) {
-      outbox.updated(slot, hot.proto == wire::ipproto::tcp, now);
+      outbox.updated(slot, tcp, now);
       if (alive_elsewhere) outbox.push();
     });
   return Local::done;
+}
+
+Session::Local Session::update(const wire::Update& update, Instant now) noexcept {
+  return this->update(update, Search{.hash = table_->hash(update.id)}, now);
+}
+
+void Session::update(std::span<const wire::Update> updates, std::span<Local> results, Instant now) noexcept {
+  // As in gather: the index's line is fetched, the entry that it names is, both are used; a group apart.
+  std::array<Search, 4 * group> searches;
+  const auto search = [&](std::size_t i) -> Search& { return searches[i % searches.size()]; };
+  for (std::size_t at = 0; at < updates.size() + 2 * group; at += group) {
+    for (std::size_t i = at; i < std::min(at + group, updates.size()); ++i) {
+      const Hash hash = table_->hash(updates[i].id);
+      search(i) = writer_of(hash).begin(hash);
+    }
+    if (at >= group)
+      for (std::size_t i = at - group; i < std::min(at, updates.size()); ++i) {
+        ShardWriter& writer = writer_of(search(i).hash);
+        writer.guess(search(i));
+        if (const Slot slot = writer.guessed(search(i)); slot != no_slot)
+          for (const Peer& peer : peers_) peer.outbox.prefetch(slot);
+      }
+    if (at >= 2 * group)
+      for (std::size_t i = at - 2 * group; i < std::min(at - group, updates.size()); ++i)
+        results[i] = update(updates[i], search(i), now);
+  }
 }
 
 Session::Local Session::erase(wire::StateId id, Instant now) noexcept {

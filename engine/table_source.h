@@ -18,9 +18,11 @@ class TableSource final : public StateSource {
     return writers_[slot / slots_per_shard_].state(slot, now_s_);
   }
   [[nodiscard]] wire::Update update(statetable::Slot slot) const noexcept override {
-    const statetable::HotState hot = writers_[slot / slots_per_shard_].hot(slot);
-    return {hot.id, hot.src, hot.dst, hot.timeout};
+    const statetable::HotEntry& entry = writers_[slot / slots_per_shard_].entry(slot);
+    return {
+        {entry.id, entry.creatorid}, statetable::peer_of(entry.src), statetable::peer_of(entry.dst), entry.timeout()};
   }
+  void prefetch(statetable::Slot slot) const noexcept override { writers_[slot / slots_per_shard_].prefetch(slot); }
   [[nodiscard]] bool has_two_families(statetable::Slot slot) const noexcept override {
     return engine::has_two_families(writers_[slot / slots_per_shard_], slot);
   }

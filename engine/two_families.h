@@ -21,8 +21,9 @@ namespace pfsync::engine {
   return can[static_cast<std::size_t>(dialect)];
 }
 
-/// Reads the entry's cold part, which updates otherwise leave alone: only where the answer matters.
+/// Of the few that could: all others are told by their hot part.
 [[nodiscard]] inline bool has_two_families(const statetable::ShardWriter& writer, statetable::Slot slot) noexcept {
+  if (writer.entry(slot).extension() == statetable::no_extension) return false;
   const wire::Family stack = writer.cold(slot).stack_af;
   return stack != wire::Family::none && stack != writer.hot(slot).af;
 }

@@ -155,6 +155,11 @@ class ShardWriter {
     shard_->prefetch_hot(local);
   }
 
+  /// Where that is; no_slot when nobody knows.
+  [[nodiscard]] Slot guessed(const Search& search) const noexcept {
+    return search.entry == nullptr ? no_slot : shard_->first_slot + static_cast<Slot>(search.entry - shard_->hot);
+  }
+
   /// For a state that will be erased, once its entry is here: the rest of what that touches.
   [[gnu::always_inline]] void prefetch_erase(const Search& search) const noexcept {
     if (search.entry != nullptr && search.entry->is_indexed())
@@ -176,6 +181,7 @@ class ShardWriter {
   /// Contract for all that take a slot: it is in use and belongs to this shard.
   /// The entry itself, good until the next change of it.
   [[nodiscard]] const HotEntry& entry(Slot slot) const noexcept { return shard_->hot[slot - shard_->first_slot]; }
+  void prefetch(Slot slot) const noexcept { shard_->prefetch_hot(slot - shard_->first_slot); }
   [[nodiscard]] HotState hot(Slot slot) const noexcept { return unpack_hot(entry(slot)); }
   [[nodiscard]] ColdState cold(Slot slot) const noexcept;
   [[nodiscard]] wire::InterfaceName interface(Slot slot) const noexcept;
