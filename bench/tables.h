@@ -25,16 +25,18 @@ class EngineTable {
   }
   bool insert(std::uint64_t first, std::size_t count) noexcept {
     std::array<statetable::Hash, batch> hashes;
+    std::array<statetable::Beside, batch> besides;
     for (std::size_t i = 0; i < count; ++i) {
       hashes[i] = table_->hash(id_of(first + i));
       static_cast<void>(writer(hashes[i]).begin(hashes[i]));
       set_number(values_, first + i);
-      writer(hashes[i]).prefetch_beside(statetable::sides_of(values_.hot, values_.cold, ifname_));
+      besides[i] = table_->beside(statetable::sides_of(values_.hot, values_.cold, ifname_));
+      writer(hashes[i]).prefetch(besides[i]);
     }
     bool all = true;
     for (std::size_t i = 0; i < count; ++i) {
       set_number(values_, first + i);
-      all &= writer(hashes[i]).insert(values_.hot, values_.cold, hashes[i]).inserted ==
+      all &= writer(hashes[i]).insert(values_.hot, values_.cold, hashes[i], &besides[i]).inserted ==
              statetable::ShardWriter::Inserted::yes;
     }
     return all;

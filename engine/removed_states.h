@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "statetable/fetch.h"
 #include "statetable/hash.h"
 #include "statetable/time.h"
 #include "wire/state.h"
@@ -21,7 +22,13 @@ class RemovedStates {
 
   explicit RemovedStates(std::size_t states_max);
   void remember(wire::StateId id, Hash hash, Seconds now_s) noexcept;
-  void forget(wire::StateId id, Hash hash) noexcept;
+  void forget(wire::StateId id, Hash hash, Seconds now_s) noexcept;
+  /// For the three others, some time later.
+  void prefetch(Hash hash) const noexcept {
+    const auto* set = reinterpret_cast<const char*>(&set_of(hash));
+    statetable::fetch(set);
+    statetable::fetch(set + 64);
+  }
   [[nodiscard]] bool has(wire::StateId id, Hash hash, Seconds now_s) const noexcept;
 
  private:
@@ -34,12 +41,16 @@ class RemovedStates {
     }
   };
   static constexpr std::size_t ways = 8;
-  using Set = std::array<Place, ways>;
+  struct alignas(128) Set : std::array<Place, ways> {};
 
   [[nodiscard]] Set& set_of(Hash hash) noexcept { return sets_[hash.value() % sets_.size()]; }
   [[nodiscard]] const Set& set_of(Hash hash) const noexcept { return sets_[hash.value() % sets_.size()]; }
 
+  /// Nothing that is remembered still counts: no look at memory is needed.
+  [[nodiscard]] bool is_over(Seconds now_s) const noexcept { return std::int64_t{now_s} - newest_s_ > remembered_s; }
+
   std::vector<Set> sets_;
+  std::int64_t newest_s_ = -2 * remembered_s;
 };
 
 }  // namespace pfsync::engine

@@ -120,7 +120,13 @@ void Session::gather(const wire::Section& section, unsigned peer, Instant now) n
 void Session::guess_until(std::size_t end) noexcept {
   for (; guessed_ < end; ++guessed_) {
     Pending& pending = under_way_[guessed_ % under_way_max];
-    if (pending.names_a_state()) writer_of(pending.search.hash).guess(pending.search);
+    if (!pending.names_a_state()) continue;
+    writer_of(pending.search.hash).guess(pending.search);
+    if (pending.message != Message::ins) continue;
+    Insert& insert = inserts_[guessed_ % under_way_max];
+    insert.state = wire::read_state(pending.layout, pending.record);
+    insert.beside = begin_beside(insert.state);
+    removed_.prefetch(pending.search.hash);
   }
 }
 
@@ -163,11 +169,10 @@ bool Session::is_full() noexcept {
   return true;
 }
 
-bool Session::makes_place(const HotState& hot, const ColdState& cold, Instant now) noexcept {
+bool Session::makes_place(const HotState& hot, const statetable::Beside& beside, Instant now) noexcept {
   if (!table_->config().by_connection) return true;
-  const statetable::Sides sides = statetable::sides_of(hot, cold, statetable::intern(cold.ifname));
   for (ShardWriter& writer : writers_)
-    for (Slot slot; (slot = writer.find_beside(sides)) != no_slot;) {
+    for (Slot slot; (slot = writer.find_beside(beside)) != no_slot;) {
       const HotEntry& held = writer.entry(slot);
       const wire::StateId id{held.id, held.creatorid};
       // Source: FreeBSD sys/netpfil/pf/pf.c, pf_state_key_attach().
@@ -187,7 +192,15 @@ bool Session::makes_place(const HotState& hot, const ColdState& cold, Instant no
   return true;
 }
 
-bool Session::import(const wire::State& state, const Pending& pending, Instant now) noexcept {
+statetable::Beside Session::begin_beside(const wire::State& state) const noexcept {
+  if (!table_->config().by_connection) return {};
+  const statetable::Beside beside = table_->beside(statetable::sides_of(state, statetable::intern(state.ifname)));
+  for (const ShardWriter& writer : writers_) writer.prefetch(beside);
+  return beside;
+}
+
+bool Session::import(const wire::State& state, const statetable::Beside& beside, const Pending& pending,
+                     Instant now) noexcept {
   const Seconds now_s = statetable::to_seconds(now);
   HotState hot = hot_part(state, now_s);
   hot.state_flags = static_cast<std::uint16_t>(hot.state_flags & ~(wire::state_flag::ack | wire::state_flag::nosync));
@@ -199,9 +212,9 @@ bool Session::import(const wire::State& state, const Pending& pending, Instant n
   ShardWriter& writer = writer_of(pending.search.hash);
   if (writer.find(hot.id, pending.search) == no_slot) {
     if (is_full()) return false;
-    if (!makes_place(hot, cold, now)) return false;
+    if (!makes_place(hot, beside, now)) return false;
   }
-  const auto result = writer.insert(hot, cold, pending.search.hash);
+  const auto result = writer.insert(hot, cold, pending.search.hash, &beside);
   switch (result.inserted) {
     case ShardWriter::Inserted::yes:
       counters_[Tally::inserts].add();
@@ -220,7 +233,7 @@ bool Session::import(const wire::State& state, const Pending& pending, Instant n
 }
 
 void Session::on_insert(const Pending& pending, Instant now) noexcept {
-  const wire::State state = wire::read_state(pending.layout, pending.record);
+  const auto& [state, beside] = inserts_[static_cast<std::size_t>(&pending - under_way_.data())];
   if (!is_valid(state)) {
     counters_[Reject::badval].add();
     return;
@@ -230,7 +243,7 @@ void Session::on_insert(const Pending& pending, Instant now) noexcept {
     return;
   }
   if (was_removed(pending, now)) return;
-  const bool held = import(state, pending, now);
+  const bool held = import(state, beside, pending, now);
   // The sender holds a packet until we have the state: answer at once.
   if (held && (state.state_flags & wire::state_flag::ack) != 0 && !config_.passive)
     peers_[pending.peer].outbox.acknowledge(state.id, now);
@@ -254,7 +267,7 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
     const wire::State state = wire::read_state(pending.layout, pending.record);
     if (!is_valid(state))
       counters_[Reject::badval].add();
-    else if (state.id.creatorid == 0 || !import(state, pending, now))
+    else if (state.id.creatorid == 0 || !import(state, begin_beside(state), pending, now))
       counters_[Reject::badstate].add();
     return;
   }

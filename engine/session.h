@@ -91,6 +91,8 @@ class Session {
   enum class Local : std::uint8_t { done, exists, unknown, full, invalid, collides };
   /// A new state, created here; `state.id.creatorid` 0 is replaced by the own. Ids are never reused.
   Local insert(const wire::State& state, Instant now) noexcept;
+  /// The same for many, as with update.
+  void insert(std::span<const wire::State> states, std::span<Local> results, Instant now) noexcept;
   /// A packet matched the state: new peers and timeout index, taken as they are.
   Local update(const wire::Update& update, Instant now) noexcept;
   /// The same for a burst of packets, which waits for memory only once in a while. results[i] tells of updates[i].
@@ -190,7 +192,7 @@ class Session {
   void apply(const Pending& pending, Instant now) noexcept;
   /// Whether the state may come in beside those that have its connection: pf has one a connection, interface and
   /// direction. What gives way to it is removed.
-  [[nodiscard]] bool makes_place(const statetable::HotState& hot, const statetable::ColdState& cold,
+  [[nodiscard]] bool makes_place(const statetable::HotState& hot, const statetable::Beside& beside,
                                  Instant now) noexcept;
   /// Counts the refusal.
   [[nodiscard]] bool is_full() noexcept;
@@ -205,8 +207,15 @@ class Session {
   /// Whether a message about an unknown state is only late: counted, and to be ignored.
   [[nodiscard]] bool was_removed(const Pending& pending, Instant now) noexcept;
   Local update(const wire::Update& update, const statetable::Search& search, Instant now) noexcept;
+  Local insert(const wire::State& state, const statetable::Search& search, const statetable::Beside& beside,
+               Instant now) noexcept;
+  [[nodiscard]] wire::StateId own(wire::StateId id) const noexcept {
+    return id.creatorid == 0 ? wire::StateId{id.id, config_.creatorid} : id;
+  }
+  /// What makes_place needs; its memory is on its way to the cache.
+  [[nodiscard]] statetable::Beside begin_beside(const wire::State& state) const noexcept;
   /// Enters a state that a message carried; returns whether it is in the table now.
-  bool import(const wire::State& state, const Pending& pending, Instant now) noexcept;
+  bool import(const wire::State& state, const statetable::Beside& beside, const Pending& pending, Instant now) noexcept;
   /// Removes an entry; `announce`: to all peers but the one that said so.
   void remove(statetable::ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from,
               Instant now) noexcept;
@@ -245,6 +254,12 @@ class Session {
   RemovedStates removed_;
   TdbTable tdbs_;
   std::array<Pending, under_way_max> under_way_{};  ///< a ring
+  /// Of those in it that are inserts, once they have been guessed.
+  struct Insert {
+    wire::State state;
+    statetable::Beside beside;
+  };
+  std::array<Insert, under_way_max> inserts_;
   std::size_t entered_ = 0;
   std::size_t guessed_ = 0;
   std::size_t applied_ = 0;

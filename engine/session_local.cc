@@ -24,28 +24,52 @@ constexpr Seconds pushed_within_s = 2;
 }  // namespace
 
 Session::Local Session::insert(const wire::State& state, Instant now) noexcept {
+  return insert(state, Search{.hash = table_->hash(own(state.id))}, begin_beside(state), now);
+}
+
+void Session::insert(std::span<const wire::State> states, std::span<Local> results, Instant now) noexcept {
+  struct Place {
+    Search search;
+    statetable::Beside beside;
+  };
+  std::array<Place, 2 * group> places;
+  const auto place = [&](std::size_t i) -> Place& { return places[i % places.size()]; };
+  for (std::size_t at = 0; at < states.size() + group; at += group) {
+    for (std::size_t i = at; i < std::min(at + group, states.size()); ++i) {
+      const Hash hash = table_->hash(own(states[i].id));
+      place(i) = {writer_of(hash).begin(hash), begin_beside(states[i])};
+      removed_.prefetch(hash);
+    }
+    if (at >= group)
+      for (std::size_t i = at - group; i < std::min(at, states.size()); ++i)
+        results[i] = insert(states[i], place(i).search, place(i).beside, now);
+  }
+}
+
+Session::Local Session::insert(const wire::State& state, const Search& search, const statetable::Beside& beside,
+                               Instant now) noexcept {
   if (!is_valid(state)) return Local::invalid;
   const Seconds now_s = statetable::to_seconds(now);
   HotState hot = hot_part(state, now_s);
-  if (hot.id.creatorid == 0) hot.id.creatorid = config_.creatorid;
+  hot.id = own(hot.id);
   // pf never synchronises its own protocol. From here on the flag alone decides, on every way out.
   if (hot.proto == wire::ipproto::pfsync) hot.state_flags |= wire::state_flag::nosync;
   hot.expire_at_s = expires_at(hot.timeout, now_s);
-  const Hash hash = table_->hash(hot.id);
+  const Hash hash = search.hash;
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
   ShardWriter& writer = writer_of(hash);
-  if (writer.find(hot.id, hash) != no_slot) return Local::exists;
+  if (writer.find(hot.id, search) != no_slot) return Local::exists;
   if (is_full()) return Local::full;
-  if (!makes_place(hot, cold, now)) return Local::collides;
-  const auto result = writer.insert(hot, cold, hash);
+  if (!makes_place(hot, beside, now)) return Local::collides;
+  const auto result = writer.insert(hot, cold, hash, &beside);
   if (result.inserted == ShardWriter::Inserted::full) {
     counters_[Tally::table_full].add();
     return Local::full;
   }
   counters_[Tally::inserts].add();
   ++states_;
-  removed_.forget(hot.id, hash);  // used again: what comes is not late
+  removed_.forget(hot.id, hash, now_s);  // used again: what comes is not late
   if (is_announced(hot.state_flags)) for_all_but(nobody, [&](Outbox& outbox) { outbox.inserted(result.slot, now); });
   return Local::done;
 }

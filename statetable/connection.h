@@ -36,6 +36,12 @@ struct Sides {
            cold.stack_proto == 0 ? hot.proto : cold.stack_proto, hot.direction}};
 }
 
+[[nodiscard]] inline Sides sides_of(const wire::State& state, NameId interface) noexcept {
+  return {{state.key[0], interface, state.af, state.proto, state.direction},
+          {state.key[1], interface, state.stack_family(), state.stack_proto == 0 ? state.proto : state.stack_proto,
+           state.direction}};
+}
+
 /// Where the index by connection has it. Interface and direction are in the hash too: without them states of one key on
 /// many interfaces would make a long chain.
 [[nodiscard]] inline Hash hash_of(const Connection& connection, std::uint64_t seed) noexcept {
@@ -53,6 +59,19 @@ struct Sides {
   }
   const std::array<std::uint64_t, 5> key{from[0], from[1], to[0], to[1], rest};
   return Hash{XXH3_64bits_withSeed(key.data(), sizeof key, ~seed)};
+}
+
+/// What a search for states of one connection needs, worked out once for all shards and stages.
+struct Beside {
+  Sides sides;
+  Hash wire;
+  Hash stack;
+  bool are_one = true;  ///< both sides are the same
+};
+[[nodiscard]] inline Beside beside_of(const Sides& sides, std::uint64_t seed) noexcept {
+  Beside beside{sides, hash_of(sides.wire, seed), {}, sides.are_one()};
+  beside.stack = beside.are_one ? beside.wire : hash_of(sides.stack, seed);
+  return beside;
 }
 
 }  // namespace pfsync::statetable

@@ -120,18 +120,16 @@ void ShardWriter::grow_connections() noexcept {
                          });
 }
 
-void ShardWriter::prefetch_beside(const Sides& sides) const noexcept {
+void ShardWriter::prefetch(const Beside& beside) const noexcept {
   if (!shard_->by_connection) return;
-  static_cast<void>(shard_->connections.prefetch(hash_of(sides.wire, shard_->hash_seed)));
-  if (!sides.are_one()) static_cast<void>(shard_->connections.prefetch(hash_of(sides.stack, shard_->hash_seed)));
+  static_cast<void>(shard_->connections.prefetch(beside.wire));
+  if (!beside.are_one) static_cast<void>(shard_->connections.prefetch(beside.stack));
 }
 
-Slot ShardWriter::find_beside(const Sides& sides) const noexcept {
+Slot ShardWriter::find_beside(const Beside& beside) const noexcept {
   const Shard& shard = *shard_;
   if (!shard.by_connection) return no_slot;
-  const bool are_one = sides.are_one();
-  const auto find_on = [&](const Connection& connection, bool on_wire, bool on_stack) {
-    const Hash hash = hash_of(connection, shard.hash_seed);
+  const auto find_on = [&](const Connection& connection, Hash hash, bool on_wire, bool on_stack) {
     return shard.connections.find(hash, [&](Slot slot_and_side) {
       const Slot local = slot_and_side & ~Shard::stack_side;
       const HotEntry& entry = shard.hot[local];
@@ -141,12 +139,13 @@ Slot ShardWriter::find_beside(const Sides& sides) const noexcept {
              shard.sides_of(local).wire == connection;
     });
   };
-  Slot found = find_on(sides.wire, true, are_one);
-  if (found == no_slot && !are_one) found = find_on(sides.stack, false, true);
+  Slot found = find_on(beside.sides.wire, beside.wire, true, beside.are_one);
+  if (found == no_slot && !beside.are_one) found = find_on(beside.sides.stack, beside.stack, false, true);
   return found == no_slot ? no_slot : shard.first_slot + (found & ~Shard::stack_side);
 }
 
-ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdState& cold, Hash hash) noexcept {
+ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdState& cold, Hash hash,
+                                              const Beside* beside) noexcept {
   Shard& shard = *shard_;
   if (const Slot slot = find(hot.id, hash); slot != no_slot) return {Inserted::exists, slot};
   const std::size_t touched = shard.touched.load(std::memory_order_relaxed);
@@ -160,10 +159,13 @@ ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdSta
   Hash stack;
   // An interface whose name found no room would be taken for any other of that kind.
   if (shard.by_connection && (packed.hot.interface() != NameId::none || cold.ifname.empty())) {
-    const Sides sides = statetable::sides_of(hot, cold, packed.hot.interface());
-    packed.hot.connection = hash_of(sides.wire, shard.hash_seed).value();
-    packed.hot.set_sides(!sides.are_one());
-    if (packed.hot.has_two_sides()) stack = hash_of(sides.stack, shard.hash_seed);
+    const Beside made = beside != nullptr
+                            ? Beside{}
+                            : beside_of(statetable::sides_of(hot, cold, packed.hot.interface()), shard.hash_seed);
+    const Beside& known = beside != nullptr ? *beside : made;
+    packed.hot.connection = known.wire.value();
+    packed.hot.set_sides(!known.are_one);
+    stack = known.stack;
   }
   HotEntry& entry = shard.hot[local];
   {

@@ -65,6 +65,7 @@ class Table {
   [[nodiscard]] std::size_t slot_count() const noexcept;
   [[nodiscard]] const TableConfig& config() const noexcept { return config_; }
   [[nodiscard]] Hash hash(wire::StateId id) const noexcept { return hash_of(id, config_.hash_seed); }
+  [[nodiscard]] Beside beside(const Sides& sides) const noexcept { return beside_of(sides, config_.hash_seed); }
   [[nodiscard]] std::size_t shard_of(Hash hash) const noexcept { return hash.shard(config_.shard_bits); }
   /// What the states in it take: entries and indexes. For the writers' thread, or when nobody writes.
   [[nodiscard]] std::size_t bytes_in_use() const noexcept;
@@ -175,8 +176,8 @@ class ShardWriter {
 
   /// A state that has one of these sides already, so that pf would not have another beside it; no_slot if there is
   /// none. Always no_slot without an index by connection.
-  [[nodiscard]] Slot find_beside(const Sides& sides) const noexcept;
-  void prefetch_beside(const Sides& sides) const noexcept;
+  [[nodiscard]] Slot find_beside(const Beside& beside) const noexcept;
+  void prefetch(const Beside& beside) const noexcept;
 
   /// Contract for all that take a slot: it is in use and belongs to this shard.
   /// The entry itself, good until the next change of it.
@@ -187,8 +188,8 @@ class ShardWriter {
   [[nodiscard]] wire::InterfaceName interface(Slot slot) const noexcept;
   [[nodiscard]] wire::State state(Slot slot, Seconds now_s) const noexcept;
 
-  /// `hot.id` must hash to `hash`.
-  InsertResult insert(const HotState& hot, const ColdState& cold, Hash hash) noexcept;
+  /// `hot.id` must hash to `hash`. `beside`: of the state, if it is known already.
+  InsertResult insert(const HotState& hot, const ColdState& cold, Hash hash, const Beside* beside = nullptr) noexcept;
   /// What an update changes.
   [[gnu::always_inline]] void renew(Slot slot, const Renewal& renewal) noexcept {
     const Slot local = slot - shard_->first_slot;

@@ -60,14 +60,18 @@ double cpu_s() {
 /// A node as pfsyncd's data path has it, filled with the same states at both ends.
 class Node {
  public:
-  Node(Port& port, std::uint8_t host, std::uint64_t states)
+  Node(Port& port, std::uint8_t host, std::uint64_t states, bool is_full)
       : port_{port},
-        table_{std::get<std::unique_ptr<statetable::Table>>(statetable::Table::create(
-            {.states_max = 2 * states + 1'000'000, .shard_bits = 2, .hash_seed = hash_seed, .by_connection = true}))},
+        table_{std::get<std::unique_ptr<statetable::Table>>(
+            statetable::Table::create({.states_max = 2 * states + 1'000'000,
+                                       .shard_bits = 2,
+                                       .hash_seed = hash_seed,
+                                       .by_connection = true,
+                                       .reserve = true}))},
         session_{session_config(host), *table_},
         link_{{.mac = port.mac(), .address = {{192, 0, 2, host}}}, session_.counters()} {
     std::vector<std::uint8_t> room(packet_bytes);
-    for (std::uint64_t n = 0; n < states; ++n) {
+    for (std::uint64_t n = 0; is_full && n < states; ++n) {
       session_.insert(state_of(n), Instant{});
       if (n % 1000 != 999 && n + 1 != states) continue;
       session_.push();
@@ -143,15 +147,19 @@ class End {
       if (sends) frame_ = plain_frame(port_);
       return;
     }
-    if (sends) sender_ = std::make_unique<Node>(port_, std::uint8_t{1}, options.states);
-    if (receives) receiver_ = std::make_unique<Node>(port_, std::uint8_t{2}, options.states);
+    const bool is_full = options.mode != "insert";
+    if (!is_full && options.role != "both") throw std::runtime_error{"insert is for one process with both ends"};
+    if (sends) sender_ = std::make_unique<Node>(port_, std::uint8_t{1}, options.states, is_full);
+    if (receives) receiver_ = std::make_unique<Node>(port_, std::uint8_t{2}, options.states, is_full);
   }
 
   void run() {
     std::cout << "ready" << std::endl;
     for (int i = 0; i < 500 && !port_.link_up(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds{10});
     if (!port_.link_up()) throw std::runtime_error{"the link has not come up: start the other end"};
-    if (options_.mode == "ack")
+    if (options_.mode == "insert")
+      insert();
+    else if (options_.mode == "ack")
       options_.role == "receiver" ? serve(clock_.now() + length_ + std::chrono::seconds{2}) : ask();
     else if (options_.role == "sender")
       send();
@@ -160,6 +168,32 @@ class End {
   }
 
  private:
+  /// What new states cost: sent and received on one core, so that none of its time is spent waiting.
+  void insert() {
+    constexpr std::size_t burst = 96;
+    std::array<wire::State, burst> states;
+    std::array<engine::Session::Local, burst> results;
+    const Instant begin = clock_.now();
+    const double cpu_before = cpu_s();
+    for (std::uint64_t n = 0; n < options_.states; n += burst) {
+      for (std::size_t i = 0; i < burst; ++i) {
+        states[i] = state_of(n + i);
+        states[i].id.creatorid = 1;
+      }
+      const Instant now = clock_.now();
+      sender_->session().insert(states, results, now);
+      sender_->session().push();
+      while (sender_->session().queued() > 0) sender_->transmit(now);
+      while (receiver_->receive(now) > 0) {
+      }
+    }
+    const std::uint64_t inserts = receiver_->session().counters()[engine::Tally::inserts].value();
+    if (inserts < options_.states) throw std::runtime_error{"states were lost on the way"};
+    std::printf("{\"inserts\": %llu, \"per_cpu_s\": %.0f, \"seconds\": %.3f}\n",
+                static_cast<unsigned long long>(inserts), static_cast<double>(inserts) / (cpu_s() - cpu_before),
+                std::chrono::duration<double>(clock_.now() - begin).count());
+  }
+
   void send_some(Instant now) {
     if (sender_ == nullptr) {
       for (unsigned i = 0; i < Port::burst_max; ++i) {
@@ -284,9 +318,9 @@ int main(int argc, char** argv) {
   app.add_option("--device", options.device, "as link.device of pfsyncd.toml")->required();
   app.add_option("--role", options.role)->required()->check(CLI::IsMember({"sender", "receiver", "both"}));
   app.add_option("--mode", options.mode,
-                 "raw: frames alone; engine: updates of states; ack: INS to INS_ACK, one at a time")
+                 "raw: frames alone; engine: updates of states; insert: new states; ack: INS to INS_ACK, one at a time")
       ->required()
-      ->check(CLI::IsMember({"raw", "engine", "ack"}));
+      ->check(CLI::IsMember({"raw", "engine", "insert", "ack"}));
   app.add_option("--seconds", options.seconds)->check(CLI::Range(0.1, 60.0))->capture_default_str();
   app.add_option("--states", options.states)->check(CLI::Range(1000, 10'000'000))->capture_default_str();
   CLI11_PARSE(app, argc, argv);

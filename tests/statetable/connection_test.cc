@@ -55,7 +55,7 @@ TEST(ByConnection, EachSideFindsTheStateUntilItIsErased) {
     }
     std::size_t beside = 0;
     for (std::size_t shard = 0; shard < table->shard_count(); ++shard)
-      beside += table.writer(shard).find_beside(sides) != no_slot;
+      beside += table.writer(shard).find_beside(table->beside(sides)) != no_slot;
     ASSERT_EQ(beside, n % 2) << n;
   }
 }
@@ -96,7 +96,7 @@ TEST(ByConnection, IsNotKeptUnlessAskedFor) {
   OwnedTable table{{.states_max = 10, .shard_bits = 0}};
   const Numbered state{1};
   table.insert(state.hot, state.cold);
-  EXPECT_EQ(table.writer(0).find_beside(state.sides()), no_slot);
+  EXPECT_EQ(table.writer(0).find_beside(table->beside(state.sides())), no_slot);
   EXPECT_LT(Table::memory_bytes({.states_max = 1000}),
             Table::memory_bytes({.states_max = 1000, .by_connection = true}));
 }
