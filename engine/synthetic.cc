@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/timeouts.h"
+#include "statetable/fetch.h"
 
 namespace pfsync::engine {
 
@@ -60,32 +61,37 @@ std::size_t SyntheticFirewall::run(Session& session, Instant now) noexcept {
   }
   std::size_t operations = 0;
   if (!filled_) {
-    for (auto due = filling_.due(now, config_.fill_per_s); due > 0 && operations < operations_max; --due) {
-      if (connections_.size() >= config_.states || !open(session, now)) break;
-      ++filling_.done;
-      ++operations;
+    for (auto due = filling_.due(now, config_.fill_per_s); due > 0 && operations < operations_max;) {
+      const std::size_t count = std::min<std::size_t>({due, burst, config_.states - connections_.size()});
+      const std::size_t opened = open(session, count, now);
+      filling_.done += opened;
+      operations += opened;
+      if (opened < count || opened == 0) break;
+      due -= opened;
     }
     filled_ = connections_.size() >= config_.states;
   }
-  for (auto due = transfers_.due(now, config_.updates_per_s); due > 0 && operations < operations_max; --due) {
-    ++transfers_.done;
-    ++operations;
-    if (!connections_.empty()) transfer(session, below(connections_.size()), now);
+  for (auto due = transfers_.due(now, config_.updates_per_s); due > 0 && operations < operations_max;) {
+    const std::size_t count = std::min<std::size_t>(due, burst);
+    transfer(session, count, now);
+    transfers_.done += count;
+    operations += count;
+    due -= count;
   }
   for (auto due = churn_.due(now, config_.new_per_s); due > 0 && operations < operations_max; --due) {
     ++churn_.done;
     if (!filled_) continue;
     ++operations;
     if (connections_.size() >= config_.states) close(session, below(connections_.size()), now);
-    open(session, now);
+    open(session, 1, now);
   }
   return operations;
 }
 
-bool SyntheticFirewall::open(Session& session, Instant now) noexcept {
+wire::State SyntheticFirewall::new_state(std::uint32_t creatorid) noexcept {
   const std::uint64_t number = next_id_++;
   wire::State state;
-  state.id = {number, session.config().creatorid};
+  state.id = {number, creatorid};
   state.ifname = wire::InterfaceName{"all"};
   state.direction = chance(50) ? Direction::out : Direction::in;
   state.af = chance(config_.ipv6_percent) ? Family::inet6 : Family::inet;
@@ -123,17 +129,54 @@ bool SyntheticFirewall::open(Session& session, Instant now) noexcept {
   } else {
     state.timeout = pftm::icmp_first_packet;
   }
-  if (session.insert(state, now) != Session::Local::done) {
-    waited_.add();
-    return false;
-  }
-  connections_.push_back({state.id, state.src, state.dst, state.proto, state.timeout});
-  opened_.add();
-  return true;
+  return state;
 }
 
-void SyntheticFirewall::transfer(Session& session, std::size_t which, Instant now) noexcept {
-  Connection& connection = connections_[which];
+std::size_t SyntheticFirewall::open(Session& session, std::size_t count, Instant now) noexcept {
+  const std::span states = std::span{opening_}.first(count);
+  const std::span results = std::span{results_}.first(count);
+  for (wire::State& state : states) state = new_state(session.config().creatorid);
+  session.insert(states, results, now);
+  std::size_t opened = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (results[i] != Session::Local::done) {
+      waited_.add();
+      continue;
+    }
+    const wire::State& state = states[i];
+    connections_.push_back({state.id, state.src, state.dst, state.proto, state.timeout});
+    ++opened;
+  }
+  opened_.add(opened);
+  return opened;
+}
+
+void SyntheticFirewall::transfer(Session& session, std::size_t count, Instant now) noexcept {
+  if (connections_.empty()) return;
+  for (std::size_t i = 0; i < count; ++i) {
+    chosen_[i] = below(connections_.size());
+    const auto* connection = reinterpret_cast<const char*>(&connections_[chosen_[i]]);
+    statetable::fetch(connection);
+    statetable::fetch(connection + 64);
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    Connection& connection = connections_[chosen_[i]];
+    advance(connection);
+    updating_[i] = {connection.id, connection.src, connection.dst, connection.timeout};
+  }
+  const std::span results = std::span{results_}.first(count);
+  session.update(std::span{updating_}.first(count), results, now);
+  std::uint64_t updated = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (results[i] != Session::Local::unknown)
+      ++updated;
+    else if (chosen_[i] < connections_.size() && connections_[chosen_[i]].id == updating_[i].id)
+      forget(chosen_[i]);  // it expired meanwhile
+  }
+  updated_.add(updated);
+}
+
+void SyntheticFirewall::advance(Connection& connection) noexcept {
   if (connection.proto == wire::ipproto::tcp) {
     if (connection.src.state < tcps::established) {
       connection.src.state = connection.dst.state = tcps::established;
@@ -151,11 +194,6 @@ void SyntheticFirewall::transfer(Session& session, std::size_t which, Instant no
     connection.src.state = connection.dst.state = 2;  // MULTIPLE
     connection.timeout = pftm::udp_multiple;
   }
-  const wire::Update update{connection.id, connection.src, connection.dst, connection.timeout};
-  if (session.update(update, now) == Session::Local::unknown)
-    forget(which);  // it expired meanwhile
-  else
-    updated_.add();
 }
 
 void SyntheticFirewall::close(Session& session, std::size_t which, Instant now) noexcept {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <random>
@@ -68,10 +69,20 @@ class SyntheticFirewall {
 
   [[nodiscard]] std::uint64_t below(std::uint64_t bound) noexcept { return random_() % bound; }
   [[nodiscard]] bool chance(unsigned percent) noexcept { return below(100) < percent; }
-  bool open(Session& session, Instant now) noexcept;
-  void transfer(Session& session, std::size_t which, Instant now) noexcept;
+  /// At most `burst` at a time. Returns how many came about.
+  std::size_t open(Session& session, std::size_t count, Instant now) noexcept;
+  [[nodiscard]] wire::State new_state(std::uint32_t creatorid) noexcept;
+  void transfer(Session& session, std::size_t count, Instant now) noexcept;
+  /// The next packets of a connection.
+  void advance(Connection& connection) noexcept;
   void close(Session& session, std::size_t which, Instant now) noexcept;
   void forget(std::size_t which) noexcept;
+
+  static constexpr std::size_t burst = 64;
+  std::array<wire::State, burst> opening_{};
+  std::array<wire::Update, burst> updating_{};
+  std::array<std::size_t, burst> chosen_{};
+  std::array<Session::Local, burst> results_{};
 
   SyntheticConfig config_;
   std::mt19937_64 random_;
