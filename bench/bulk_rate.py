@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """How long does an empty node take to get every state of a full one? Two pfsyncd, pacing off, nothing else going on.
+And what do new states cost, both ends together, while the full one becomes full?
 
 Beside it, with --vs-conntrackd and in the same run: conntrackd's resync (-n) of as many entries over the same kind of veth.
 The conntrackd part needs root and Debian's conntrackd and conntrack; it raises net.netfilter.nf_conntrack_max and
 nf_conntrack_buckets, which are the whole machine's, while it runs. Namespaces and processes are its own, and ended.
 """
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -41,7 +43,7 @@ request_bulk = false
 SYNTHETIC = """
 [synthetic]
 states = {states}
-fill_per_s = 1000000
+fill_per_s = 20000000
 new_per_s = 0
 updates_per_s = 0
 tcp_percent = 100
@@ -105,6 +107,13 @@ def until(what, done, seconds=PATIENCE_S, every=0.005):
     return value
 
 
+def settled(value):
+    """What it is once it no longer changes."""
+    while (before := value()) != (time.sleep(1), value())[1]:
+        pass
+    return before
+
+
 class Veth:
     """Two namespaces on one cable."""
 
@@ -130,6 +139,8 @@ class Veth:
 
 
 class Result:
+    new_per_cpu_s = 0.0  # new states for a CPU second of both ends
+
     def __init__(self, seconds, sender_s, receiver_s, states):
         self.rate = states / seconds
         self.seconds = seconds
@@ -138,52 +149,91 @@ class Result:
 
     def __str__(self):
         return (f"{self.seconds:7.2f} s  {self.rate:12,.0f} states/s   CPU a state: sender {self.sender_us:.2f} us, "
-                f"receiver {self.receiver_us:.2f} us")
+                f"receiver {self.receiver_us:.2f} us   new states per CPU second, both ends: {self.new_per_cpu_s:,.0f}")
 
 
-def pfsyncd_bulk(program, folder, states, devices, prefixes):
-    configs = [CONFIG.format(device=device, host=host, states_max=2 * states) for host, device in enumerate(devices, 1)]
-    configs[0] += SYNTHETIC.format(states=states)
-    pair = [Daemon(name, program, folder, config, prefix=prefix) for name, config, prefix in zip("AB", configs, prefixes)]
-    a, b = pair
-    try:
-        for daemon in pair:
+class Pair:
+    """A plays a firewall, B is its backup."""
+
+    def __init__(self, program, folder, states, devices, prefixes):
+        configs = [CONFIG.format(device=device, host=host, states_max=2 * states) for host, device in enumerate(devices, 1)]
+        configs[0] += SYNTHETIC.format(states=states)
+        self.a, self.b = (Daemon(name, program, folder, config, prefix=prefix)
+                          for name, config, prefix in zip("AB", configs, prefixes))
+        self.states = states
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for daemon in (self.b, self.a):
+            daemon.end()
+
+    def start(self, *daemons):
+        for daemon in daemons:
             daemon.start()
             daemon.await_socket(30)
-        until("filling A", lambda: a.status()["synthetic"]["opened"] >= states, every=0.2)
-        a.ask("synthetic", run=False)
-        # What A said while it filled has reached B as well: begin with an empty one.
-        b.end()
-        b.start()
-        b.await_socket(30)
-        held = a.status()["states"]
-        time.sleep(1)
-        if (early := b.status()["states"]) > held // 100:
-            raise Trouble(f"B has {early} states before it asked", b)
-        before = [cpu_s(daemon.process.pid) for daemon in pair]
-        began = time.monotonic()
-        b.ask("resync")
-        until("the bulk update", lambda: b.status()["states"] >= held)
-        seconds = time.monotonic() - began
-        after = [cpu_s(daemon.process.pid) for daemon in pair]
-        if a.status(digest=True)["digest"] != b.status(digest=True)["digest"]:
-            raise Trouble("the digests differ after the bulk update", b)
-        return Result(seconds, after[0] - before[0], after[1] - before[1], held)
-    finally:
-        for daemon in reversed(pair):
-            daemon.end()
+
+    def fill(self):
+        until("filling A", lambda: self.a.status()["synthetic"]["opened"] >= self.states, every=0.01)
+        self.a.ask("synthetic", run=False)
+
+    def cpu_s(self):
+        return [cpu_s(daemon.process.pid) for daemon in (self.a, self.b)]
+
+
+def pfsyncd_new(pair):
+    """New states for a CPU second of both ends. B is there first."""
+    pair.start(pair.b, pair.a)
+    before, early = sum(pair.cpu_s()), pair.a.status()["synthetic"]["opened"]
+    pair.fill()
+    pair.a.ask("push")
+    until("the last new state", lambda: pair.b.status()["states"] >= pair.a.status()["states"], every=0.01)
+    return (pair.states - early) / (sum(pair.cpu_s()) - before)
+
+
+def pfsyncd_bulk(pair):
+    pair.start(pair.a, pair.b)
+    a, b = pair.a, pair.b
+    pair.fill()
+    # What A said while it filled has reached B as well: begin with an empty one.
+    b.end()
+    pair.start(b)
+    held = a.status()["states"]
+    time.sleep(1)
+    if (early := b.status()["states"]) > held // 100:
+        raise Trouble(f"B has {early} states before it asked", b)
+    before = pair.cpu_s()
+    began = time.monotonic()
+    b.ask("resync")
+    until("the bulk update", lambda: b.status()["states"] >= held)
+    seconds = time.monotonic() - began
+    after = pair.cpu_s()
+    if a.status(digest=True)["digest"] != b.status(digest=True)["digest"]:
+        raise Trouble("the digests differ after the bulk update", b)
+    return Result(seconds, after[0] - before[0], after[1] - before[1], held)
 
 
 def memif(program, states):
     with tempfile.TemporaryDirectory(prefix="pfsync-bulk-", dir="/tmp") as folder:
         device = "net_memif0,role={},socket-abstract=no,socket=" + folder + "/link.sock,id=0,rsize=12"
-        return pfsyncd_bulk(program, folder, states, [device.format("server"), device.format("client")], [(), ()])
+        devices = [device.format("server"), device.format("client")]  # the server is started first
+        with Pair(program, folder, states, devices, [(), ()]) as pair:
+            result = pfsyncd_bulk(pair)
+        with Pair(program, folder, states, devices[::-1], [(), ()]) as pair:
+            result.new_per_cpu_s = pfsyncd_new(pair)
+        return result
 
 
 def veth(program, states):
     with tempfile.TemporaryDirectory(prefix="pfsync-bulk-", dir="/tmp") as folder, Veth() as cable:
         devices = [f"net_af_packet0,iface={interface}" for interface in cable.interfaces]
-        return pfsyncd_bulk(program, folder, states, devices, [cable.inside(0), cable.inside(1)])
+        prefixes = [cable.inside(0), cable.inside(1)]
+        with Pair(program, folder, states, devices, prefixes) as pair:
+            result = pfsyncd_bulk(pair)
+        with Pair(program, folder, states, devices, prefixes) as pair:
+            result.new_per_cpu_s = pfsyncd_new(pair)
+        return result
 
 
 class Conntrack:
@@ -241,8 +291,14 @@ def conntrackd(states):
                 for n in range(states):
                     source, destination, port = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", "198.51.100.1", 1024 + n % 60000
                     file.write(f"-I -p tcp -s {source} -d {destination} --sport {port} --dport 443 --state ESTABLISHED --timeout 86400 -u ASSURED\n")
-            run(*cable.inside(0), "conntrack", "-R", str(entries))
             a.start()
+            b.start()
+            spent = [cpu_s(daemon.process.pid) for daemon in (a, b)]
+            # Its sender learns of new states from the kernel's events; that is part of its work. Not the loader's time.
+            run(*cable.inside(0), "conntrack", "-R", str(entries))
+            reached = settled(lambda: b.held("cache external"))
+            new_per_cpu_s = reached / sum(cpu_s(daemon.process.pid) - before for daemon, before in zip((a, b), spent))
+            b.end()
             a.ask("-R")  # the kernel's entries into its cache
             held = until("conntrackd's reading of the kernel", lambda: (now := a.held("cache internal")) >= states and now, every=0.5)
             b.start()
@@ -252,7 +308,9 @@ def conntrackd(states):
             until("conntrackd's resync", lambda: b.held("cache external") >= held, every=0.02)
             seconds = time.monotonic() - began
             after = [cpu_s(daemon.process.pid) for daemon in (a, b)]
-            return Result(seconds, after[0] - before[0], after[1] - before[1], held)
+            result = Result(seconds, after[0] - before[0], after[1] - before[1], held)
+            result.new_per_cpu_s = new_per_cpu_s
+            return result
         finally:
             b.end()
             a.end()
@@ -265,6 +323,7 @@ def main():
     parser.add_argument("--runs", type=int, default=3, help="of each, in turn; medians are said")
     parser.add_argument("--memif-only", action="store_true", help="no network namespaces: needs no root")
     parser.add_argument("--vs-conntrackd", action="store_true")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write the medians there too")
     options = parser.parse_args()
     kinds = {"pfsyncd over memif": lambda: memif(options.pfsyncd, options.states)}
     if not options.memif_only:
@@ -285,6 +344,13 @@ def main():
         ratio = f"  {rate / medians['conntrackd over veth']:.2f} x conntrackd" if "conntrackd over veth" in medians else ""
         bits = f"  {rate / STATES_A_FRAME * (FRAME_BYTES + 24) * 8 / 1e9:.2f} Gb/s of Ethernet" if kind.startswith("pfsyncd") else ""
         print(f"median  {kind:22} {rate:12,.0f} states/s{bits}{ratio}")
+    fresh = {kind: statistics.median(result.new_per_cpu_s for result in some) for kind, some in results.items()}
+    for kind, rate in fresh.items():
+        ratio = f"  {rate / fresh['conntrackd over veth']:.1f} x conntrackd" if "conntrackd over veth" in fresh else ""
+        print(f"median  {kind:22} {rate:12,.0f} new states a CPU second{ratio}")
+    if options.json:
+        rows = [{"kind": kind, "bulk_states_per_s": medians[kind], "new_states_per_cpu_s": fresh[kind]} for kind in medians]
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
     return 0
 
 

@@ -169,8 +169,11 @@ bool Session::is_full() noexcept {
   return true;
 }
 
-bool Session::makes_place(const HotState& hot, const statetable::Beside& beside, Instant now) noexcept {
+bool Session::makes_place(const HotState& hot, const statetable::Beside& beside, unsigned from, Instant now) noexcept {
   if (!table_->config().by_connection) return true;
+  // Ages come in whole seconds. Of two that a creator tells of within one, the second is the one that it has now: what
+  // it removed before is known by its id.
+  const std::int64_t born_s = std::int64_t{hot.created_s} + (from == nobody ? 0 : 2);
   for (ShardWriter& writer : writers_)
     for (Slot slot; (slot = writer.find_beside(beside)) != no_slot;) {
       const HotEntry& held = writer.entry(slot);
@@ -179,7 +182,7 @@ bool Session::makes_place(const HotState& hot, const statetable::Beside& beside,
       const bool is_over = held.proto() == wire::ipproto::tcp && held.src_level() >= wire::tcps::fin_wait_2 &&
                            held.dst_level() >= wire::tcps::fin_wait_2;
       // Differs:  its creator has one state a connection, so that the older one has ended there and its DEL was lost.
-      const bool is_remade = held.creatorid == hot.id.creatorid && held.created_s() < hot.created_s;
+      const bool is_remade = held.creatorid == hot.id.creatorid && held.created_s() < born_s;
       if (!is_over && !is_remade) {
         counters_[Tally::collisions].add();
         return false;
@@ -212,7 +215,7 @@ bool Session::import(const wire::State& state, const statetable::Beside& beside,
   ShardWriter& writer = writer_of(pending.search.hash);
   if (writer.find(hot.id, pending.search) == no_slot) {
     if (is_full()) return false;
-    if (!makes_place(hot, beside, now)) return false;
+    if (!makes_place(hot, beside, pending.peer, now)) return false;
   }
   const auto result = writer.insert(hot, cold, pending.search.hash, &beside);
   switch (result.inserted) {

@@ -192,7 +192,7 @@ class Session {
   void apply(const Pending& pending, Instant now) noexcept;
   /// Whether the state may come in beside those that have its connection: pf has one a connection, interface and
   /// direction. What gives way to it is removed.
-  [[nodiscard]] bool makes_place(const statetable::HotState& hot, const statetable::Beside& beside,
+  [[nodiscard]] bool makes_place(const statetable::HotState& hot, const statetable::Beside& beside, unsigned from,
                                  Instant now) noexcept;
   /// Counts the refusal.
   [[nodiscard]] bool is_full() noexcept;

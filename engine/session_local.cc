@@ -61,7 +61,7 @@ Session::Local Session::insert(const wire::State& state, const Search& search, c
   ShardWriter& writer = writer_of(hash);
   if (writer.find(hot.id, search) != no_slot) return Local::exists;
   if (is_full()) return Local::full;
-  if (!makes_place(hot, beside, now)) return Local::collides;
+  if (!makes_place(hot, beside, nobody, now)) return Local::collides;
   const auto result = writer.insert(hot, cold, hash, &beside);
   if (result.inserted == ShardWriter::Inserted::full) {
     counters_[Tally::table_full].add();

@@ -103,6 +103,21 @@ TEST_F(CollisionTest, WhatItsCreatorMadeAnewGivesWayToTheYounger) {
   EXPECT_EQ(count(Tally::collisions), 1u);
 }
 
+TEST_F(CollisionTest, OfTwoThatItsCreatorMadeWithinASecondTheSecondIsTheOneItHas) {
+  make_quiet();
+  receive_state(Message::ins, tcp_state(1));
+  receive_state(Message::ins, another(2, peer_creatorid));
+  EXPECT_TRUE(held({2, peer_creatorid}));
+  EXPECT_FALSE(held({1, peer_creatorid}));
+  receive_state(Message::upd, tcp_state(1));  // late: it does not come back
+  EXPECT_FALSE(held({1, peer_creatorid}));
+  // Of its own states the firewall knows what it has.
+  ASSERT_EQ(session->insert(tcp_state(5, own_creatorid), t0), Session::Local::done);
+  wire::State same = tcp_state(5, own_creatorid);
+  same.id.id = 6;
+  EXPECT_EQ(session->insert(same, t0), Session::Local::collides);
+}
+
 TEST_F(CollisionTest, TheConnectionIsFreeOnceItsStateIsGone) {
   make_quiet();
   EXPECT_EQ(session->insert(tcp_state(1, own_creatorid), t0), Session::Local::done);
