@@ -106,6 +106,7 @@ void Session::gather(const wire::Section& section, unsigned peer, Instant now) n
     pending.layout = section.action->layout;
     pending.record = section.record(i);
     pending.peer = peer;
+    pending.is_read = false;
     if (pending.names_a_state()) {
       pending.id = wire::read_id(message, pending.layout, pending.record);
       const Hash hash = table_->hash(pending.id);
@@ -122,7 +123,10 @@ void Session::guess_until(std::size_t end) noexcept {
     Pending& pending = under_way_[guessed_ % under_way_max];
     if (!pending.names_a_state()) continue;
     writer_of(pending.search.hash).guess(pending.search);
-    if (pending.message != Message::ins) continue;
+    // A full update of a state that is not here brings it: a bulk update consists of these.
+    pending.is_read =
+        pending.message == Message::ins || (pending.message == Message::upd && pending.search.entry == nullptr);
+    if (!pending.is_read) continue;
     Insert& insert = inserts_[guessed_ % under_way_max];
     insert.state = wire::read_state(pending.layout, pending.record);
     insert.beside = begin_beside(insert.state);
@@ -267,10 +271,14 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
       ask_for(pending, now);
       return;
     }
-    const wire::State state = wire::read_state(pending.layout, pending.record);
-    if (!is_valid(state))
+    Insert& insert = inserts_[static_cast<std::size_t>(&pending - under_way_.data())];
+    if (!pending.is_read) {
+      insert.state = wire::read_state(pending.layout, pending.record);
+      insert.beside = begin_beside(insert.state);
+    }
+    if (!is_valid(insert.state))
       counters_[Reject::badval].add();
-    else if (state.id.creatorid == 0 || !import(state, begin_beside(state), pending, now))
+    else if (insert.state.id.creatorid == 0 || !import(insert.state, insert.beside, pending, now))
       counters_[Reject::badstate].add();
     return;
   }

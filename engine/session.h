@@ -163,6 +163,7 @@ class Session {
     wire::StateId id;
     statetable::Search search;
     unsigned peer;
+    bool is_read;  ///< its state stands in inserts_
     [[nodiscard]] bool names_a_state() const noexcept {
       return message != wire::Message::clr && message != wire::Message::bus && message != wire::Message::tdb;
     }
@@ -254,7 +255,7 @@ class Session {
   RemovedStates removed_;
   TdbTable tdbs_;
   std::array<Pending, under_way_max> under_way_{};  ///< a ring
-  /// Of those in it that are inserts, once they have been guessed.
+  /// Of those in it that bring a state that is probably new, once they have been guessed.
   struct Insert {
     wire::State state;
     statetable::Beside beside;
