@@ -313,9 +313,11 @@ milliseconds Daemon::Parts::serve_bulk() {
     else if (asked || has_gap)
       lane.sender.start(now);
     if (!lane.sender.running()) continue;
-    // Full frames wait for the data path, or the pace for time: either way a millisecond is short enough.
-    const bool at_once = lane.bulk.fill(lane.sender, link, now) > 0 && config.sync.bulk_states_per_s == 0;
-    wait = std::min(wait, at_once ? milliseconds{0} : milliseconds{1});
+    const bool filled = lane.bulk.fill(lane.sender, link, now) > 0;
+    // For the pace a millisecond is short enough. Without one the data path empties a full ring in less.
+    const bool paced = config.sync.bulk_states_per_s != 0;
+    if (!filled && !paced) std::this_thread::sleep_for(std::chrono::microseconds{50});
+    wait = std::min(wait, milliseconds{paced ? 1 : 0});
   }
   return wait;
 }
