@@ -217,26 +217,21 @@ bool Session::import(const wire::State& state, const statetable::Beside& beside,
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
   ShardWriter& writer = writer_of(pending.search.hash);
-  if (writer.find(hot.id, pending.search) == no_slot) {
-    if (is_full()) return false;
-    if (!makes_place(hot, beside, pending.peer, now)) return false;
+  if (is_full() || !makes_place(hot, beside, pending.peer, now)) return false;
+  const Slot slot = writer.add(hot, cold, pending.search.hash, &beside);
+  if (slot == no_slot) {
+    counters_[Tally::table_full].add();
+    return false;
   }
-  const auto result = writer.insert(hot, cold, pending.search.hash, &beside);
-  switch (result.inserted) {
-    case ShardWriter::Inserted::yes:
-      counters_[Tally::inserts].add();
-      ++states_;
-      if (is_announced(hot.state_flags))
-        for_all_but(pending.peer, [&](Outbox& outbox) {
-          outbox.inserted(result.slot, now);
-          if ((state.state_flags & wire::state_flag::ack) != 0)
-            outbox.push();  // somebody holds a packet until we know it
-        });
-      return true;
-    case ShardWriter::Inserted::exists: counters_[Tally::insert_exists].add(); return true;
-    case ShardWriter::Inserted::full: counters_[Tally::table_full].add(); return false;
-  }
-  return false;
+  counters_[Tally::inserts].add();
+  ++states_;
+  if (is_announced(hot.state_flags))
+    for_all_but(pending.peer, [&](Outbox& outbox) {
+      outbox.inserted(slot, now);
+      // Somebody holds a packet until we know it.
+      if ((state.state_flags & wire::state_flag::ack) != 0) outbox.push();
+    });
+  return true;
 }
 
 void Session::on_insert(const Pending& pending, Instant now) noexcept {
@@ -250,7 +245,9 @@ void Session::on_insert(const Pending& pending, Instant now) noexcept {
     return;
   }
   if (was_removed(pending, now)) return;
-  const bool held = import(state, beside, pending, now);
+  const bool exists = writer_of(pending.search.hash).find(pending.id, pending.search) != no_slot;
+  if (exists) counters_[Tally::insert_exists].add();
+  const bool held = exists || import(state, beside, pending, now);
   // The sender holds a packet until we have the state: answer at once.
   if (held && (state.state_flags & wire::state_flag::ack) != 0 && !config_.passive)
     peers_[pending.peer].outbox.acknowledge(state.id, now);

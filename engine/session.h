@@ -215,7 +215,7 @@ class Session {
   }
   /// What makes_place needs; its memory is on its way to the cache.
   [[nodiscard]] statetable::Beside begin_beside(const wire::State& state) const noexcept;
-  /// Enters a state that a message carried; returns whether it is in the table now.
+  /// Enters a state that a message carried and that is not here; returns whether it is in the table now.
   bool import(const wire::State& state, const statetable::Beside& beside, const Pending& pending, Instant now) noexcept;
   /// Removes an entry; `announce`: to all peers but the one that said so.
   void remove(statetable::ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from,

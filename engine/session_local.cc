@@ -62,15 +62,15 @@ Session::Local Session::insert(const wire::State& state, const Search& search, c
   if (writer.find(hot.id, search) != no_slot) return Local::exists;
   if (is_full()) return Local::full;
   if (!makes_place(hot, beside, nobody, now)) return Local::collides;
-  const auto result = writer.insert(hot, cold, hash, &beside);
-  if (result.inserted == ShardWriter::Inserted::full) {
+  const Slot slot = writer.add(hot, cold, hash, &beside);
+  if (slot == no_slot) {
     counters_[Tally::table_full].add();
     return Local::full;
   }
   counters_[Tally::inserts].add();
   ++states_;
   removed_.forget(hot.id, hash, now_s);  // used again: what comes is not late
-  if (is_announced(hot.state_flags)) for_all_but(nobody, [&](Outbox& outbox) { outbox.inserted(result.slot, now); });
+  if (is_announced(hot.state_flags)) for_all_but(nobody, [&](Outbox& outbox) { outbox.inserted(slot, now); });
   return Local::done;
 }
 

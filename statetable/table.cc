@@ -144,14 +144,12 @@ Slot ShardWriter::find_beside(const Beside& beside) const noexcept {
   return found == no_slot ? no_slot : shard.first_slot + (found & ~Shard::stack_side);
 }
 
-ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdState& cold, Hash hash,
-                                              const Beside* beside) noexcept {
+Slot ShardWriter::add(const HotState& hot, const ColdState& cold, Hash hash, const Beside* beside) noexcept {
   Shard& shard = *shard_;
-  if (const Slot slot = find(hot.id, hash); slot != no_slot) return {Inserted::exists, slot};
   const std::size_t touched = shard.touched.load(std::memory_order_relaxed);
   std::uint32_t local = shard.free_slots.pop([&shard](std::uint32_t soon) { shard.prefetch_for_insert(soon); });
   if (local == shard.free_slots.none) {
-    if (touched == shard.entries()) return {Inserted::full, no_slot};
+    if (touched == shard.entries()) return no_slot;
     local = static_cast<std::uint32_t>(touched);
   }
   Packed packed;
@@ -204,7 +202,7 @@ ShardWriter::InsertResult ShardWriter::insert(const HotState& hot, const ColdSta
   if (local == touched) shard.touched.store(touched + 1, std::memory_order_release);  // read by TableReader::next
   shard.size.store(shard.size.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   shard.mark_changed(local);
-  return {Inserted::yes, shard.first_slot + local};
+  return shard.first_slot + local;
 }
 
 void ShardWriter::update(Slot slot, const HotState& hot) noexcept {

@@ -189,7 +189,13 @@ class ShardWriter {
   [[nodiscard]] wire::State state(Slot slot, Seconds now_s) const noexcept;
 
   /// `hot.id` must hash to `hash`. `beside`: of the state, if it is known already.
-  InsertResult insert(const HotState& hot, const ColdState& cold, Hash hash, const Beside* beside = nullptr) noexcept;
+  InsertResult insert(const HotState& hot, const ColdState& cold, Hash hash, const Beside* beside = nullptr) noexcept {
+    if (const Slot slot = find(hot.id, hash); slot != no_slot) return {Inserted::exists, slot};
+    const Slot slot = add(hot, cold, hash, beside);
+    return {slot == no_slot ? Inserted::full : Inserted::yes, slot};
+  }
+  /// The same for a state that is not in the table: its slot, or no_slot when the shard is full.
+  Slot add(const HotState& hot, const ColdState& cold, Hash hash, const Beside* beside = nullptr) noexcept;
   /// What an update changes.
   [[gnu::always_inline]] void renew(Slot slot, const Renewal& renewal) noexcept {
     const Slot local = slot - shard_->first_slot;
