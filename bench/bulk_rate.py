@@ -108,10 +108,13 @@ def until(what, done, seconds=PATIENCE_S, every=0.005):
 
 
 def settled(value):
-    """What it is once it no longer changes."""
-    while (before := value()) != (time.sleep(1), value())[1]:
-        pass
-    return before
+    """What it is once it has not changed for two seconds, and when it came to that."""
+    last, since = value(), time.monotonic()
+    while time.monotonic() < since + 2:
+        time.sleep(0.05)
+        if (now := value()) != last:
+            last, since = now, time.monotonic()
+    return last, since
 
 
 class Veth:
@@ -139,7 +142,8 @@ class Veth:
 
 
 class Result:
-    new_per_cpu_s = 0.0  # new states for a CPU second of both ends
+    new_per_s = 0.0      # new states a second that both ends keep up with
+    new_per_cpu_s = 0.0  # and for a CPU second of both
 
     def __init__(self, seconds, sender_s, receiver_s, states):
         self.rate = states / seconds
@@ -149,7 +153,7 @@ class Result:
 
     def __str__(self):
         return (f"{self.seconds:7.2f} s  {self.rate:12,.0f} states/s   CPU a state: sender {self.sender_us:.2f} us, "
-                f"receiver {self.receiver_us:.2f} us   new states per CPU second, both ends: {self.new_per_cpu_s:,.0f}")
+                f"receiver {self.receiver_us:.2f} us   new states a second {self.new_per_s:,.0f}, a CPU second {self.new_per_cpu_s:,.0f}")
 
 
 class Pair:
@@ -183,13 +187,15 @@ class Pair:
 
 
 def pfsyncd_new(pair):
-    """New states for a CPU second of both ends. B is there first."""
+    """New states a second, and a CPU second of both ends. B is there first."""
     pair.start(pair.b, pair.a)
+    began = time.monotonic()
     before, early = sum(pair.cpu_s()), pair.a.status()["synthetic"]["opened"]
     pair.fill()
     pair.a.ask("push")
     until("the last new state", lambda: pair.b.status()["states"] >= pair.a.status()["states"], every=0.01)
-    return (pair.states - early) / (sum(pair.cpu_s()) - before)
+    came = pair.states - early
+    return came / (time.monotonic() - began), came / (sum(pair.cpu_s()) - before)
 
 
 def pfsyncd_bulk(pair):
@@ -221,7 +227,7 @@ def memif(program, states):
         with Pair(program, folder, states, devices, [(), ()]) as pair:
             result = pfsyncd_bulk(pair)
         with Pair(program, folder, states, devices[::-1], [(), ()]) as pair:
-            result.new_per_cpu_s = pfsyncd_new(pair)
+            result.new_per_s, result.new_per_cpu_s = pfsyncd_new(pair)
         return result
 
 
@@ -232,7 +238,7 @@ def veth(program, states):
         with Pair(program, folder, states, devices, prefixes) as pair:
             result = pfsyncd_bulk(pair)
         with Pair(program, folder, states, devices, prefixes) as pair:
-            result.new_per_cpu_s = pfsyncd_new(pair)
+            result.new_per_s, result.new_per_cpu_s = pfsyncd_new(pair)
         return result
 
 
@@ -295,8 +301,10 @@ def conntrackd(states):
             b.start()
             spent = [cpu_s(daemon.process.pid) for daemon in (a, b)]
             # Its sender learns of new states from the kernel's events; that is part of its work. Not the loader's time.
+            began = time.monotonic()
             run(*cable.inside(0), "conntrack", "-R", str(entries))
-            reached = settled(lambda: b.held("cache external"))
+            reached, ended = settled(lambda: b.held("cache external"))
+            new_per_s = reached / (ended - began)
             new_per_cpu_s = reached / sum(cpu_s(daemon.process.pid) - before for daemon, before in zip((a, b), spent))
             b.end()
             a.ask("-R")  # the kernel's entries into its cache
@@ -309,11 +317,33 @@ def conntrackd(states):
             seconds = time.monotonic() - began
             after = [cpu_s(daemon.process.pid) for daemon in (a, b)]
             result = Result(seconds, after[0] - before[0], after[1] - before[1], held)
-            result.new_per_cpu_s = new_per_cpu_s
+            result.new_per_s, result.new_per_cpu_s = new_per_s, new_per_cpu_s
             return result
         finally:
             b.end()
             a.end()
+
+
+FIGURES = {"bulk_states_per_s": "rate", "sender_us": "sender_us", "receiver_us": "receiver_us", "new_states_per_s": "new_per_s",
+           "new_states_per_cpu_s": "new_per_cpu_s"}
+
+
+def table(rows):
+    """The medians, and how often conntrackd's they are."""
+    rival = next((row for row in rows if row["kind"].startswith("conntrackd")), None)
+
+    def cell(row, key):
+        times = f" ({row[key] / rival[key]:.2f} x)" if rival and row is not rival else ""
+        return f"{row[key]:,.0f}{times}"
+
+    lines = ["| | bulk update, states/s | as Ethernet | CPU a state: sender, receiver | new states/s | new states a CPU second, both ends |",
+             "|---|---|---|---|---|---|"]
+    for row in rows:
+        bits = row["bulk_states_per_s"] / STATES_A_FRAME * (FRAME_BYTES + 24) * 8 / 1e9
+        lines.append(f"| {row['kind']} | {cell(row, 'bulk_states_per_s')} | "
+                     f"{f'{bits:.2f} Gb/s' if row is not rival else '-'} | {row['sender_us']:.2f} us, {row['receiver_us']:.2f} us | "
+                     f"{cell(row, 'new_states_per_s')} | {cell(row, 'new_states_per_cpu_s')} |")
+    return "\n".join(lines)
 
 
 def main():
@@ -339,17 +369,10 @@ def main():
     except Trouble as trouble:
         print(f"bulk_rate: {trouble}.", *(trouble.daemon.last_words() if trouble.daemon else []), sep="\n  ", file=sys.stderr)
         return 1
-    medians = {kind: statistics.median(result.rate for result in some) for kind, some in results.items()}
-    for kind, rate in medians.items():
-        ratio = f"  {rate / medians['conntrackd over veth']:.2f} x conntrackd" if "conntrackd over veth" in medians else ""
-        bits = f"  {rate / STATES_A_FRAME * (FRAME_BYTES + 24) * 8 / 1e9:.2f} Gb/s of Ethernet" if kind.startswith("pfsyncd") else ""
-        print(f"median  {kind:22} {rate:12,.0f} states/s{bits}{ratio}")
-    fresh = {kind: statistics.median(result.new_per_cpu_s for result in some) for kind, some in results.items()}
-    for kind, rate in fresh.items():
-        ratio = f"  {rate / fresh['conntrackd over veth']:.1f} x conntrackd" if "conntrackd over veth" in fresh else ""
-        print(f"median  {kind:22} {rate:12,.0f} new states a CPU second{ratio}")
+    rows = [{"kind": kind, **{key: statistics.median(getattr(result, attribute) for result in some)
+                              for key, attribute in FIGURES.items()}} for kind, some in results.items()]
+    print("\n" + table(rows))
     if options.json:
-        rows = [{"kind": kind, "bulk_states_per_s": medians[kind], "new_states_per_cpu_s": fresh[kind]} for kind in medians]
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
     return 0
 

@@ -128,12 +128,12 @@ void apply_beside_reader(benchmark::State& run) {
 }
 
 /// A tenth of the states is there; the rest comes in batches of 64, each timed: how long the worst ones take while the
-/// indexes grow and fresh pages are touched.
-void grow(benchmark::State& run, std::size_t states) {
+/// indexes grow, with the table's memory taken before, as pfsyncd does unless told otherwise, or page by page.
+void grow(benchmark::State& run, std::size_t states, bool reserve) {
   constexpr std::size_t size = 64;
   for (auto _ : run) {
     run.PauseTiming();
-    EngineTable table{states};
+    EngineTable table{states, reserve};
     std::uint64_t n = 0;
     for (; n < states / 10; n += size) table.insert(n, size);
     std::vector<float> took_us;
@@ -233,7 +233,10 @@ void add_size(const std::string& word) {
   benchmark::RegisterBenchmark(name("apply_beside_reader").c_str(), apply_beside_reader)
       ->Setup(make_two_shards<states>)
       ->UseRealTime();
-  benchmark::RegisterBenchmark(name("grow").c_str(), [](benchmark::State& run) { grow(run, states); })->Iterations(1);
+  for (const bool reserve : {true, false})
+    benchmark::RegisterBenchmark(name(reserve ? "grow" : "grow_by_page").c_str(), [=](benchmark::State& run) {
+      grow(run, states, reserve);
+    })->Iterations(1);
   benchmark::RegisterBenchmark(name("sweep").c_str(), [](benchmark::State& run) { sweep(run, states); });
   benchmark::RegisterBenchmark(name("expire").c_str(), [](benchmark::State& run) {
     expire(run, states);

@@ -18,9 +18,12 @@ namespace pfsync::bench {
 /// Ours: on its own through its writers, batched as the session does it.
 class EngineTable {
  public:
-  explicit EngineTable(std::size_t states)
-      : table_{std::get<std::unique_ptr<statetable::Table>>(statetable::Table::create(
-            {.states_max = states, .shard_bits = 0, .hash_seed = hash_seed, .by_connection = true}))} {
+  explicit EngineTable(std::size_t states, bool reserve = false)
+      : table_{std::get<std::unique_ptr<statetable::Table>>(statetable::Table::create({.states_max = states,
+                                                                                       .shard_bits = 0,
+                                                                                       .hash_seed = hash_seed,
+                                                                                       .by_connection = true,
+                                                                                       .reserve = reserve}))} {
     for (std::size_t i = 0; i < table_->shard_count(); ++i) writers_.push_back(std::move(*table_->claim(i)));
   }
   bool insert(std::uint64_t first, std::size_t count) noexcept {
