@@ -107,8 +107,6 @@ Config::Peer read_peer(ConfigSection& section, const Config& config) {
     peer.mac = wire::parse_mac(*mac);
     if (!peer.mac || (peer.mac->bytes[0] & 1u) != 0)
       section.fail("mac", "\"" + *mac + "\" is not a host's Ethernet address: write it as 02:00:00:00:00:01");
-  } else if (config.link.family == wire::Family::inet6) {
-    section.fail("mac", "is missing: an IPv6 peer's Ethernet address is not looked up in this version; give it");
   }
   if (const auto source = section.text("source")) {
     const wire::Address address = host_of(section, "source", *source, config.link.family).address;

@@ -4,6 +4,7 @@
 
 #include "wire/arp.h"
 #include "wire/ethernet.h"
+#include "wire/icmp.h"
 #include "wire/ip.h"
 
 namespace pfsync::engine {
@@ -56,6 +57,7 @@ std::optional<Arrival> Link::on_frame(wire::Bytes frame) noexcept {
   }
   const wire::IpResult ip = wire::read_ip(ethernet->payload);
   if (ip.reject) return reject(*ip.reject);
+  if (ip.packet.protocol == wire::ipproto::icmpv6) on_neighbour(ip.packet);
   const bool for_us =
       ip.packet.family == config_.family &&
       (ip.packet.destination == config_.address ||
@@ -79,42 +81,78 @@ void Link::on_arp(wire::Bytes payload) noexcept {
     (*counters_)[Reject::badip].add();
     return;
   }
-  // A peer's own word about its address, question or answer, is taken (RFC 826, "Merge_flag").
-  for (Peer& peer : peers_)
-    if (peer.is_resolved && arp->sender == peer.address) peer.mac = arp->sender_mac;
+  learn(arp->sender, arp->sender_mac);
   if (arp->operation == wire::ArpOperation::request && arp->target == config_.address && arp->sender != config_.address)
     answer_due_ = Answer{arp->sender_mac, arp->sender};
 }
 
-std::size_t Link::transmit_arp(wire::Room frame, Instant now) noexcept {
-  if (config_.family != Family::inet) return 0;
-  wire::Arp arp{.sender_mac = config_.mac, .sender = config_.address};
-  wire::MacAddress to = wire::broadcast_mac;
-  Peer* asked = nullptr;
-  if (answer_due_) {
-    arp.operation = wire::ArpOperation::reply;
-    arp.target_mac = to = answer_due_->mac;
-    arp.target = answer_due_->address;
-  } else {
-    const auto wanted = std::find_if(peers_.begin(), peers_.end(), [now](const Peer& peer) {
-      return !peer.mac && (!peer.asked_at || now >= *peer.asked_at + arp_retry);
-    });
-    if (wanted == peers_.end()) return 0;
-    asked = &*wanted;
-    arp.operation = wire::ArpOperation::request;
-    arp.target = asked->address;
+void Link::on_neighbour(const wire::IpPacket& packet) noexcept {
+  if (config_.family != Family::inet6) return;
+  const auto neighbour = wire::read_neighbour(packet);
+  if (!neighbour || !neighbour->mac) return;
+  learn(neighbour->is_solicitation ? packet.source : neighbour->target, *neighbour->mac);
+}
+
+void Link::learn(const wire::Address& address, const wire::MacAddress& mac) noexcept {
+  if ((mac.bytes[0] & 1u) != 0) return;  // a group is nobody's address
+  for (Peer& peer : peers_) {
+    if (!peer.is_resolved || peer.address != address) continue;
+    peer.mac = mac;
+    peer.heard_at = now_;
   }
-  const std::size_t header = wire::write_ethernet_header(to, config_.mac, config_.vlan, wire::ethertype::arp, frame);
-  const std::size_t body = header == 0 ? 0 : wire::write_arp(arp, frame.subspan(header));
+}
+
+std::size_t Link::write_question(const Peer& peer, wire::Room frame) const noexcept {
+  if (config_.family == Family::inet) {
+    const std::size_t header =
+        wire::write_ethernet_header(wire::broadcast_mac, config_.mac, config_.vlan, wire::ethertype::arp, frame);
+    if (header == 0) return 0;
+    const wire::Arp arp{.operation = wire::ArpOperation::request,
+                        .sender_mac = config_.mac,
+                        .sender = config_.address,
+                        .target = peer.address};
+    const std::size_t body = wire::write_arp(arp, frame.subspan(header));
+    return body == 0 ? 0 : header + body;
+  }
+  const wire::Address group = wire::solicited_node(peer.address);
+  const std::size_t ethernet = wire::write_ethernet_header(wire::multicast_mac(Family::inet6, group), config_.mac,
+                                                           config_.vlan, wire::ethertype::ipv6, frame);
+  const std::size_t headers = ethernet + wire::ip_header_bytes(Family::inet6);
+  if (ethernet == 0 || frame.size() < headers) return 0;
+  const std::size_t body = wire::write_neighbour({.is_solicitation = true, .target = peer.address, .mac = config_.mac},
+                                                 config_.address, group, frame.subspan(headers));
   if (body == 0) return 0;
-  if (asked != nullptr) {
-    asked->asked_at = now;
-    arp_requests_.add();
-  } else {
+  static_cast<void>(wire::write_ip_header({Family::inet6, config_.address, group, wire::ipproto::icmpv6}, body,
+                                          frame.subspan(ethernet)));
+  return headers + body;
+}
+
+std::size_t Link::transmit_resolution(wire::Room frame, Instant now) noexcept {
+  now_ = now;
+  if (answer_due_) {
+    const wire::Arp arp{.operation = wire::ArpOperation::reply,
+                        .sender_mac = config_.mac,
+                        .sender = config_.address,
+                        .target_mac = answer_due_->mac,
+                        .target = answer_due_->address};
+    const std::size_t header =
+        wire::write_ethernet_header(answer_due_->mac, config_.mac, config_.vlan, wire::ethertype::arp, frame);
+    const std::size_t body = header == 0 ? 0 : wire::write_arp(arp, frame.subspan(header));
+    if (body == 0) return 0;
     answer_due_.reset();
     arp_replies_.add();
+    return header + body;
   }
-  return header + body;
+  const auto wanted = std::find_if(peers_.begin(), peers_.end(), [now](const Peer& peer) {
+    return peer.is_resolved && (!peer.mac || now >= peer.heard_at + reachable) &&
+           (!peer.asked_at || now >= *peer.asked_at + resolve_retry);
+  });
+  if (wanted == peers_.end()) return 0;
+  const std::size_t bytes = write_question(*wanted, frame);
+  if (bytes == 0) return 0;
+  wanted->asked_at = now;
+  (config_.family == Family::inet ? arp_requests_ : neighbour_requests_).add();
+  return bytes;
 }
 
 wire::Room Link::packet_room(wire::Room frame, wire::Dialect dialect) const noexcept {

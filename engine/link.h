@@ -13,6 +13,7 @@
 #include "wire/address.h"
 #include "wire/bytes.h"
 #include "wire/dialect.h"
+#include "wire/ip.h"
 #include "wire/state.h"
 
 namespace pfsync::engine {
@@ -20,7 +21,7 @@ namespace pfsync::engine {
 /// A unicast destination.
 struct LinkPeer {
   wire::Address address{};
-  std::optional<wire::MacAddress> mac{};  ///< needs no resolving; required for an IPv6 peer
+  std::optional<wire::MacAddress> mac{};  ///< needs no resolving
   /// A shared address to send from, and to send only while it is ours; none: the own address.
   std::optional<wire::Address> source{};
 };
@@ -40,12 +41,16 @@ struct LinkConfig {
 };
 
 /// The one door between frames and the session: checks what comes in, in the kernels' order, wraps
-/// what goes out, and answers ARP, since no kernel stands behind the port. No I/O inside. Thread-bound.
-/// Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_input(); RFC 826 for ARP.
+/// what goes out, answers ARP and finds the peers' Ethernet addresses, since no kernel stands behind the port. No I/O
+/// inside. Thread-bound.
+/// Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_input(); RFC 826 for ARP, RFC 4861 for IPv6.
 class Link {
  public:
   using Instant = statetable::Instant;
-  static constexpr std::chrono::seconds arp_retry{1};
+  static constexpr std::chrono::seconds resolve_retry{1};
+  /// A peer's Ethernet address is asked for anew when it has not been heard for this long; the old one is used
+  /// meanwhile.
+  static constexpr std::chrono::seconds reachable{60};
   /// Largest room that headers take: Ethernet with a tag, IPv6.
   static constexpr std::size_t headers_max = 18 + 40;
 
@@ -72,16 +77,23 @@ class Link {
   /// Returns the frame's bytes. Contract: can_send(peer).
   [[nodiscard]] std::size_t finish(wire::Room frame, std::size_t packet_bytes, unsigned peer = 0) const noexcept;
 
-  /// An ARP frame if one is due: an answer, or a request for a peer. 0: none.
-  [[nodiscard]] std::size_t transmit_arp(wire::Room frame, Instant now) noexcept;
+  /// A frame for finding Ethernet addresses, if one is due: an answer to ARP, or a question for a peer by ARP or
+  /// neighbour solicitation. 0: none.
+  [[nodiscard]] std::size_t transmit_resolution(wire::Room frame, Instant now) noexcept;
 
   /// Frames that were neither pfsync nor ARP for us, and ARP requests answered.
   [[nodiscard]] std::uint64_t frames_other() const noexcept { return frames_other_.value(); }
   [[nodiscard]] std::uint64_t arp_replies() const noexcept { return arp_replies_.value(); }
   [[nodiscard]] std::uint64_t arp_requests() const noexcept { return arp_requests_.value(); }
+  [[nodiscard]] std::uint64_t neighbour_requests() const noexcept { return neighbour_requests_.value(); }
 
  private:
   void on_arp(wire::Bytes payload) noexcept;
+  void on_neighbour(const wire::IpPacket& packet) noexcept;
+  /// What a peer says of itself, question or answer, is taken (RFC 826, "Merge_flag"; RFC 4861, 7.2.3 and 7.2.5).
+  void learn(const wire::Address& address, const wire::MacAddress& mac) noexcept;
+  struct Peer;
+  [[nodiscard]] std::size_t write_question(const Peer& peer, wire::Room frame) const noexcept;
   /// Which peer's the packets of a source are; nullopt: it may not send.
   [[nodiscard]] std::optional<unsigned> peer_of(const wire::Address& source) const noexcept;
   [[nodiscard]] std::size_t ethernet_bytes() const noexcept { return config_.vlan ? 18 : 14; }
@@ -94,6 +106,7 @@ class Link {
     bool is_resolved = false;  ///< by us: `mac` may be learned
     std::optional<wire::Address> source{};
     std::optional<Instant> asked_at{};
+    Instant heard_at{};  ///< when it last said where it is
   };
   std::vector<Peer> peers_;
   struct Answer {
@@ -103,7 +116,8 @@ class Link {
   std::optional<Answer> answer_due_;  ///< one at a time: a second question within a turn is asked again
   Counters* counters_;
   const OwnAddresses* more_addresses_ = nullptr;
-  Counter frames_other_, arp_replies_, arp_requests_;
+  Instant now_{};  ///< of the last transmit_resolution
+  Counter frames_other_, arp_replies_, arp_requests_, neighbour_requests_;
 };
 
 }  // namespace pfsync::engine

@@ -58,6 +58,7 @@ Node::Node(const NodeConfig& config, Demotion& demotion, Journal& journal)
 // --- what comes in -----------------------------------------------------------------------------------
 
 void Node::on_frame(wire::Bytes frame, Instant now) noexcept {
+  now_ = now;
   const auto ethernet = wire::read_ethernet(frame);
   if (!ethernet || ethernet->vlan != config_.vlan) return;
   if (ethernet->ethertype == wire::ethertype::arp) return on_arp(*ethernet);
@@ -121,10 +122,15 @@ bool Node::owns(Family family, const wire::Address& address) const noexcept {
 }
 
 Node::Answer* Node::new_answer() noexcept {
-  if (answers_count_ == answers_max) {
+  if (now_ - answering_since_ >= std::chrono::seconds{1}) {
+    answering_since_ = now_;
+    answered_ = 0;
+  }
+  if (answers_count_ == answers_max || answered_ == answers_per_s_max) {
     counters_[Tally::answers_dropped].add();
     return nullptr;
   }
+  ++answered_;
   to_send_ = true;
   return &(*answers_)[(answers_begin_ + answers_count_++) % answers_max];
 }

@@ -38,7 +38,8 @@ struct NodeConfig {
 /// No I/O inside; after construction no allocation and no throw. Thread-bound, but for what says otherwise.
 class Node final : public OwnAddresses {
  public:
-  static constexpr std::size_t answers_max = 32;         ///< that wait to be sent
+  static constexpr std::size_t answers_max = 32;  ///< that wait to be sent
+  static constexpr unsigned answers_per_s_max = 1000;
   static constexpr std::size_t answer_bytes_max = 1600;  ///< an echo reply is as large as its request
   static constexpr std::chrono::seconds ask_again{1};    ///< for a unicast peer's Ethernet address
 
@@ -48,6 +49,8 @@ class Node final : public OwnAddresses {
   // Events
   void on_frame(wire::Bytes frame, Instant now) noexcept;
   void on_timeout(Instant now) noexcept;
+  /// Whether transmit may have something.
+  [[nodiscard]] bool has_to_send() const noexcept { return to_send_; }
   [[nodiscard]] std::optional<Instant> timeout() const noexcept;
   /// Nothing was received for so long that silence means nothing: the process did not run.
   void on_absence(Instant now) noexcept;
@@ -137,6 +140,9 @@ class Node final : public OwnAddresses {
   std::atomic<bool> enabled_{true};
   bool up_ = false, down_counted_ = false;
   bool to_send_ = false;  ///< there may be something for transmit()
+  Instant now_{};         ///< of the frame that is looked at
+  Instant answering_since_{};
+  unsigned answered_ = 0;  ///< since then, within a second
 };
 
 }  // namespace pfsync::engine::carp

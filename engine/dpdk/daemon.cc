@@ -68,7 +68,7 @@ struct Daemon::Parts {
   std::optional<SyntheticFirewall> synthetic;
   carp::Journal carp_journal;
   carp::Demotion demotion{carp_journal};
-  std::optional<carp::Node> carp_node;
+  carp::Node carp_node;  ///< without a [[carp]] it only answers echo and neighbour solicitation for link.address
   std::optional<carp::View> carp_view;
   std::vector<DataPath::Lane> data_lanes;
   DataPath data_path;
@@ -119,6 +119,7 @@ Daemon::Parts::Parts(const Config& given)
       lanes{make_lanes(config, *table)},
       session{session_config(config, lanes), *table},
       link{link_config(config, port.mac()), session.counters()},
+      carp_node{carp_config(config, device, port.mac()), demotion, carp_journal},
       data_lanes{data_lanes_of(lanes)},
       data_path{{.port = port,
                  .link = link,
@@ -127,9 +128,7 @@ Daemon::Parts::Parts(const Config& given)
                  .synthetic = config.synthetic ? &synthetic.emplace(*config.synthetic) : nullptr,
                  .clock = clock,
                  .busy = config.cores.poll == Config::Poll::busy,
-                 .carp = config.carp.empty()
-                             ? nullptr
-                             : &carp_node.emplace(carp_config(config, device, port.mac()), demotion, carp_journal),
+                 .carp = &carp_node,
                  .demotion = &demotion}},
       view{.version = std::string{version},
            .config = config,
@@ -143,7 +142,7 @@ Daemon::Parts::Parts(const Config& given)
            .link_up = [this] { return link_up_.load(std::memory_order_relaxed); },
            .counts = [this] { return counts(); }} {
   make_commands();
-  if (carp_node) make_carp();
+  if (!config.carp.empty()) make_carp();
   control = or_throw(ControlServer::create(
       config.control.socket, [this](const Json& request) { return handle_request(request, view, commands); }));
 }
@@ -188,9 +187,9 @@ void Daemon::Parts::make_commands() {
 // --- virtual addresses -------------------------------------------------------------------------------
 
 void Daemon::Parts::make_carp() {
-  link.take_also(&*carp_node);
+  link.take_also(&carp_node);
   view.carp = &carp_view.emplace(
-      carp::View{.node = *carp_node, .demotion = demotion, .journal = carp_journal, .settings = config.carp});
+      carp::View{.node = carp_node, .demotion = demotion, .journal = carp_journal, .settings = config.carp});
   commands.carp = [this](const carp::Order& order) { return order_carp(order); };
   for (const carp::Settings& settings : config.carp)
     if (!port.accept(wire::carp_mac(settings.host.vhid)))
@@ -242,13 +241,14 @@ void Daemon::Parts::watch_carp(Instant now) {
   }
   while (const auto entry = carp_journal.pop()) {
     if (++carp_lines_ > lines_per_s_max) continue;
-    const std::string sentence = carp::sentence_of(*entry, carp_node->config().name);
+    const std::string sentence = carp::sentence_of(*entry, carp_node.config().name);
     carp::is_warning(*entry) ? spdlog::warn("{}", sentence) : spdlog::info("{}", sentence);
   }
 }
 
 std::vector<NamedCount> Daemon::Parts::counts() const {
   const Port::Statistics device_counts = port.statistics();
+  const auto count_of = [this](carp::Tally tally) { return carp_node.counters()[tally].value(); };
   std::vector<NamedCount> counts{
       {"oerrors", "frames dropped because the device did not take them", port.oerrors()},
       {"onomem", "frames not sent because no packet buffer was free", port.onomem()},
@@ -257,6 +257,10 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
       {"frames_other", "frames received that were neither pfsync nor ARP for this node", link.frames_other()},
       {"arp_requests", "ARP requests sent for the peer's address", link.arp_requests()},
       {"arp_replies", "ARP requests answered", link.arp_replies()},
+      {"neighbour_requests", "neighbour solicitations sent for the peer's address", link.neighbour_requests()},
+      {"neighbour_replies", "neighbour solicitations answered", count_of(carp::Tally::neighbour_replies)},
+      {"echo_replies", "echo requests answered", count_of(carp::Tally::echo_replies)},
+      {"answers_dropped", "answers not given: too many at once, or too large", count_of(carp::Tally::answers_dropped)},
       {"bulk_frames", "frames of bulk updates sent", data_path.bulk_frames()},
   };
   const auto of_control = control->counts();
@@ -340,13 +344,13 @@ void Daemon::Parts::run(bool (*ended)()) {
     const milliseconds wait = serve_bulk();
     session_log.look(clock.now());
     retry_bulk(clock.now());
-    if (carp_node) watch_carp(clock.now());
+    watch_carp(clock.now());
     control->poll_once(wait);
   }
   sd_notify(0, "STOPPING=1");
   data_path.stop();
   rte_eal_wait_lcore(data_lcore);
-  if (carp_node) watch_carp(clock.now());
+  watch_carp(clock.now());
   spdlog::info("pfsyncd ends with {} states", table->size());
 }
 

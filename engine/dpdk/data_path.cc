@@ -22,7 +22,7 @@ std::size_t DataPath::receive(Instant now) noexcept {
 std::size_t DataPath::transmit(Instant now) noexcept {
   std::size_t frames = 0;
   // Advertisements before all else: one that is late by three seconds is a failover.
-  while (parts_.carp != nullptr && frames < frames_max / 2) {
+  while (parts_.carp != nullptr && parts_.carp->has_to_send() && frames < frames_max / 2) {
     const wire::Room room = parts_.port.room();
     const std::size_t bytes = room.empty() ? 0 : parts_.carp->transmit(room, now);
     parts_.port.commit(bytes);
@@ -30,7 +30,7 @@ std::size_t DataPath::transmit(Instant now) noexcept {
     ++frames;
   }
   if (const wire::Room room = parts_.port.room(); !room.empty()) {
-    const std::size_t bytes = parts_.link.transmit_arp(room, now);
+    const std::size_t bytes = parts_.link.transmit_resolution(room, now);
     parts_.port.commit(bytes);
     frames += bytes > 0;
   }

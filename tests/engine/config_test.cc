@@ -264,8 +264,6 @@ INSTANTIATE_TEST_SUITE_P(
                 "t.toml:6: peer.mac: ", "02:"},
         Refusal{"peer_group_mac", link_section + "[[peer]]\naddress = \"10.0.0.2\"\nmac = \"01:00:5e:00:00:02\"\n",
                 "t.toml:6: peer.mac: ", "host"},
-        Refusal{"peer6_without_mac", six + "[[peer]]\naddress = \"fd00::2\"\n", "t.toml:4: peer.mac: is missing",
-                "IPv6"},
         Refusal{"dialect", link_section + "[[peer]]\naddress = \"10.0.0.2\"\ndialect = \"1600\"\n",
                 "t.toml:6: peer.dialect: ", "\"1301\""},
         Refusal{"group_dialect", link_section + "dialect = \"1401\"\n", "t.toml:4: link.dialect: ", "\"auto\""},

@@ -6,6 +6,7 @@
 
 #include "wire/arp.h"
 #include "wire/ethernet.h"
+#include "wire/icmp.h"
 #include "wire/ip.h"
 
 namespace pfsync::engine {
@@ -35,9 +36,9 @@ struct End {
     frame.resize(link.finish(frame, bytes));
     return frame;
   }
-  Frame arp(statetable::Instant now = t0) {
-    Frame frame(64, 0);
-    frame.resize(link.transmit_arp(frame, now));
+  Frame resolution(statetable::Instant now = t0) {
+    Frame frame(96, 0);
+    frame.resize(link.transmit_resolution(frame, now));
     return frame;
   }
 };
@@ -142,12 +143,12 @@ TEST(Link, KnowsEachOfSeveralPeersByItsAddress) {
   End b{unicast(mac_b, address_b, address_a)}, c{unicast(mac_c, address_c, address_a)};
   EXPECT_FALSE(hub.link.can_send(0));
   EXPECT_TRUE(hub.link.can_send(1));
-  EXPECT_FALSE(b.link.on_frame(hub.arp()));
-  EXPECT_TRUE(hub.arp().empty());  // c's is known
-  EXPECT_FALSE(hub.link.on_frame(b.arp()));
+  EXPECT_FALSE(b.link.on_frame(hub.resolution()));
+  EXPECT_TRUE(hub.resolution().empty());  // c's is known
+  EXPECT_FALSE(hub.link.on_frame(b.resolution()));
   ASSERT_TRUE(hub.link.can_send(0));
-  EXPECT_FALSE(hub.link.on_frame(c.arp()));  // c asks too,
-  EXPECT_FALSE(c.link.on_frame(hub.arp()));  // and is answered
+  EXPECT_FALSE(hub.link.on_frame(c.resolution()));  // c asks too,
+  EXPECT_FALSE(c.link.on_frame(hub.resolution()));  // and is answered
   ASSERT_TRUE(c.link.can_send());
 
   const auto from_b = hub.link.on_frame(b.send());
@@ -166,17 +167,17 @@ TEST(Link, KnowsEachOfSeveralPeersByItsAddress) {
 TEST(Link, AUnicastLinkResolvesItsPeerAndTakesNobodyElse) {
   End a{unicast(mac_a, address_a, address_b)}, b{unicast(mac_b, address_b, address_a)};
   EXPECT_FALSE(a.link.can_send());
-  const Frame request = a.arp();
+  const Frame request = a.resolution();
   ASSERT_FALSE(request.empty());
-  EXPECT_TRUE(a.arp(t0 + 999ms).empty());
-  EXPECT_FALSE(a.arp(t0 + 1s).empty());  // asked again
+  EXPECT_TRUE(a.resolution(t0 + 999ms).empty());
+  EXPECT_FALSE(a.resolution(t0 + 1s).empty());  // asked again
   EXPECT_FALSE(b.link.on_frame(request));
   EXPECT_TRUE(b.link.can_send());  // learnt from the question
-  const Frame answer = b.arp();
+  const Frame answer = b.resolution();
   ASSERT_FALSE(answer.empty());
   EXPECT_FALSE(a.link.on_frame(answer));
   ASSERT_TRUE(a.link.can_send());
-  EXPECT_TRUE(a.arp(t0 + 10s).empty());
+  EXPECT_TRUE(a.resolution(t0 + 10s).empty());
   EXPECT_TRUE(b.link.on_frame(a.send()));
   EXPECT_EQ(b.link.arp_replies(), 1u);
 
@@ -184,6 +185,66 @@ TEST(Link, AUnicastLinkResolvesItsPeerAndTakesNobodyElse) {
   EXPECT_FALSE(stranger.link.on_frame(answer));  // an answer to somebody else teaches b's address all the same
   EXPECT_FALSE(b.link.on_frame(stranger.send()));
   EXPECT_EQ(b.count(Reject::badif), 1u);
+}
+
+TEST(Link, AsksAgainWhereAPeerIsThatHasBeenSilentAndKeepsWhatItKnowsMeanwhile) {
+  End a{unicast(mac_a, address_a, address_b)}, b{unicast(mac_b, address_b, address_a)};
+  EXPECT_FALSE(b.link.on_frame(a.resolution()));
+  EXPECT_FALSE(a.link.on_frame(b.resolution()));
+  EXPECT_TRUE(a.resolution(t0 + 59s).empty());
+  EXPECT_FALSE(a.resolution(t0 + 60s).empty());
+  EXPECT_TRUE(a.link.can_send());
+  EXPECT_TRUE(a.resolution(t0 + 60s + 999ms).empty());
+  EXPECT_FALSE(b.link.on_frame(a.resolution(t0 + 61s)));
+  EXPECT_FALSE(a.link.on_frame(b.resolution(t0 + 61s)));
+  EXPECT_TRUE(a.resolution(t0 + 120s).empty());
+}
+
+LinkConfig unicast6(wire::MacAddress mac, const char* address, const char* peer) {
+  return {.mac = mac,
+          .family = Family::inet6,
+          .address = wire::parse_address(address)->second,
+          .destination = wire::parse_address(peer)->second};
+}
+
+TEST(Link, FindsAnIpv6PeerByNeighbourDiscovery) {
+  End a{unicast6(mac_a, "fd00::1", "fd00::2")};
+  const wire::Address own = wire::parse_address("fd00::1")->second, peer = wire::parse_address("fd00::2")->second;
+  EXPECT_FALSE(a.link.can_send());
+  const Frame question = a.resolution();
+  const auto ethernet = wire::read_ethernet(question);
+  ASSERT_TRUE(ethernet);
+  EXPECT_EQ(ethernet->destination, wire::multicast_mac(Family::inet6, wire::solicited_node(peer)));
+  const auto ip = wire::read_ip(ethernet->payload);
+  ASSERT_FALSE(ip.reject);
+  EXPECT_EQ(ip.packet.ttl, 255);
+  const auto asked = wire::read_neighbour(ip.packet);  // the checksum among others
+  ASSERT_TRUE(asked);
+  EXPECT_TRUE(asked->is_solicitation);
+  EXPECT_EQ(asked->target, peer);
+  EXPECT_EQ(asked->mac, mac_a);
+  EXPECT_EQ(a.link.neighbour_requests(), 1u);
+
+  const auto answer = [&](const wire::Address& target, const wire::MacAddress& mac) {
+    Frame frame(96, 0);
+    const std::size_t header = wire::write_ethernet_header(mac_a, mac, std::nullopt, wire::ethertype::ipv6, frame);
+    const std::size_t body = wire::write_neighbour({.solicited = true, .override = true, .target = target, .mac = mac},
+                                                   target, own, wire::Room{frame}.subspan(header + 40));
+    static_cast<void>(wire::write_ip_header({Family::inet6, target, own, wire::ipproto::icmpv6}, body,
+                                            wire::Room{frame}.subspan(header)));
+    frame.resize(header + 40 + body);
+    return frame;
+  };
+  EXPECT_FALSE(a.link.on_frame(answer(wire::parse_address("fd00::3")->second, mac_b)));     // of somebody else
+  EXPECT_FALSE(a.link.on_frame(answer(peer, wire::MacAddress{{0x33, 0x33, 0, 0, 0, 1}})));  // a group is nobody's
+  EXPECT_FALSE(a.link.can_send());
+  EXPECT_FALSE(a.link.on_frame(answer(peer, mac_b)));
+  ASSERT_TRUE(a.link.can_send());
+  EXPECT_EQ(wire::read_ethernet(a.send())->destination, mac_b);
+
+  End b{unicast6(mac_b, "fd00::2", "fd00::1")};
+  EXPECT_FALSE(b.link.on_frame(question));  // the peer's question tells as much
+  EXPECT_TRUE(b.link.can_send());
 }
 
 /// An address shared with another node.
@@ -230,8 +291,8 @@ TEST(Link, TakesPacketsForFurtherAddressesWhileTheyAreItsOwn) {
 
 TEST(Link, AnswersArpOnlyForItsOwnAddress) {
   End a{multicast(mac_a, address_a)}, asker{unicast(mac_b, address_b, wire::ipv4_address(10, 0, 0, 9))};
-  EXPECT_FALSE(a.link.on_frame(asker.arp()));
-  EXPECT_TRUE(a.arp().empty());
+  EXPECT_FALSE(a.link.on_frame(asker.resolution()));
+  EXPECT_TRUE(a.resolution().empty());
 }
 
 TEST(Link, SurvivesEveryTruncation) {

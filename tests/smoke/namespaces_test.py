@@ -20,6 +20,7 @@ MTU = 1500
 A, B = "192.0.2.1", "192.0.2.2"
 GROUP, GROUP_MAC = "224.0.0.240", "01:00:5e:00:00:f0"
 A6, B6 = "fe80::a", "fe80::b"
+A6U, B6U = "fd00::a", "fd00::b"
 GROUP6, GROUP6_MAC = "ff12::f0", "33:33:00:00:00:f0"
 LOW_DELAY = 0x10  # RFC 1349
 
@@ -155,6 +156,22 @@ class Namespaces(unittest.TestCase):
         self.assert_conversation(packets, a, b)
         self.assertEqual({(packet.src, packet.dst, packet.ether_dst) for packet in packets},
                          {(A, B, self.macs[1]), (B, A, self.macs[0])})
+        self.assert_answers_ping(a, "192.0.2.99/24", A)
+
+    def test_ipv6_unicast(self):
+        packets, a, b = self.sync(A6U, B6U, f"[[peer]]\naddress = \"{B6U}\"\n", f"[[peer]]\naddress = \"{A6U}\"\n")
+        self.assert_conversation(packets, a, b, senders=(A6U, B6U), tos=0)
+        self.assertEqual({(packet.src, packet.dst, packet.ether_dst) for packet in packets},
+                         {(A6U, B6U, self.macs[1]), (B6U, A6U, self.macs[0])})
+        self.assert_answers_ping(a, "fd00::99/64", A6U)
+
+    def assert_answers_ping(self, a, neighbour, address):
+        """No kernel stands behind a's address: it is a that answers b's kernel."""
+        ip("-n", self.namespaces[1], "addr", "add", neighbour, "dev", self.interfaces[1], *(["nodad"] if ":" in address else []))
+        done = subprocess.run([*self.inside(1), "ping", "-n", "-c", "3", "-i", "0.2", "-W", "5", address], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn(" 0% packet loss", done.stdout)
+        self.assertGreaterEqual(a.ask("show", what="counters")["outside"]["echo_replies"], 3)
 
     def test_ipv6_multicast(self):
         packets, a, b = self.sync(A6, B6)

@@ -8,7 +8,8 @@
 // What statetable/README.md promises of one writer and readers without locks, checked for every order in which the
 // C++ memory model lets a reader see the writer's stores, weaker than any processor's. One writer whom nobody answers
 // makes all orders a matter of which store each load sees: none older than what the reader is known to have seen.
-// Source: J. Kang et al., "A Promising Semantics for Relaxed-Memory Concurrency", POPL 2017, views of release and acquire.
+// Source: J. Kang et al., "A Promising Semantics for Relaxed-Memory Concurrency", POPL 2017, views of release and
+// acquire.
 //
 // Assumed: one writer; the words of an entry and a bucket are what layout.h and buckets.h store, here two and one of
 // them; a reader that never ends its turns is not judged. The sanitizer's test of real threads is threads_test.cc.
