@@ -86,9 +86,10 @@ class Namespaces(unittest.TestCase):
     def capture(self, side):
         """What arrives on a side: what is sent need not be seen there, a device may pass the kernel's taps by."""
         file = self.folder / f"{'ab'[side]}.pcap"
-        # -U with --immediate-mode: what was seen stands in the file when tcpdump ends.
+        # -U with --immediate-mode: what was seen stands in the file when tcpdump ends. -s: the kernel's ring has places of
+        # that size, and of the usual 256 KiB it would have a hundred.
         process = subprocess.Popen([*self.inside(side), "tcpdump", "-i", self.interfaces[side], "-Q", "in", "-n", "-U",
-                                    "--immediate-mode", "-B", "32768", "-Z", "root", "-w", str(file)],
+                                    "--immediate-mode", "-B", "32768", "-s", "2048", "-Z", "root", "-w", str(file)],
                                    stderr=subprocess.PIPE, text=True)
 
         def end():
