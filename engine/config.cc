@@ -52,15 +52,19 @@ Parsed host_of(const ConfigSection& section, std::string_view key, const std::st
   return parsed;
 }
 
+struct OwnAddress {
+  wire::Family family;
+  wire::Address address;
+  std::optional<unsigned> prefix{};
+};
+
 /// "10.0.0.1/24", "10.0.0.1".
-void read_own_address(ConfigSection& section, Config::Link& link) {
+OwnAddress read_own_address(ConfigSection& section) {
   const auto text = section.text("address");
-  if (!text) section.fail("address", "is missing: give this node's address on the sync network, as \"10.0.0.1/24\"");
+  if (!text) section.fail("address", "is missing: give this node's address on that network, as \"10.0.0.1/24\"");
   const std::size_t slash = text->find('/');
   const Parsed own = host_of(section, "address", text->substr(0, slash));
-  link.family = own.family;
-  link.address = own.address;
-  if (slash == std::string::npos) return;
+  if (slash == std::string::npos) return {own.family, own.address};
   const unsigned bits_max = own.family == wire::Family::inet ? 32 : 128;
   unsigned bits = 0;
   const char* end = text->data() + text->size();
@@ -68,7 +72,7 @@ void read_own_address(ConfigSection& section, Config::Link& link) {
   if (error != std::errc{} || stop != end || bits > bits_max)
     section.fail("address",
                  "\"" + text->substr(slash) + "\" is not a prefix length: give /0 to /" + std::to_string(bits_max));
-  link.prefix = bits;
+  return {own.family, own.address, bits};
 }
 
 bool same_network(const wire::Address& a, const wire::Address& b, unsigned bits) {
@@ -155,7 +159,10 @@ bool read_link(ConfigSection& file, Config& config) {
     section->fail("device",
                   "is missing: give the sync network's port, as \"0000:03:00.0\" or \"net_af_packet0,iface=eth1\"");
   link.device = *device;
-  read_own_address(*section, link);
+  const OwnAddress own = read_own_address(*section);
+  link.family = own.family;
+  link.address = own.address;
+  link.prefix = own.prefix;
   section->number_into(link.mtu, "mtu", 576, 9000);
   if (const auto vlan = section->number("vlan", 1, 4094)) link.vlan = static_cast<std::uint16_t>(*vlan);
   link.destination = link.family == wire::Family::inet ? wire::pfsync_group_inet : wire::pfsync_group_inet6;
@@ -331,13 +338,62 @@ void check_sources(ConfigSection& file, const Config& config) {
     if (!config.peers[i].source) continue;
     const wire::CarpAddress source{config.link.family, *config.peers[i].source};
     const bool is_virtual = std::any_of(config.carp.begin(), config.carp.end(), [&](const carp::Settings& carp) {
-      return std::find(carp.host.addresses.begin(), carp.host.addresses.end(), source) != carp.host.addresses.end();
+      return carp.port == 0 &&
+             std::find(carp.host.addresses.begin(), carp.host.addresses.end(), source) != carp.host.addresses.end();
     });
     if (!is_virtual)
-      sections[i].fail("source", fmt::format("\"{}\" is not among the addresses of a [[carp]]: give one of those, or "
-                                             "remove it to send from link.address",
-                                             wire::to_string(source.address, source.family)));
+      sections[i].fail("source",
+                       fmt::format("\"{}\" is not among the addresses of a [[carp]] on the link: give one of those, or "
+                                   "remove it to send from link.address",
+                                   wire::to_string(source.address, source.family)));
   }
+}
+
+/// Two ports of one device cannot be opened, whatever the options behind its name.
+void read_interfaces(ConfigSection& file, Config& config) {
+  const auto same_device = [](std::string_view one, std::string_view other) {
+    return port_name(one) == port_name(other) || one.substr(0, one.find(',')) == other.substr(0, other.find(','));
+  };
+  for (ConfigSection& section : file.sections("interface")) {
+    if (config.interfaces.size() == interfaces_max)
+      section.fail("", "is one too many: there are " + std::to_string(interfaces_max) + " at most; remove it");
+    const auto device = section.text("device");
+    if (!device || device->empty())
+      section.fail("device", "is missing: give the port, as \"eth2\" or \"0000:03:00.1\"");
+    const OwnAddress own = read_own_address(section);
+    Config::Interface interface {
+      .device = *device, .family = own.family, .address = own.address, .vlan = {}
+    };
+    if (const auto vlan = section.number("vlan", 1, 4094)) interface.vlan = static_cast<std::uint16_t>(*vlan);
+    bool taken = same_device(*device, config.link.device), address_taken = own.address == config.link.address;
+    for (const Config::Interface& other : config.interfaces) {
+      taken = taken || same_device(*device, other.device);
+      address_taken = address_taken || own.address == other.address;
+    }
+    if (taken)
+      section.fail("device", "\"" + *device + "\" is the port of [link] or of an earlier [[interface]]: a device is " +
+                                 "opened once; for a second VLAN give the Linux interface of that VLAN");
+    if (address_taken) section.fail("address", "is taken by [link] or an earlier [[interface]]: give another");
+    section.finish();
+    config.interfaces.push_back(interface);
+  }
+}
+
+std::vector<carp::PortSettings> ports_of(const Config& config) {
+  std::vector<carp::PortSettings> ports{
+      {config.link.device, port_name(config.link.device), {config.link.family, config.link.address}}};
+  for (const Config::Interface& interface : config.interfaces)
+    ports.push_back({interface.device, port_name(interface.device), {interface.family, interface.address}});
+  return ports;
+}
+
+/// A port that nobody uses is a mistake of whoever wrote it.
+void check_interfaces(ConfigSection& file, const Config& config) {
+  auto sections = file.sections("interface");
+  for (std::size_t i = 0; i < sections.size(); ++i)
+    if (std::none_of(config.carp.begin(), config.carp.end(),
+                     [&](const carp::Settings& carp) { return carp.port == i + 1; }))
+      sections[i].fail("device", "is used by no [[carp]]: remove the section, or name it as interface of one");
 }
 
 Config read(const toml::table& table, const std::string& name) {
@@ -353,13 +409,23 @@ Config read(const toml::table& table, const std::string& name) {
   read_cores(file, config.cores);
   read_log(file, config.log);
   read_synthetic(file, config);
-  config.carp = carp::read_settings(file, {config.link.family, config.link.address}, config.warnings);
+  read_interfaces(file, config);
+  config.carp = carp::read_settings(file, ports_of(config), config.warnings);
+  check_interfaces(file, config);
   check_sources(file, config);
   file.finish();
   return config;
 }
 
 }  // namespace
+
+std::string port_name(std::string_view device) {
+  constexpr std::string_view key = ",iface=";
+  const std::size_t at = device.find(key);
+  if (at == std::string_view::npos) return std::string{device.substr(0, device.find(','))};
+  const std::string_view name = device.substr(at + key.size());
+  return std::string{name.substr(0, name.find(','))};
+}
 
 ConfigResult parse_config(std::string_view text, const std::string& name) {
   try {

@@ -66,6 +66,14 @@ struct Config {
     std::string state_dir = "/var/lib/pfsyncd";  ///< what outlives the process
   } control;
 
+  /// An [[interface]]: a further port, for virtual addresses alone.
+  struct Interface {
+    std::string device;  ///< as link.device
+    wire::Family family = wire::Family::inet;
+    wire::Address address{};  ///< this node's own there
+    std::optional<std::uint16_t> vlan;
+  };
+  std::vector<Interface> interfaces;
   std::vector<carp::Settings> carp;  ///< every [[carp]]
 
   enum class Poll : std::uint8_t { adaptive, busy };
@@ -87,6 +95,10 @@ struct Config {
 
 /// A configuration, or one sentence "FILE:LINE: KEY: what is wrong, what to do".
 using ConfigResult = std::variant<Config, std::string>;
+
+/// What people call a device: the Linux interface that it stands for, or its name without options.
+[[nodiscard]] std::string port_name(std::string_view device);
+inline constexpr std::size_t interfaces_max = 16;
 
 [[nodiscard]] ConfigResult load_config(const std::filesystem::path& file);
 /// `name` stands for the file in sentences.

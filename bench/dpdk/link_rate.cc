@@ -36,14 +36,8 @@ struct Options {
   std::uint64_t states = 100'000;
 };
 
-engine::Config::Link link_of(const std::string& device) {
-  engine::Config::Link link;
-  link.device = device;
-  return link;
-}
-
 engine::dpdk::Device device_or_throw(const std::string& name) {
-  auto result = engine::dpdk::find_device(link_of(name));
+  auto result = engine::dpdk::find_device(name, 1500, "link");
   if (const auto* sentence = std::get_if<std::string>(&result)) throw std::runtime_error{*sentence};
   return std::get<engine::dpdk::Device>(std::move(result));
 }

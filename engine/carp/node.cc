@@ -143,8 +143,7 @@ void Node::on_arp(const wire::EthernetFrame& ethernet) noexcept {
   if (arp->operation != wire::ArpOperation::request || arp->sender == arp->target) return;
   std::uint8_t vhid = 0;
   MacAddress mac;
-  // The node's own address is the link's to answer for.
-  if (!answers_for({Family::inet, arp->target}, vhid, mac) || vhid == 0) return;
+  if (!answers_for({Family::inet, arp->target}, vhid, mac) || (vhid == 0 && !config_.answers_arp)) return;
   Answer* answer = new_answer();
   if (answer == nullptr) return;
   const std::size_t header =

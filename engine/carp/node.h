@@ -30,6 +30,7 @@ struct NodeConfig {
   wire::Address inet6{};
   std::optional<std::uint16_t> vlan{};
   std::vector<HostConfig> hosts;  ///< each VHID once
+  bool answers_arp = false;       ///< for `inet`; where a pfsync link stands beside, that does
   std::uint64_t seed = 0;         ///< of the counters in advertisements: not to be guessed
 };
 

@@ -43,8 +43,13 @@ std::variant<Order, std::string> order_of(const nlohmann::ordered_json& request)
     const std::string state = text(request, "state");
     if (!vhid) return "\"vhid\" must be an integer from 1 to 255";
     if (state != "master" && state != "backup") return "\"state\" must be \"master\" or \"backup\"";
+    const std::string interface = text(request, "interface");
+    const wire::InterfaceName name{interface};
+    if (name.view() != interface || (request.contains("interface") && interface.empty()))
+      return "\"interface\" must be a port's name of 1 to 15 characters, as show carp gives it";
     return Order{.kind = Order::Kind::become,
                  .vhid = static_cast<std::uint8_t>(*vhid),
+                 .interface = name,
                  .state = state == "master" ? State::master : State::backup};
   }
   return "there is no such order: give \"do\" as enable, disable, maintenance, demote or become";

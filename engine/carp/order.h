@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <variant>
 
@@ -22,23 +23,16 @@ struct Order {
   bool on = false;
   int value = 0;
   std::uint8_t vhid = 0;
+  wire::InterfaceName interface {};  ///< become: on that port; empty: on the one that has the VHID
   State state = State::backup;
 };
 
-/// On the data path; false when there is no such VHID, or it is in INIT.
-inline bool carry_out(const Order& order, Node& node, Demotion& demotion, Instant now) noexcept {
-  switch (order.kind) {
-    case Order::Kind::enable: node.set_enabled(true, now); return true;
-    case Order::Kind::disable: node.set_enabled(false, now); return true;
-    case Order::Kind::maintenance: demotion.hold(Cause::maintenance, order.on, now); return true;
-    case Order::Kind::demote: demotion.order(order.value, now); return true;
-    case Order::Kind::become: return node.order(order.vhid, order.state, now);
-  }
-  return false;
-}
+/// On the data path; false when there is no such VHID, when it is in INIT, or on several ports and none was named.
+bool carry_out(const Order& order, std::span<Node* const> nodes, Demotion& demotion, Instant now) noexcept;
 
 /// {"command": "carp", "do": "enable" | "disable" | "maintenance", "on": true | "demote", "value": 100 | "become",
-/// "vhid": 1, "state": "master"}: an order, or one sentence about what is wrong with it.
+/// "vhid": 1, "state": "master"}, with an "interface" if need be: an order, or one sentence about what is wrong with
+/// it.
 [[nodiscard]] std::variant<Order, std::string> order_of(const nlohmann::ordered_json& request);
 /// What was done, for the operator.
 [[nodiscard]] std::string sentence_of(const Order& order);

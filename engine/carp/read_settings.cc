@@ -93,8 +93,27 @@ Settings read_one(ConfigSection& section) {
   host.preempt = section.flag("preempt").value_or(host.preempt);
   host.openbsd = section.flag("openbsd").value_or(host.openbsd);
   host.both_families = section.flag("both_families").value_or(host.both_families);
-  settings.interface = section.text("interface").value_or("");
   return settings;
+}
+
+/// The key that gives a port its address.
+std::string owner_of(const PortSettings& port, const std::vector<PortSettings>& ports) {
+  return &port == ports.data() ? "link.address" : "interface.address";
+}
+
+void read_port(ConfigSection& section, Settings& settings, const std::vector<PortSettings>& ports) {
+  const auto interface = section.text("interface");
+  settings.interface = ports.front().name;
+  if (!interface) return;
+  const auto port = std::find_if(ports.begin(), ports.end(), [&](const PortSettings& candidate) {
+    return candidate.device == *interface || candidate.name == *interface;
+  });
+  if (port == ports.end())
+    section.fail("interface", "\"" + *interface +
+                                  "\" is neither the port of [link] nor of an [[interface]]: give it one " +
+                                  "with device and address, or leave interface out for the port of [link]");
+  settings.port = static_cast<std::size_t>(port - ports.begin());
+  settings.interface = port->name;
 }
 
 }  // namespace
@@ -102,8 +121,8 @@ Settings read_one(ConfigSection& section) {
 std::string conflict(const std::vector<Settings>& settings) {
   for (std::size_t i = 0; i < settings.size(); ++i)
     for (std::size_t j = 0; j < i; ++j) {
-      if (settings[i].host.vhid == settings[j].host.vhid)
-        return "is taken by an earlier [[carp]]: give each virtual host an id of its own";
+      if (settings[i].host.vhid == settings[j].host.vhid && settings[i].port == settings[j].port)
+        return "is taken by an earlier [[carp]] on this port: give each virtual host an id of its own";
       for (const wire::CarpAddress& address : settings[i].host.addresses)
         if (std::find(settings[j].host.addresses.begin(), settings[j].host.addresses.end(), address) !=
             settings[j].host.addresses.end())
@@ -112,18 +131,22 @@ std::string conflict(const std::vector<Settings>& settings) {
   return "";
 }
 
-std::vector<Settings> read_settings(ConfigSection& file, const wire::CarpAddress& own,
+std::vector<Settings> read_settings(ConfigSection& file, const std::vector<PortSettings>& ports,
                                     std::vector<std::string>& warnings) {
   std::vector<Settings> all;
   for (ConfigSection& section : file.sections("carp")) {
     all.push_back(read_one(section));
+    read_port(section, all.back(), ports);
     if (const std::string why = conflict(all); !why.empty()) section.fail("vhid", why);
     const auto& addresses = all.back().host.addresses;
-    if (std::find(addresses.begin(), addresses.end(), own) != addresses.end())
-      section.fail("addresses", "holds link.address, which is this node's alone: a virtual address is a further one");
+    for (const PortSettings& port : ports)
+      if (std::find(addresses.begin(), addresses.end(), port.own) != addresses.end())
+        section.fail("addresses", "holds " + owner_of(port, ports) +
+                                      ", which is this node's alone: a virtual address is a further one");
+    const wire::CarpAddress& own = ports[all.back().port].own;
     if (own.address == (own.family == wire::Family::inet ? all.back().host.peer_inet : all.back().host.peer_inet6))
       section.fail(own.family == wire::Family::inet ? "peer" : "peer6",
-                   "is link.address: give the other node's address");
+                   "is " + owner_of(ports[all.back().port], ports) + ": give the other node's address");
     section.finish();
     if (all.back().host.password.size() > wire::carp_password_max)
       warnings.push_back("carp vhid " + std::to_string(all.back().host.vhid) + ": only the first " +

@@ -62,13 +62,19 @@ Json last_json(const std::array<T, 8>& ring, std::uint32_t count, F&& as_json) {
   return list;
 }
 
-Json host_json(const View& view, std::size_t index, Instant now) {
-  const Settings& settings = view.settings[index];
-  const HostStatus status = view.node.status(index);
+/// Calls f(settings, node, its host's number) for every virtual host.
+template <class F>
+void for_each_host(const View& view, F&& f) {
+  std::vector<std::size_t> next(view.nodes.size());
+  for (const Settings& settings : view.settings) f(settings, *view.nodes[settings.port], next[settings.port]++);
+}
+
+Json host_json(const Settings& settings, const Node& node, std::size_t index, Instant now) {
+  const HostStatus status = node.status(index);
   Json json;
-  json["interface"] = wire::printable(view.node.config().name);
+  json["interface"] = wire::printable(node.config().name);
   json["vhid"] = status.vhid;
-  json["state"] = view.node.enabled() ? word(status.state) : "DISABLED";
+  json["state"] = node.enabled() ? word(status.state) : "DISABLED";
   json["seconds"] = seconds(now - status.since);
   json["advbase"] = status.advbase;
   json["advskew"] = status.advskew;
@@ -95,7 +101,8 @@ Json host_json(const View& view, std::size_t index, Instant now) {
 
 }  // namespace
 
-std::string sentence_of(const Entry& entry, const std::string& port) {
+std::string sentence_of(const Entry& entry, const View& view) {
+  const std::string& port = view.nodes[entry.port]->config().name;
   switch (entry.kind) {
     case Entry::Kind::moved:
       return fmt::format("carp: {}@{}: {} -> {} ({})", entry.vhid, port, word(entry.from), word(entry.to),
@@ -128,15 +135,18 @@ std::string diagnosis(const Settings& settings, const wire::CarpAdvert& advert) 
 }
 
 std::string trouble(const View& view, Instant now) {
-  for (std::size_t i = 0; i < view.settings.size(); ++i) {
-    const HostStatus status = view.node.status(i);
-    const std::string name = fmt::format("carp {}@{}: ", status.vhid, view.node.config().name);
+  std::string first;
+  for_each_host(view, [&](const Settings&, const Node& node, std::size_t index) {
+    if (!first.empty()) return;
+    const HostStatus status = node.status(index);
+    const std::string name = fmt::format("carp {}@{}: ", status.vhid, node.config().name);
     for (const MistakeInfo& row : mistake_table)
       if (const Sighting& sighting = status.mistakes[static_cast<std::size_t>(row.mistake)];
-          Watch::is_fresh(sighting, now))
-        return name + sentence_of(row.mistake, sighting.source);
-    if (view.node.enabled() && status.state == State::init) return name + "is in INIT: the link is down";
-  }
+          first.empty() && Watch::is_fresh(sighting, now))
+        first = name + sentence_of(row.mistake, sighting.source);
+    if (first.empty() && node.enabled() && status.state == State::init) first = name + "is in INIT: the link is down";
+  });
+  if (!first.empty()) return first;
   const auto parts = view.demotion.seen();
   for (const Cause cause : {Cause::interface_down, Cause::send_errors})
     if (parts[static_cast<std::size_t>(cause)] != 0)
@@ -151,7 +161,7 @@ Json status_json(const View& view, Instant now) {
   Json json;
   json["healthy"] = why.empty();
   json["reason"] = why.empty() ? "all is well" : why;
-  json["enabled"] = view.node.enabled();
+  json["enabled"] = view.nodes.front()->enabled();
   json["maintenance"] = parts[static_cast<std::size_t>(Cause::maintenance)] != 0;
   int total = 0;
   Json named = Json::object();
@@ -163,17 +173,24 @@ Json status_json(const View& view, Instant now) {
   json["demotion"] = total;
   json["demotion_parts"] = named;
   json["hosts"] = Json::array();
-  for (std::size_t i = 0; i < view.settings.size(); ++i) json["hosts"].push_back(host_json(view, i, now));
+  for_each_host(view, [&](const Settings& settings, const Node& node, std::size_t index) {
+    json["hosts"].push_back(host_json(settings, node, index, now));
+  });
   json["log_dropped"] = view.journal.dropped();
-  json["counters"] = counters_json(view.node);
+  json["counters"] = counters_json(view);
   json["sentences"] = sentences_json();
   return json;
 }
 
-Json counters_json(const Node& node) {
+Json counters_json(const View& view) {
+  const auto sum = [&](auto what) {
+    std::uint64_t all = 0;
+    for (const Node* node : view.nodes) all += node->counters()[what].value();
+    return all;
+  };
   Json json = Json::object();
-  for (const TallyInfo& row : tally_table) json[std::string{row.word}] = node.counters()[row.tally].value();
-  for (const auto& row : wire::carp_reject_table) json[std::string{row.word}] = node.counters()[row.reject].value();
+  for (const TallyInfo& row : tally_table) json[std::string{row.word}] = sum(row.tally);
+  for (const auto& row : wire::carp_reject_table) json[std::string{row.word}] = sum(row.reject);
   return json;
 }
 

@@ -13,14 +13,14 @@ using Json = nlohmann::ordered_json;
 
 /// What the control side looks at; all of it may be read while the data path works.
 struct View {
-  const Node& node;
+  std::vector<const Node*> nodes;  ///< one a port, that of the link first; number i is NodeConfig::port i
   const Demotion& demotion;
   const Journal& journal;
-  const std::vector<Settings>& settings;  ///< in the order of the node's hosts
+  const std::vector<Settings>& settings;  ///< those of a port in the order of its node's hosts
 };
 
 /// A line for the log, as the kernels word it.
-[[nodiscard]] std::string sentence_of(const Entry& entry, const std::string& port);
+[[nodiscard]] std::string sentence_of(const Entry& entry, const View& view);
 /// Whether the line is about something that somebody should look at.
 [[nodiscard]] constexpr bool is_warning(const Entry& entry) noexcept { return entry.kind == Entry::Kind::mistake; }
 
@@ -32,8 +32,8 @@ struct View {
 [[nodiscard]] std::string trouble(const View& view, Instant now);
 /// In the manner of ifconfig and of pfSense's Status > CARP.
 [[nodiscard]] Json status_json(const View& view, Instant now);
-/// Words of `netstat -s -p carp` → numbers; with sentences, word → text.
-[[nodiscard]] Json counters_json(const Node& node);
+/// Words of `netstat -s -p carp` → numbers, of all ports together; with sentences, word → text.
+[[nodiscard]] Json counters_json(const View& view);
 [[nodiscard]] Json sentences_json();
 
 }  // namespace pfsync::engine::carp

@@ -187,15 +187,19 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
       ->add_option("N", options.demotion)
       ->required()
       ->check(CLI::Range(-240, 240));
-  for (const char* state : {"master", "backup"})
-    command(*carp, state,
-            state[0] == 'm' ? "make this node master of a VHID now" : "make this node backup of a VHID now",
-            [&options, state] {
-              return order(options, {{"command", "carp"}, {"do", "become"}, {"vhid", options.vhid}, {"state", state}});
-            })
-        ->add_option("VHID", options.vhid)
-        ->required()
-        ->check(CLI::Range(1, 255));
+  for (const char* state : {"master", "backup"}) {
+    auto* become = command(
+        *carp, state, state[0] == 'm' ? "make this node master of a VHID now" : "make this node backup of a VHID now",
+        [&options, state] {
+          Json request{{"command", "carp"}, {"do", "become"}, {"vhid", options.vhid}, {"state", state}};
+          if (!options.interface.empty()) request["interface"] = options.interface;
+          return order(options, request);
+        });
+    become->add_option("VHID", options.vhid)->required()->check(CLI::Range(1, 255));
+    become->add_option("-i", options.interface, "on this port, when several have the VHID")
+        ->type_name("IFACE")
+        ->check(check_interface);
+  }
 
   command(app, "resync", "ask the peers for all their states again", [&] {
     return order(options, {{"command", "resync"}});

@@ -23,6 +23,7 @@
 #include "engine/dpdk/data_path.h"
 #include "engine/dpdk/device.h"
 #include "engine/dpdk/eal.h"
+#include "engine/dpdk/host_stack.h"
 #include "engine/dpdk/parts.h"
 #include "engine/dpdk/port.h"
 #include "engine/dpdk/session_log.h"
@@ -55,9 +56,21 @@ std::vector<const BulkSender*> senders_of(const std::deque<Lane>& lanes) {
 
 }  // namespace
 
+/// A port of its own for virtual addresses.
+struct PortParts {
+  PortParts(const Config& config, std::size_t number, const Device& device, carp::Demotion& demotion,
+            carp::Journal& journal)
+      : port{device.port, interface_mtu, "interface"},
+        node{carp_config(config, number, device, port.mac()), demotion, journal},
+        stack{port, node} {}
+  Port port;
+  carp::Node node;
+  HostStack stack;
+};
+
 struct Daemon::Parts {
   Config config;
-  Device device;
+  std::vector<Device> devices;  ///< the link's first
   std::unique_ptr<statetable::Table> table;
   Eal eal;
   CycleClock clock;
@@ -68,7 +81,10 @@ struct Daemon::Parts {
   std::optional<SyntheticFirewall> synthetic;
   carp::Journal carp_journal;
   carp::Demotion demotion{carp_journal};
-  carp::Node carp_node;  ///< without a [[carp]] it only answers echo and neighbour solicitation for link.address
+  std::deque<PortParts> ports;  ///< those of each [[interface]]
+  carp::Node carp_node;         ///< without a [[carp]] it only answers echo and neighbour solicitation for link.address
+  HostStack stack;
+  std::vector<HostStack*> stacks;  ///< of the link and of `ports`
   std::optional<carp::View> carp_view;
   std::vector<DataPath::Lane> data_lanes;
   DataPath data_path;
@@ -85,11 +101,14 @@ struct Daemon::Parts {
   std::optional<CommandResult> call(const Command& command);
   Outcome outcome(const Command& command, const char* sentence);
   void make_commands();
-  [[nodiscard]] bool link_is_up() const {
-    return port.link_up() && (device.interface.empty() || has_carrier(device.interface));
+  [[nodiscard]] bool is_up(std::size_t number) const {
+    return stacks[number]->port().link_up() &&
+           (devices[number].interface.empty() || has_carrier(devices[number].interface));
   }
+  [[nodiscard]] std::deque<PortParts> make_ports();
+  [[nodiscard]] std::vector<HostStack*> all_stacks();
   [[nodiscard]] std::vector<NamedCount> counts() const;
-  void watch_link(Instant now);
+  void watch_links(Instant now);
   void retry_bulk(Instant now);
   void make_carp();
   void watch_carp(Instant now);
@@ -100,9 +119,9 @@ struct Daemon::Parts {
   /// Fills bulk frames. Returns how long the control socket may be waited for.
   milliseconds serve_bulk();
 
-  Instant link_seen_at_{};
-  bool link_seen_ = false;
-  std::atomic<bool> link_up_{false};
+  Instant links_seen_at_{};
+  bool links_seen_ = false;
+  std::array<std::atomic<bool>, 1 + interfaces_max> links_up_{};
   unsigned carp_lines_ = 0;
   Instant carp_lines_since_{};
   std::uint64_t heard_when_failed_ = 0;
@@ -112,14 +131,17 @@ struct Daemon::Parts {
 
 Daemon::Parts::Parts(const Config& given)
     : config{with_fresh_ids(given)},
-      device{(require_memory(config), or_throw(find_device(config.link)))},
+      devices{(require_memory(config), find_devices(config))},
       table{make_table(config)},
-      eal{eal_config(config, device)},
-      port{device.port, config.link.mtu},
+      eal{eal_config(config, devices)},
+      port{devices[0].port, config.link.mtu},
       lanes{make_lanes(config, *table)},
       session{session_config(config, lanes), *table},
       link{link_config(config, port.mac()), session.counters()},
-      carp_node{carp_config(config, device, port.mac()), demotion, carp_journal},
+      ports{make_ports()},
+      carp_node{carp_config(config, 0, devices[0], port.mac()), demotion, carp_journal},
+      stack{port, carp_node},
+      stacks{all_stacks()},
       data_lanes{data_lanes_of(lanes)},
       data_path{{.port = port,
                  .link = link,
@@ -128,8 +150,8 @@ Daemon::Parts::Parts(const Config& given)
                  .synthetic = config.synthetic ? &synthetic.emplace(*config.synthetic) : nullptr,
                  .clock = clock,
                  .busy = config.cores.poll == Config::Poll::busy,
-                 .carp = &carp_node,
-                 .demotion = &demotion}},
+                 .stacks = stacks,
+                 .demotion = demotion}},
       view{.version = std::string{version},
            .config = config,
            .table = *table,
@@ -139,12 +161,25 @@ Daemon::Parts::Parts(const Config& given)
            .started = clock.now(),
            .now = [this] { return clock.now(); },
            .queued = [this] { return data_path.queued(); },
-           .link_up = [this] { return link_up_.load(std::memory_order_relaxed); },
+           .link_up = [this] { return links_up_[0].load(std::memory_order_relaxed); },
            .counts = [this] { return counts(); }} {
   make_commands();
   if (!config.carp.empty()) make_carp();
   control = or_throw(ControlServer::create(
       config.control.socket, [this](const Json& request) { return handle_request(request, view, commands); }));
+}
+
+std::deque<PortParts> Daemon::Parts::make_ports() {
+  std::deque<PortParts> made;
+  for (std::size_t number = 1; number < devices.size(); ++number)
+    made.emplace_back(config, number, devices[number], demotion, carp_journal);
+  return made;
+}
+
+std::vector<HostStack*> Daemon::Parts::all_stacks() {
+  std::vector<HostStack*> all{&stack};
+  for (PortParts& further : ports) all.push_back(&further.stack);
+  return all;
 }
 
 // --- commands ----------------------------------------------------------------------------------------
@@ -188,12 +223,14 @@ void Daemon::Parts::make_commands() {
 
 void Daemon::Parts::make_carp() {
   link.take_also(&carp_node);
+  std::vector<const carp::Node*> nodes;
+  for (HostStack* each : stacks) nodes.push_back(&each->node());
   view.carp = &carp_view.emplace(
-      carp::View{.node = carp_node, .demotion = demotion, .journal = carp_journal, .settings = config.carp});
+      carp::View{.nodes = std::move(nodes), .demotion = demotion, .journal = carp_journal, .settings = config.carp});
   commands.carp = [this](const carp::Order& order) { return order_carp(order); };
   for (const carp::Settings& settings : config.carp)
-    if (!port.accept(wire::carp_mac(settings.host.vhid)))
-      spdlog::warn("{} takes no further Ethernet address: packets for vhid {} may not arrive", device.name(),
+    if (!stacks[settings.port]->port().accept(wire::carp_mac(settings.host.vhid)))
+      spdlog::warn("{} takes no further Ethernet address: packets for vhid {} may not arrive", settings.interface,
                    settings.host.vhid);
   std::error_code error;
   if (std::filesystem::exists(maintenance_file(), error)) {
@@ -219,7 +256,10 @@ Outcome Daemon::Parts::order_carp(const carp::Order& order) {
   if (!result) return {false, "the data path has not answered within two seconds: try again", 0};
   if (!result->done)
     return {false,
-            fmt::format("vhid {} is not in this configuration, or in INIT: pfsyncctl show carp tells", order.vhid), 0};
+            fmt::format("vhid {} is not there, in INIT, or on several ports, of which -i must name one: "
+                        "pfsyncctl show carp tells",
+                        order.vhid),
+            0};
   if (maintenance && !order.on) {
     std::error_code error;
     std::filesystem::remove(maintenance_file(), error);
@@ -241,14 +281,18 @@ void Daemon::Parts::watch_carp(Instant now) {
   }
   while (const auto entry = carp_journal.pop()) {
     if (++carp_lines_ > lines_per_s_max) continue;
-    const std::string sentence = carp::sentence_of(*entry, carp_node.config().name);
+    const std::string sentence = carp::sentence_of(*entry, *carp_view);
     carp::is_warning(*entry) ? spdlog::warn("{}", sentence) : spdlog::info("{}", sentence);
   }
 }
 
 std::vector<NamedCount> Daemon::Parts::counts() const {
   const Port::Statistics device_counts = port.statistics();
-  const auto count_of = [this](carp::Tally tally) { return carp_node.counters()[tally].value(); };
+  const auto count_of = [this](carp::Tally tally) {
+    std::uint64_t sum = 0;
+    for (HostStack* each : stacks) sum += each->node().counters()[tally].value();
+    return sum;
+  };
   std::vector<NamedCount> counts{
       {"oerrors", "frames dropped because the device did not take them", port.oerrors()},
       {"onomem", "frames not sent because no packet buffer was free", port.onomem()},
@@ -270,20 +314,22 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
 
 // --- the control thread ------------------------------------------------------------------------------
 
-void Daemon::Parts::watch_link(Instant now) {
+void Daemon::Parts::watch_links(Instant now) {
   constexpr milliseconds every{50};
-  if (link_seen_ && now < link_seen_at_ + every) return;
-  const bool up = link_is_up();
-  const bool before = link_up_.exchange(up, std::memory_order_relaxed);
-  data_path.set_link(up);
-  if (!link_seen_ || up != before) spdlog::info("link {} is {}", device.name(), up ? "up" : "down");
-  // A link that comes up may have a peer behind it that knows more than we do.
-  if (up && !before && !call({.kind = Command::Kind::link_up})) {
-    link_up_.store(false, std::memory_order_relaxed);  // said again in the next round
-    spdlog::warn("the data path is busy: the bulk update is asked for later");
+  if (links_seen_ && now < links_seen_at_ + every) return;
+  for (std::size_t number = 0; number < stacks.size(); ++number) {
+    const bool up = is_up(number);
+    const bool before = links_up_[number].exchange(up, std::memory_order_relaxed);
+    stacks[number]->set_link(up);
+    if (!links_seen_ || up != before) spdlog::info("link {} is {}", devices[number].name(), up ? "up" : "down");
+    // A link that comes up may have a peer behind it that knows more than we do.
+    if (number == 0 && up && !before && !call({.kind = Command::Kind::link_up})) {
+      links_up_[0].store(false, std::memory_order_relaxed);  // said again in the next round
+      spdlog::warn("the data path is busy: the bulk update is asked for later");
+    }
   }
-  link_seen_ = true;
-  link_seen_at_ = now;
+  links_seen_ = true;
+  links_seen_at_ = now;
 }
 
 /// Asks again for the bulk update that nobody sent, once somebody is heard who was not there.
@@ -337,10 +383,10 @@ void Daemon::Parts::run(bool (*ended)()) {
   if (rte_eal_remote_launch(body, &data_path, data_lcore) != 0)
     throw std::runtime_error{"the data-path core is not there"};
   spdlog::info("pfsyncd {}: host id {}, {} states at most, on {}", version, creatorid_text(config.sync.creatorid),
-               config.table.states_max, device.port);
+               config.table.states_max, devices[0].port);
   sd_notify(0, "READY=1\nSTATUS=following the sync network");
   while (!ended()) {
-    watch_link(clock.now());
+    watch_links(clock.now());
     const milliseconds wait = serve_bulk();
     session_log.look(clock.now());
     retry_bulk(clock.now());

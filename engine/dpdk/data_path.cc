@@ -7,28 +7,26 @@
 
 namespace pfsync::engine::dpdk {
 
+DataPath::DataPath(const Parts& parts) noexcept : parts_{parts} {
+  std::transform(parts.stacks.begin(), parts.stacks.end(), nodes_.begin(),
+                 [](HostStack* stack) { return &stack->node(); });
+}
+
 std::size_t DataPath::receive(Instant now) noexcept {
   const auto frames = parts_.port.receive();
   std::size_t packets = 0;
   for (const wire::Bytes frame : frames)
     if (const auto packet = parts_.link.on_frame(frame))
       packets_[packets++] = *packet;
-    else if (parts_.carp != nullptr)
-      parts_.carp->on_frame(frame, now);
+    else
+      link_stack().on_frame(frame, now);
   if (packets > 0) parts_.session.on_packets({packets_.data(), packets}, now);
   return frames.size();
 }
 
 std::size_t DataPath::transmit(Instant now) noexcept {
-  std::size_t frames = 0;
   // Advertisements before all else: one that is late by three seconds is a failover.
-  while (parts_.carp != nullptr && parts_.carp->has_to_send() && frames < frames_max / 2) {
-    const wire::Room room = parts_.port.room();
-    const std::size_t bytes = room.empty() ? 0 : parts_.carp->transmit(room, now);
-    parts_.port.commit(bytes);
-    if (bytes == 0) break;
-    ++frames;
-  }
+  std::size_t frames = link_stack().transmit(frames_max / 2, now);
   if (const wire::Room room = parts_.port.room(); !room.empty()) {
     const std::size_t bytes = parts_.link.transmit_resolution(room, now);
     parts_.port.commit(bytes);
@@ -75,19 +73,6 @@ std::size_t DataPath::transmit_bulks(std::size_t frames_allowed) noexcept {
   return frames;
 }
 
-void DataPath::hand_over(Instant now) noexcept {
-  if (parts_.port.flush()) {
-    refused_ = false;
-    return;
-  }
-  if (!refused_) {
-    refused_ = true;
-    refused_since_ = now;
-  }
-  // Without a link there is nothing to wait for; a full queue is given some time to empty.
-  if (now - refused_since_ >= patience || !parts_.port.link_up()) parts_.port.drop();
-}
-
 CommandResult DataPath::execute(const Command& command, Instant now) noexcept {
   Session& session = parts_.session;
   switch (command.kind) {
@@ -107,29 +92,13 @@ CommandResult DataPath::execute(const Command& command, Instant now) noexcept {
     }
     case Command::Kind::flush: return {true, session.flush(command.ifname, now)};
     case Command::Kind::carp:
-      return {parts_.carp != nullptr && carp::carry_out(command.carp, *parts_.carp, *parts_.demotion, now), 0};
+      return {carp::carry_out(command.carp, {nodes_.data(), parts_.stacks.size()}, parts_.demotion, now), 0};
     case Command::Kind::kill: {
       const bool found = session.erase(command.id, now) == Session::Local::done;
       return {found, found ? 1u : 0u};
     }
   }
   return {};
-}
-
-void DataPath::turn_carp(Instant now) noexcept {
-  constexpr Duration absence =
-      std::chrono::seconds{1};  // the longest between two advertisements that are heard in time
-  carp::Node& node = *parts_.carp;
-  if (now - turned_at_ > absence) node.on_absence(now);
-  turned_at_ = now;
-  if (const bool up = link_up_.load(std::memory_order_relaxed); up != carp_link_) {
-    carp_link_ = up;
-    node.set_link(up, now);
-  }
-  // A level, not two edges: what is read anew every turn cannot be left behind.
-  parts_.demotion->hold(carp::Cause::bulk_update, parts_.session.is_catching_up(), now);
-  if (const auto due = node.timeout(); due && *due <= now) node.on_timeout(now);
-  turn_shared_peers(now);
 }
 
 void DataPath::turn_shared_peers(Instant now) noexcept {
@@ -143,13 +112,17 @@ void DataPath::turn_shared_peers(Instant now) noexcept {
 bool DataPath::turn(Instant now) noexcept {
   std::size_t done = receive(now);
   done += commands_.serve([&](const Command& command) { return execute(command, now); }) ? 1 : 0;
-  if (parts_.carp != nullptr) turn_carp(now);
+  // A level, not two edges: what is read anew every turn cannot be left behind.
+  parts_.demotion.hold(carp::Cause::bulk_update, parts_.session.is_catching_up(), now);
+  link_stack().pass(now);
+  for (HostStack* stack : parts_.stacks.subspan(1)) done += stack->turn(now);
+  turn_shared_peers(now);
   if (now >= parts_.session.timeout(now)) parts_.session.on_timeout(now);
   // A load below the most that a turn can do is no reason to stay awake: it accrues meanwhile.
   if (parts_.synthetic != nullptr)
     done += parts_.synthetic->run(parts_.session, now) == SyntheticFirewall::operations_max ? 1 : 0;
   done += transmit(now);
-  hand_over(now);
+  link_stack().hand_over(now);
   queued_.set(parts_.session.queued());
   return done > 0;
 }
@@ -183,11 +156,12 @@ void DataPath::run() noexcept {
 
 void DataPath::drain() noexcept {
   const Instant until = parts_.clock.now() + farewell;
-  if (parts_.carp != nullptr) parts_.carp->leave(parts_.clock.now());
+  for (HostStack* stack : parts_.stacks) stack->leave(parts_.clock.now());
   for (Instant now = parts_.clock.now(); now < until; now = parts_.clock.now()) {
     parts_.session.push();
-    const std::size_t sent = transmit(now);
-    hand_over(now);
+    std::size_t sent = transmit(now);
+    link_stack().hand_over(now);
+    for (HostStack* stack : parts_.stacks.subspan(1)) sent += stack->turn(now);
     if (sent == 0 && parts_.session.queued() == 0) return;
   }
 }

@@ -5,11 +5,13 @@
 #include <span>
 
 #include "engine/bulk_gate.h"
-#include "engine/carp/node.h"
+#include "engine/carp/demotion.h"
 #include "engine/command_slot.h"
+#include "engine/config.h"
 #include "engine/counters.h"
 #include "engine/dpdk/bulk_exchange.h"
 #include "engine/dpdk/clock.h"
+#include "engine/dpdk/host_stack.h"
 #include "engine/dpdk/port.h"
 #include "engine/link.h"
 #include "engine/session.h"
@@ -24,9 +26,6 @@ class DataPath {
  public:
   /// Frames sent in a turn at most, so that receiving is never put off for long.
   static constexpr std::size_t frames_max = Port::burst_max;
-  /// How long frames wait for a device whose queue is full, before they are dropped. Changes merge
-  /// meanwhile; a peer that is out of breath for a moment would otherwise miss what nobody repeats.
-  static constexpr std::chrono::milliseconds patience{2000};
   /// How long the end of the process is put off for what is still queued.
   static constexpr std::chrono::milliseconds farewell{100};
 
@@ -36,17 +35,17 @@ class DataPath {
     BulkGate* gate;
   };
   struct Parts {
-    Port& port;
+    Port& port;  ///< that of the link
     Link& link;
     Session& session;
     std::span<const Lane> lanes;   ///< one for each of the session's peers
     SyntheticFirewall* synthetic;  ///< null: this node plays no firewall
     CycleClock clock;
     bool busy;                           ///< never sleep
-    carp::Node* carp = nullptr;          ///< null: this node has no virtual address
-    carp::Demotion* demotion = nullptr;  ///< of `carp`
+    std::span<HostStack* const> stacks;  ///< one a port, that of the link first
+    carp::Demotion& demotion;            ///< of their nodes
   };
-  explicit DataPath(const Parts& parts) noexcept : parts_{parts} {}
+  explicit DataPath(const Parts& parts) noexcept;
 
   /// Turns until stop(), then sends what is still queued. On the data-path core.
   void run() noexcept;
@@ -54,8 +53,6 @@ class DataPath {
   bool turn(Instant now) noexcept;
 
   // Any thread:
-  /// What the control thread sees of the link.
-  void set_link(bool up) noexcept { link_up_.store(up, std::memory_order_relaxed); }
   void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] CommandSlot& commands() noexcept { return commands_; }
   /// Changes waiting to be announced.
@@ -63,30 +60,25 @@ class DataPath {
   [[nodiscard]] std::uint64_t bulk_frames() const noexcept { return bulk_frames_.value(); }
 
  private:
+  [[nodiscard]] HostStack& link_stack() noexcept { return *parts_.stacks.front(); }
   std::size_t receive(Instant now) noexcept;
   std::size_t transmit(Instant now) noexcept;
   std::size_t transmit_live(std::size_t frames, Instant now) noexcept;
   std::size_t transmit_bulks(std::size_t frames) noexcept;
-  void hand_over(Instant now) noexcept;
   [[nodiscard]] CommandResult execute(const Command& command, Instant now) noexcept;
-  void turn_carp(Instant now) noexcept;
   void turn_shared_peers(Instant now) noexcept;
   /// Nothing to do until `due`: pauses, then sleeps longer and longer.
   void idle(Instant now) noexcept;
   void drain() noexcept;
 
   Parts parts_;
+  std::array<carp::Node*, 1 + interfaces_max> nodes_{};  ///< of the stacks
   std::atomic<bool> stop_{false};
-  std::atomic<bool> link_up_{false};  ///< a word alone: pairs with nothing
   CommandSlot commands_;
   Counter queued_, bulk_frames_;
   std::array<Arrival, Port::burst_max> packets_{};
-  bool carp_link_ = false;
-  Instant turned_at_{};
   bool started_ = false;  ///< the session's life has begun
   unsigned idle_turns_ = 0;
-  Instant refused_since_{};  ///< since when the device has not taken all
-  bool refused_ = false;
   unsigned first_ = 0;  ///< the peer whose turn is first, another each time
 };
 

@@ -53,17 +53,17 @@ bool has_capability(unsigned capability) {
   return false;
 }
 
-std::optional<std::string> refusal_of(const std::string& interface, std::size_t mtu) {
+std::optional<std::string> refusal_of(const std::string& interface, std::size_t mtu, const std::string& section) {
   if (if_nametoindex(interface.c_str()) == 0)
-    return fmt::format("link.device: there is no network interface \"{}\" on this machine: give one of {}", interface,
-                       interfaces_here());
+    return fmt::format("{}.device: there is no network interface \"{}\" on this machine: give one of {}", section,
+                       interface, interfaces_here());
   std::size_t has = 0;
   if (std::ifstream{"/sys/class/net/" + interface + "/mtu"} >> has && has < mtu)
-    return fmt::format("link.mtu: {} is larger than the {} of {}: lower it, or run: ip link set {} mtu {}", mtu, has,
-                       interface, interface, mtu);
+    return fmt::format("{}.mtu: {} is larger than the {} of {}: lower it, or run: ip link set {} mtu {}", section, mtu,
+                       has, interface, interface, mtu);
   if (!has_capability(CAP_NET_RAW))
-    return fmt::format("link.device: no permission to open {}: run as root, or with CAP_NET_RAW and CAP_NET_ADMIN",
-                       interface);
+    return fmt::format("{}.device: no permission to open {}: run as root, or with CAP_NET_RAW and CAP_NET_ADMIN",
+                       section, interface);
   return std::nullopt;
 }
 
@@ -80,32 +80,33 @@ bool has_carrier(const std::string& interface) {
   return (std::ifstream{"/sys/class/net/" + interface + "/carrier"} >> carrier) && carrier == 1;
 }
 
-std::variant<Device, std::string> find_device(const Config::Link& link) {
-  const std::string& device = link.device;
+std::variant<Device, std::string> find_device(const std::string& device, std::size_t mtu, const std::string& section) {
   if (is_pci_address(device)) {
     if (!fs::exists("/sys/bus/pci/devices/" + device))
-      return fmt::format("link.device: there is no PCI device {} on this machine: lspci -D lists those that are there",
-                         device);
+      return fmt::format("{}.device: there is no PCI device {} on this machine: lspci -D lists those that are there",
+                         section, device);
     return Device{.port = device, .allow = {device}};
   }
   if (!device.starts_with("net_")) {
-    if (const auto refusal = refusal_of(device, link.mtu)) return *refusal;
-    return Device{.port = "net_af_packet0,iface=" + device + af_packet_sizes(link.mtu), .interface = device};
+    if (const auto refusal = refusal_of(device, mtu, section)) return *refusal;
+    // Named after the interface, so that several ports do not meet.
+    return Device{.port = "net_af_packet_" + device + ",iface=" + device + af_packet_sizes(mtu), .interface = device};
   }
   if (device.starts_with("net_af_packet") || device.starts_with("net_af_xdp")) {
     const auto interface = option(device, "iface");
-    if (!interface) return fmt::format("link.device: \"{}\" names no interface: add ,iface=NAME", device);
-    if (const auto refusal = refusal_of(*interface, link.mtu)) return *refusal;
+    if (!interface) return fmt::format("{}.device: \"{}\" names no interface: add ,iface=NAME", section, device);
+    if (const auto refusal = refusal_of(*interface, mtu, section)) return *refusal;
     const bool sized = device.starts_with("net_af_xdp") || option(device, "framesz") || option(device, "framecnt");
-    return Device{.port = sized ? device : device + af_packet_sizes(link.mtu), .interface = *interface};
+    return Device{.port = sized ? device : device + af_packet_sizes(mtu), .interface = *interface};
   }
   if (device.starts_with("net_memif")) {
     const auto socket = option(device, "socket");
     const fs::path folder = fs::path{socket.value_or("")}.parent_path();
     if (socket && option(device, "socket-abstract") == "no" && !fs::is_directory(folder))
-      return fmt::format("link.device: the folder of the socket {} is not there: create it, or name another", *socket);
+      return fmt::format("{}.device: the folder of the socket {} is not there: create it, or name another", section,
+                         *socket);
   }
-  if (device.starts_with("net_memif") && link.mtu > 1500 && !option(device, "bsize"))
+  if (device.starts_with("net_memif") && mtu > 1500 && !option(device, "bsize"))
     return Device{.port = device + ",bsize=10240"};  // a place holds a whole frame
   return Device{.port = device};
 }

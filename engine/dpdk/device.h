@@ -8,20 +8,21 @@
 
 namespace pfsync::engine::dpdk {
 
-/// The device of [link] as DPDK takes it, found on this machine.
+/// A device as DPDK takes it, found on this machine.
 struct Device {
   std::string port;                  ///< for Port
   std::vector<std::string> allow{};  ///< for Eal: PCI addresses to probe
   std::string interface {};          ///< the Linux interface behind it; empty: none
 
   /// As people call it.
-  [[nodiscard]] std::string name() const { return interface.empty() ? port.substr(0, port.find(',')) : interface; }
+  [[nodiscard]] std::string name() const { return interface.empty() ? port_name(port) : interface; }
 };
 
 /// Looks a device up before DPDK does, whose own words about a missing one are few: a PCI address, a
 /// virtual device with its options, or the plain name of a Linux interface (through af_packet).
-/// One sentence when it is not there, may not be used, or has a smaller MTU than the link.
-[[nodiscard]] std::variant<Device, std::string> find_device(const Config::Link& link);
+/// One sentence when it is not there, may not be used, or has a smaller MTU. `section`: whose key it is, "link".
+[[nodiscard]] std::variant<Device, std::string> find_device(const std::string& device, std::size_t mtu,
+                                                            const std::string& section);
 
 /// Whether a Linux interface has a carrier.
 [[nodiscard]] bool has_carrier(const std::string& interface);

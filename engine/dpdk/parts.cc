@@ -37,7 +37,8 @@ BulkSenderConfig sender_config(const Config& config) {
 
 std::size_t buffers_mib(const Config& config) {
   constexpr std::size_t rest_mib = 32;  // DPDK's own, rings and queues
-  return (Port::memory_bytes(config.link.mtu) >> 20) + rest_mib;
+  return ((Port::memory_bytes(config.link.mtu) + config.interfaces.size() * Port::memory_bytes(interface_mtu)) >> 20) +
+         rest_mib;
 }
 
 }  // namespace
@@ -80,9 +81,18 @@ Config with_fresh_ids(Config config) {
   return config;
 }
 
-EalConfig eal_config(const Config& config, const Device& device) {
+std::vector<Device> find_devices(const Config& config) {
+  std::vector<Device> devices{or_throw(find_device(config.link.device, config.link.mtu, "link"))};
+  for (const Config::Interface& interface : config.interfaces)
+    devices.push_back(or_throw(find_device(interface.device, interface_mtu, "interface")));
+  return devices;
+}
+
+EalConfig eal_config(const Config& config, const std::vector<Device>& devices) {
+  std::vector<std::string> allow;
+  for (const Device& device : devices) allow.insert(allow.end(), device.allow.begin(), device.allow.end());
   return {.memory_mib = buffers_mib(config),
-          .allow = device.allow,
+          .allow = std::move(allow),
           .control_core = config.cores.control,
           .data_core = config.cores.data};
 }
@@ -117,19 +127,24 @@ LinkConfig link_config(const Config& config, const wire::MacAddress& mac) {
           .sources = config.link.sources};
 }
 
-carp::NodeConfig carp_config(const Config& config, const Device& device, const wire::MacAddress& mac) {
-  carp::NodeConfig node{
-      .name = device.name(), .mac = mac, .vlan = config.link.vlan, .hosts = {}, .seed = random_seed()};
-  // Where the link has no address of a family, IPv6 has the one that every host has.
-  node.inet = config.link.family == wire::Family::inet ? config.link.address : wire::Address{};
-  node.inet6 = config.link.family == wire::Family::inet6 ? config.link.address : wire::link_local_address(mac);
-  for (const carp::Settings& settings : config.carp) {
-    if (!settings.interface.empty() && settings.interface != node.name && settings.interface != config.link.device)
-      throw std::runtime_error{
-          fmt::format("carp.interface: \"{}\" is not the port of [link], {}, and this version has only that: remove it",
-                      wire::printable(settings.interface), node.name)};
-    node.hosts.push_back(settings.host);
-  }
+carp::NodeConfig carp_config(const Config& config, std::size_t port, const Device& device,
+                             const wire::MacAddress& mac) {
+  const bool is_link = port == 0;
+  const Config::Interface* interface = is_link ? nullptr : &config.interfaces[port - 1];
+  const wire::Family family = is_link ? config.link.family : interface->family;
+  const wire::Address& address = is_link ? config.link.address : interface->address;
+  carp::NodeConfig node{.name = device.name(),
+                        .port = static_cast<std::uint8_t>(port),
+                        .mac = mac,
+                        .vlan = is_link ? config.link.vlan : interface->vlan,
+                        .hosts = {},
+                        .answers_arp = !is_link,
+                        .seed = random_seed()};
+  // Where the port has no address of a family, IPv6 has the one that every host has.
+  node.inet = family == wire::Family::inet ? address : wire::Address{};
+  node.inet6 = family == wire::Family::inet6 ? address : wire::link_local_address(mac);
+  for (const carp::Settings& settings : config.carp)
+    if (settings.port == port) node.hosts.push_back(settings.host);
   return node;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "engine/bulk_sender.h"
 #include "engine/carp/node.h"
@@ -20,6 +21,9 @@ namespace pfsync::engine::dpdk {
 
 /// What each part of the daemon takes, from what the operator wrote. Throws std::runtime_error with one sentence
 /// where that cannot be had.
+
+/// Of an [[interface]]: no frame of virtual addresses is longer than an echo.
+inline constexpr std::size_t interface_mtu = 1500;
 
 template <class T>
 T or_throw(std::variant<T, std::string> result) {
@@ -43,9 +47,13 @@ void require_memory(const Config& config);
 
 /// The synthetic firewall's ids go on from where no run before this one was.
 [[nodiscard]] Config with_fresh_ids(Config config);
-[[nodiscard]] EalConfig eal_config(const Config& config, const Device& device);
+/// The device of [link], then those of each [[interface]].
+[[nodiscard]] std::vector<Device> find_devices(const Config& config);
+[[nodiscard]] EalConfig eal_config(const Config& config, const std::vector<Device>& devices);
 [[nodiscard]] SessionConfig session_config(const Config& config, std::deque<Lane>& lanes);
 [[nodiscard]] LinkConfig link_config(const Config& config, const wire::MacAddress& mac);
-[[nodiscard]] carp::NodeConfig carp_config(const Config& config, const Device& device, const wire::MacAddress& mac);
+/// Of the port with that number: 0 is the link's.
+[[nodiscard]] carp::NodeConfig carp_config(const Config& config, std::size_t port, const Device& device,
+                                           const wire::MacAddress& mac);
 
 }  // namespace pfsync::engine::dpdk

@@ -20,7 +20,7 @@ constexpr std::size_t plain_mtu = 1500;  ///< what every device can do without b
 constexpr std::size_t mtu_max = 9000;    ///< the largest that the configuration takes
 
 [[noreturn]] void fail(const std::string& device, const std::string& what, int error) {
-  throw std::runtime_error{"link.device: " + device + " " + what + ": " + rte_strerror(error < 0 ? -error : error)};
+  throw std::runtime_error{device + " " + what + ": " + rte_strerror(error < 0 ? -error : error)};
 }
 
 /// Drivers of DPDK 22.11 that call 1514 bytes their longest frame, and carry whatever their rings have room for.
@@ -73,22 +73,24 @@ void Port::DeviceRemover::operator()(const std::string* name) const noexcept {
   delete name;
 }
 
-Port::Port(const std::string& device, std::size_t mtu) {
+Port::Port(const std::string& device, std::size_t mtu, const std::string& section) {
   const std::string name = device.substr(0, device.find(','));
+  const std::string key = section + ".device: " + name;
   const std::string options = name.size() == device.size() ? "" : device.substr(name.size() + 1);
   if (rte_eth_dev_get_port_by_name(name.c_str(), &id_) != 0) {
     // The driver's error number says little: -EFAULT for a driver that is not there.
     if (rte_eal_hotplug_add("vdev", name.c_str(), options.c_str()) != 0)
-      throw std::runtime_error{"link.device: " + name + " cannot be made: check the driver's name and its options"};
+      throw std::runtime_error{section + ".device: " + name +
+                               " cannot be made: check the driver's name and its options"};
     created_.reset(new std::string{name});
     if (const int error = rte_eth_dev_get_port_by_name(name.c_str(), &id_); error != 0)
-      fail(name, "is not an Ethernet device", error);
+      fail(key, "is not an Ethernet device", error);
   }
-  if (mtu > mtu_max) fail(name, "cannot be configured with an MTU of " + std::to_string(mtu), EINVAL);
+  if (mtu > mtu_max) fail(key, "cannot be configured with an MTU of " + std::to_string(mtu), EINVAL);
   const std::string pool_name = "pool_" + std::to_string(id_);
   pool_.reset(rte_pktmbuf_pool_create(pool_name.c_str(), buffers, cache_buffers, 0, buffer_bytes(mtu),
                                       static_cast<int>(rte_socket_id())));
-  if (pool_ == nullptr) fail(name, "has no memory for packet buffers", rte_errno);
+  if (pool_ == nullptr) fail(key, "has no memory for packet buffers", rte_errno);
   rte_eth_conf config{};
   if (mtu > plain_mtu) config.rxmode.mtu = static_cast<std::uint32_t>(mtu);
   int configured = rte_eth_dev_configure(id_, 1, 1, &config);
@@ -96,16 +98,16 @@ Port::Port(const std::string& device, std::size_t mtu) {
     config.rxmode.mtu = 0;
     configured = rte_eth_dev_configure(id_, 1, 1, &config);
   }
-  if (configured != 0) fail(name, "cannot be configured with an MTU of " + std::to_string(mtu), configured);
+  if (configured != 0) fail(key, "cannot be configured with an MTU of " + std::to_string(mtu), configured);
   std::uint16_t rx = descriptors, tx = descriptors;
   if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx); error != 0)
-    fail(name, "has no queues of this size", error);
+    fail(key, "has no queues of this size", error);
   const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id_)));
   if (const int error = rte_eth_rx_queue_setup(id_, 0, rx, socket, nullptr, pool_.get()); error != 0)
-    fail(name, "has no receive queue", error);
+    fail(key, "has no receive queue", error);
   if (const int error = rte_eth_tx_queue_setup(id_, 0, tx, socket, nullptr); error != 0)
-    fail(name, "has no transmit queue", error);
-  if (const int error = rte_eth_dev_start(id_); error != 0) fail(name, "does not start, is its other end there", error);
+    fail(key, "has no transmit queue", error);
+  if (const int error = rte_eth_dev_start(id_); error != 0) fail(key, "does not start, is its other end there", error);
   // Software drivers may know neither; what they do not filter arrives all the same.
   static_cast<void>(rte_eth_promiscuous_enable(id_));
   static_cast<void>(rte_eth_allmulticast_enable(id_));

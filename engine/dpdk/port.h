@@ -26,8 +26,8 @@ class Port {
 
   /// `device`: a virtual device as EAL names it ("net_memif0,role=server,socket=/run/x.sock",
   /// "net_af_packet0,iface=eth1", "net_ring0", …), or the name of a device that is there already.
-  /// `mtu`: bytes from the IP header on. Throws std::runtime_error with one sentence.
-  explicit Port(const std::string& device, std::size_t mtu = 1500);
+  /// `mtu`: bytes from the IP header on. Throws std::runtime_error with one sentence about the section's device.
+  explicit Port(const std::string& device, std::size_t mtu = 1500, const std::string& section = "link");
   ~Port();
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;

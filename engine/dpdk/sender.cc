@@ -16,9 +16,8 @@ namespace pfsync::engine::dpdk {
 namespace {
 
 Device device_or_throw(const std::string& name) {
-  Config::Link link;
-  link.device = name;
-  auto result = find_device(link);
+  constexpr std::size_t mtu = 1500;
+  auto result = find_device(name, mtu, "link");
   if (const auto* sentence = std::get_if<std::string>(&result)) throw std::runtime_error{*sentence};
   return std::get<Device>(std::move(result));
 }

@@ -38,7 +38,15 @@ struct Node {
               .address = options.address,
               .destination = options.destination},
              session.counters()},
-        path{{port, link, session, {&lane, 1}, options.load, CycleClock{}, true}} {
+        path{{.port = port,
+              .link = link,
+              .session = session,
+              .lanes = {&lane, 1},
+              .synthetic = options.load,
+              .clock = CycleClock{},
+              .busy = true,
+              .stacks = {&first_stack, 1},
+              .demotion = demotion}} {
     bulk.supply(port);
   }
 
@@ -61,6 +69,11 @@ struct Node {
   BulkSender sender;
   Link link;
   DataPath::Lane lane{&bulk, &gate};
+  carp::Journal journal;
+  carp::Demotion demotion{journal};
+  carp::Node carp_node{{.name = "test", .hosts = {}}, demotion, journal};
+  HostStack stack{port, carp_node};
+  HostStack* first_stack = &stack;
   DataPath path;
 };
 

@@ -108,10 +108,7 @@ TEST(Port, LargeFramesPassAnAfPacketDevice) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root";
   int number = 0;
   for (const std::size_t mtu : {1501u, 3840u, 4000u, 9000u}) {
-    Config::Link link;
-    link.device = "net_af_packet" + std::to_string(40 + number++) + ",iface=lo";
-    link.mtu = mtu;
-    const auto device = find_device(link);
+    const auto device = find_device("net_af_packet" + std::to_string(40 + number++) + ",iface=lo", mtu, "link");
     ASSERT_TRUE(std::holds_alternative<Device>(device)) << std::get<std::string>(device);
     Port port{std::get<Device>(device).port, mtu};
     constexpr std::size_t ethernet = 14;

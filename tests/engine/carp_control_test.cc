@@ -130,6 +130,19 @@ TEST(CarpConfig, RefusesInOneSentenceThatNamesLineAndKey) {
            Refusal{least + "[[carp]]\nvhid = 8\npassword = \"x\"\naddresses = [\"10.0.0.254\"]\n",
                    "t.toml:9: carp.vhid:", "shares an address"},
            Refusal{least + "vhidd = 1\n", "t.toml:8: carp.vhidd:", "unknown"},
+           Refusal{least + "interface = \"eth2\"\n", "t.toml:8: carp.interface:", "[[interface]]"},
+           Refusal{least + "[[interface]]\ndevice = \"eth2\"\naddress = \"10.1.0.1/24\"\n",
+                   "t.toml:9: interface.device: is used by no [[carp]]", "remove"},
+           Refusal{least + "interface = \"eth2\"\n[[interface]]\naddress = \"10.1.0.1\"\n",
+                   "t.toml:9: interface.device: is missing", "eth2"},
+           Refusal{least + "[[interface]]\ndevice = \"eth1\"\naddress = \"10.1.0.1\"\n",
+                   "t.toml:9: interface.device: \"eth1\" is the port of [link]", "opened once"},
+           Refusal{least + "[[interface]]\ndevice = \"net_af_packet3,iface=eth1\"\naddress = \"10.1.0.1\"\n",
+                   "t.toml:9: interface.device:", "opened once"},
+           Refusal{least + "interface = \"eth2\"\n[[interface]]\ndevice = \"eth2\"\naddress = \"10.0.0.1\"\n",
+                   "t.toml:11: interface.address: is taken", "another"},
+           Refusal{least + "interface = \"eth2\"\n[[interface]]\ndevice = \"eth2\"\naddress = \"10.0.0.254\"\n",
+                   "t.toml:7: carp.addresses: holds interface.address", "further"},
        }) {
     const ConfigResult result = parse_config(row.text, "t.toml");
     const auto* why = std::get_if<std::string>(&result);
@@ -137,6 +150,30 @@ TEST(CarpConfig, RefusesInOneSentenceThatNamesLineAndKey) {
     EXPECT_TRUE(why->starts_with(row.starts)) << *why << "\nshould start with " << row.starts;
     EXPECT_NE(why->find(row.says), std::string::npos) << *why;
   }
+}
+
+TEST(CarpConfig, PortsOfTheirOwn) {
+  const Config config = good(head + R"(vhid = 7
+password = "x"
+addresses = ["10.0.0.254/24"]
+[[carp]]
+vhid = 7
+password = "y"
+addresses = ["10.1.0.254/24"]
+interface = "eth2"
+[[interface]]
+device = "net_af_packet1,iface=eth2,framecnt=512"
+address = "10.1.0.1/24"
+vlan = 12
+)");
+  ASSERT_EQ(config.interfaces.size(), 1u);
+  EXPECT_EQ(config.interfaces[0].address, wire::ipv4_address(10, 1, 0, 1));
+  EXPECT_EQ(config.interfaces[0].vlan, 12);
+  ASSERT_EQ(config.carp.size(), 2u) << "one VHID on two ports is two virtual hosts";
+  EXPECT_EQ(config.carp[0].port, 0u);
+  EXPECT_EQ(config.carp[0].interface, "eth1");
+  EXPECT_EQ(config.carp[1].port, 1u);
+  EXPECT_EQ(config.carp[1].interface, "eth2");
 }
 
 // --- orders ------------------------------------------------------------------------------------------
@@ -150,13 +187,16 @@ TEST(CarpOrder, IsReadOrRefusedInOneSentence) {
   for (const char* text : {R"({})", R"({"do": 1})", R"({"do": "maintenance"})", R"({"do": "maintenance", "on": 1})",
                            R"({"do": "demote", "value": 241})", R"({"do": "demote", "value": 18446744073709551615})",
                            R"({"do": "demote", "value": 1.5})", R"({"do": "become", "vhid": 0, "state": "master"})",
-                           R"({"do": "become", "vhid": 1, "state": "init"})"})
+                           R"({"do": "become", "vhid": 1, "state": "init"})",
+                           R"({"do": "become", "vhid": 1, "state": "master", "interface": ""})",
+                           R"({"do": "become", "vhid": 1, "state": "master", "interface": "sixteen letters!"})"})
     EXPECT_FALSE(is_order(text)) << text;
 }
 
 TEST(CarpOrder, IsCarriedOut) {
   Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
-  const auto carry = [&](const Order& order) { return carry_out(order, bench.node, bench.demotion, bench.now); };
+  Node* const nodes[] = {&bench.node};
+  const auto carry = [&](const Order& order) { return carry_out(order, nodes, bench.demotion, bench.now); };
   EXPECT_TRUE(carry({.kind = Order::Kind::become, .vhid = 1, .state = State::master}));
   EXPECT_EQ(bench.state(), State::master);
   EXPECT_FALSE(carry({.kind = Order::Kind::become, .vhid = 9, .state = State::master}));
@@ -170,6 +210,34 @@ TEST(CarpOrder, IsCarriedOut) {
   EXPECT_EQ(bench.state(), State::backup);
 }
 
+TEST(CarpOrder, NamesThePortWhenSeveralHaveTheVhid) {
+  Journal journal;
+  Demotion demotion{journal};
+  NodeConfig first = node_config({host_config(1, 0, {"192.168.1.100"}), host_config(2, 0, {"192.168.1.101"})});
+  NodeConfig second = node_config({host_config(1, 0, {"192.168.2.100"})});
+  second.name = "dev1";
+  second.port = 1;
+  Node one{first, demotion, journal}, two{second, demotion, journal};
+  Node* const nodes[] = {&one, &two};
+  const Instant now = Instant{} + 1h;
+  for (Node* node : nodes) node->set_link(true, now);
+  const auto carry = [&](const Order& order) { return carry_out(order, nodes, demotion, now); };
+  const auto state = [](const Node& node, std::size_t host) { return node.hosts()[host].state(); };
+  EXPECT_FALSE(carry({.kind = Order::Kind::become, .vhid = 1, .state = State::master})) << "which of the two?";
+  EXPECT_TRUE(carry({.kind = Order::Kind::become, .vhid = 2, .state = State::master})) << "only one port has it";
+  EXPECT_EQ(state(one, 1), State::master);
+  const auto named = order_of(Json::parse(R"({"do": "become", "vhid": 1, "state": "master", "interface": "dev1"})"));
+  ASSERT_TRUE(std::holds_alternative<Order>(named));
+  EXPECT_TRUE(carry(std::get<Order>(named)));
+  EXPECT_EQ(state(two, 0), State::master);
+  EXPECT_EQ(state(one, 0), State::backup);
+  EXPECT_FALSE(carry({.kind = Order::Kind::become, .vhid = 1, .interface = wire::InterfaceName{"dev2"}, .state = State::master}));
+  // The trouble of one port is the node's: all its addresses stand back.
+  one.set_link(false, now);
+  EXPECT_EQ(demotion.total(), Demotion::factor);
+  EXPECT_TRUE(two.timeout().has_value() && *two.timeout() <= now) << "the second hears of it at once";
+}
+
 // --- what is told ------------------------------------------------------------------------------------
 
 struct Told {
@@ -180,7 +248,7 @@ struct Told {
   explicit Told(const HostConfig& host)
       : settings{{.host = host, .typed_password = host.password, .address_texts = {}, .interface = ""}},
         bench{node_config({host})},
-        view{bench.node, bench.demotion, bench.journal, settings} {
+        view{{&bench.node}, bench.demotion, bench.journal, settings} {
     for (const auto& it : host.addresses)
       settings[0].address_texts.push_back(wire::to_string(it.address, it.family) + "/24");
   }
@@ -195,7 +263,7 @@ TEST(CarpReport, LogsInTheKernelsWords) {
   liar.config.password = "other";
   told.bench.hear(liar.advert(1, 0));
   std::vector<std::string> lines;
-  while (const auto entry = told.bench.journal.pop()) lines.push_back(sentence_of(*entry, "dev0"));
+  while (const auto entry = told.bench.journal.pop()) lines.push_back(sentence_of(*entry, told.view));
   ASSERT_EQ(lines.size(), 5u);
   EXPECT_EQ(lines[0], "carp: 1@dev0: INIT -> BACKUP (initialization complete)");
   EXPECT_EQ(lines[1], "carp: 1@dev0: BACKUP -> MASTER (master timed out)");
@@ -273,7 +341,7 @@ TEST(CarpReport, DisabledIsSaidAndIsNoTrouble) {
 
 TEST(CarpReport, EveryCounterHasAWordOfItsOwnAndASentence) {
   const Told told{host_config(1, 0, {"192.168.1.100"})};
-  const Json counters = counters_json(told.bench.node), sentences = sentences_json();
+  const Json counters = counters_json(told.view), sentences = sentences_json();
   EXPECT_EQ(counters.size(), tally_count + wire::carp_reject_count);
   EXPECT_EQ(sentences.size(), counters.size());
   for (const auto& [word, value] : counters.items())

@@ -116,12 +116,13 @@ class Run {
 
   void order(Script& script) {
     const std::uint8_t what = script.byte();
+    Node* const nodes[] = {&node_};
     static_cast<void>(carry_out({.kind = static_cast<Order::Kind>(what % 5),
                                  .on = (what & 8u) != 0,
                                  .value = static_cast<int>(script.byte()) - 128,
                                  .vhid = static_cast<std::uint8_t>(what >> 6u),
                                  .state = (what & 16u) != 0 ? State::master : State::backup},
-                                node_, demotion_, now_));
+                                nodes, demotion_, now_));
   }
 
   void pass(Duration duration) {

@@ -18,7 +18,7 @@ import tap
 
 from daemon import Daemon
 
-NETWORK = "192.0.2."
+NETWORK, OUTSIDE = "192.0.2.", "198.51.100."
 VIRTUAL, CLIENT = NETWORK + "100", NETWORK + "9"
 VIRTUAL6, CLIENT6 = "2001:db8::100", "2001:db8::9"
 PASSWORD = "interop"
@@ -69,12 +69,25 @@ class Ping:
         return max(numbers) - min(numbers) + 1 - len(numbers), gap
 
 
+SECOND_PORT = """
+[[interface]]
+device = "{interface}"
+address = "{address}/24"
+[[carp]]
+vhid = {vhid}
+advskew = {skew}
+password = "{password}"
+addresses = ["{virtual}/24"]
+interface = "{interface}"
+"""
+
+
 class Pfsyncd(Daemon):
-    def __init__(self, case, side, skew, password=PASSWORD, addresses=(VIRTUAL + "/24",)):
+    def __init__(self, case, side, skew, password=PASSWORD, addresses=(VIRTUAL + "/24",), more=""):
         self.namespace = case.namespaces[side]
         super().__init__("AB"[side], tap.PFSYNCD, case.folder,
                          CONFIG.format(interface=f"node-{side}", address=NETWORK + str(side + 1), vhid=VHID, skew=skew,
-                                       password=password, addresses=json.dumps(list(addresses))),
+                                       password=password, addresses=json.dumps(list(addresses))) + more,
                          prefix=case.inside(side))
         with open(self.config, "a") as config:  # [control] is its last section
             config.write(f"state_dir = {json.dumps(str(case.folder / ('state' + self.name)))}\n")
@@ -143,15 +156,20 @@ class Carp(unittest.TestCase):
             ip("netns", "add", namespace)
             self.addCleanup(ip, "netns", "del", namespace)
             ip("netns", "exec", namespace, "true")
+        self.add_bridge("segment", "node", "port")
         client = self.namespaces[2]
-        ip("-n", client, "link", "add", "segment", "type", "bridge", "mcast_snooping", "0")
-        for side in (0, 1):
-            ip("-n", self.namespaces[side], "link", "add", f"node-{side}", "type", "veth", "peer", "name", f"port-{side}", "netns", client)
-            ip("-n", self.namespaces[side], "link", "set", f"node-{side}", "up")
-            ip("-n", client, "link", "set", f"port-{side}", "master", "segment", "up")
-        ip("-n", client, "link", "set", "segment", "up")
         ip("-n", client, "addr", "add", CLIENT + "/24", "dev", "segment")
         ip("-n", client, "addr", "add", CLIENT6 + "/64", "dev", "segment", "nodad")
+
+    def add_bridge(self, name, node, port):
+        """With the client on it; to each side its cable, node-SIDE there and port-SIDE here."""
+        client = self.namespaces[2]
+        ip("-n", client, "link", "add", name, "type", "bridge", "mcast_snooping", "0")
+        for side in (0, 1):
+            ip("-n", self.namespaces[side], "link", "add", f"{node}-{side}", "type", "veth", "peer", "name", f"{port}-{side}", "netns", client)
+            ip("-n", self.namespaces[side], "link", "set", f"{node}-{side}", "up")
+            ip("-n", client, "link", "set", f"{port}-{side}", "master", name, "up")
+        ip("-n", client, "link", "set", name, "up")
 
     def inside(self, side):
         return ["ip", "netns", "exec", self.namespaces[side]]
@@ -279,6 +297,38 @@ class Carp(unittest.TestCase):
         self.assert_answers(VIRTUAL6)
         for ping in pings:
             self.assertLess(ping.end()[1], MASTER_DOWN_S + SLOW_S)
+
+    def test_addresses_of_two_ports_move_together(self):
+        self.add_bridge("outside", "out", "far")
+        ip("-n", self.namespaces[2], "addr", "add", OUTSIDE + "9/24", "dev", "outside")
+        virtual = OUTSIDE + "100"
+        first, second = (Pfsyncd(self, side, skew, more=SECOND_PORT.format(
+            interface=f"out-{side}", address=OUTSIDE + str(side + 1), vhid=VHID, skew=skew, password=PASSWORD, virtual=virtual))
+            for side, skew in ((0, 0), (1, 100)))
+
+        def leads(node):
+            return {host["interface"]: host["state"] for host in node.carp()["hosts"]} == dict.fromkeys(
+                (f"{port}-{'AB'.index(node.name)}" for port in ("node", "out")), "MASTER")
+
+        def assert_all_at(leader, other):
+            tap.eventually(lambda: leads(leader) and not any(host["state"] == "MASTER" for host in other.carp()["hosts"]),
+                           MASTER_DOWN_S + SLOW_S, f"{leader.name} has both addresses")
+            for address in (VIRTUAL, virtual):
+                tap.eventually(lambda: self.answers(address) == 5, SLOW_S, f"{address} answers")
+
+        assert_all_at(first, second)
+        self.assert_answers(OUTSIDE + "1")  # the port's own address
+        self.assertIn(f"carp: {VHID}@out-0: ", first.lines())
+
+        # One cable is pulled: the node stands back with all its addresses, and takes them again when it is put back.
+        ip("-n", self.namespaces[2], "link", "set", "far-0", "down")
+        assert_all_at(second, first)
+        carp = first.carp()
+        self.assertEqual(carp["demotion_parts"], {"interface_down": 240})
+        self.assertIn(f"{VHID}@out-0", carp["reason"])
+        ip("-n", self.namespaces[2], "link", "set", "far-0", "up")
+        assert_all_at(first, second)
+        self.assertEqual(first.carp()["demotion"], 0)
 
 
 if __name__ == "__main__":
