@@ -243,9 +243,11 @@ void read_sync(ConfigSection& file, Config::Sync& sync) {
   if (const auto text = section->text("creatorid")) sync.creatorid = creatorid_of(*section, *text);
   section->number_into(sync.maxupd, "maxupd", 0, 255);
   section->number_into(sync.delay_ms, "delay_ms", 0, 60'000);
-  if (section->flag("defer").value_or(false))
-    section->fail("defer",
-                  "is not supported: pfsyncd forwards no packets that could wait; set it to false or remove it");
+  sync.defer = section->flag("defer").value_or(sync.defer);
+  if (sync.defer && !file.has("synthetic"))
+    section->fail(
+        "defer",
+        "needs a firewall: pfsyncd forwards no packets that could wait, only [synthetic] plays at it; remove it");
   section->number_into(sync.bulk_states_per_s, "bulk_states_per_s", 0, 1'000'000'000);
   sync.dialect = read_dialect(*section, false).value_or(sync.dialect);
   sync.request_bulk = section->flag("request_bulk").value_or(sync.request_bulk);

@@ -58,6 +58,7 @@ struct Config {
     unsigned delay_ms = 1000;
     std::uint64_t bulk_states_per_s = 50'000;  ///< 0 = as fast as the link takes them
     bool request_bulk = true;
+    bool defer = false;  ///< with [synthetic] only: pfsyncd itself forwards no packets
     wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< spoken where none is fixed, until something was heard
   } sync;
 

@@ -150,6 +150,19 @@ const BulkRequester& slowest_bulk(const Session& session) {
   return session.bulk(worst);
 }
 
+/// How long a peer takes to answer a new state: the lag of the sync. Null where nothing was held for an answer.
+Json insert_ack_json(const Session& session) {
+  const Latency& latency = session.insert_latency();
+  if (latency.count() == 0) return nullptr;
+  Json classes = Json::object();
+  for (std::size_t i = 0; i < Latency::classes; ++i)
+    if (latency.count(i) > 0) classes[std::to_string(Latency::bound_us(i))] = latency.count(i);
+  return {{"count", latency.count()},
+          {"p50_us", latency.percentile_us(50)},
+          {"p99_us", latency.percentile_us(99)},
+          {"below_us", std::move(classes)}};
+}
+
 }  // namespace
 
 Health health_of(const DaemonView& daemon) {
@@ -204,6 +217,7 @@ Json status_json(const DaemonView& daemon, bool with_digest) {
   json["serving"] = serving_json(daemon.senders);
   json["peers"] = peers_json(daemon);
   json["synthetic"] = synthetic_json(daemon.synthetic);
+  json["insert_ack"] = insert_ack_json(daemon.session);
   json["totals"] = totals_json(daemon.session.counters());
   if (with_digest) {
     const statetable::Digest digest = daemon.table.digest();

@@ -53,6 +53,7 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
       slots_per_shard_{table.slot_count() / table.shard_count()},
       removed_{config.removed_max},
       tdbs_{config.tdbs_max},
+      deferrals_{config.defer, config.deferred_max},
       states_{table.size()} {
   if (config.peers.empty())
     peers_.emplace_back(PeerConfig{config.dialect, config.learn_dialect, gate}, config, table.slot_count(),
@@ -161,7 +162,7 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
     case Message::clr: on_clear(wire::read_clear(pending.record), pending.peer, now); break;
     case Message::bus: peers_[pending.peer].bulk.on_status(wire::read_bulk_status(pending.record), now); break;
     case Message::tdb: on_tdb(pending, now); break;
-    case Message::ins_ack:  // no packets are held here, so there is none to release
+    case Message::ins_ack: release(pending.id, pending.search.hash, Deferrals::Why::acknowledged, now); break;
     case Message::eof: break;
   }
 }
@@ -279,6 +280,7 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
       counters_[Reject::badstate].add();
     return;
   }
+  release(pending.id, pending.search.hash, Deferrals::Why::updated, now);
   const HotEntry& held = writer.entry(slot);
   const MergeResult merged = judge(held, update);
   const Seconds now_s = statetable::to_seconds(now);
@@ -355,6 +357,10 @@ void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool anno
   const bool is_sayable_to_all = !announce || std::ranges::all_of(peers_, [](const Peer& peer) {
     return can_say_two_families(peer.dialect.in_use());
   }) || !has_two_families(writer, slot);
+  if (!deferrals_.empty()) {
+    const wire::StateId ended{writer.entry(slot).id, writer.entry(slot).creatorid};
+    release(ended, table_->hash(ended), Deferrals::Why::gone, now);
+  }
   writer.erase(slot);
   --states_;
   for (unsigned i = 0; i < peers_.size(); ++i) {

@@ -13,6 +13,7 @@
 #include "engine/bulk_gate.h"
 #include "engine/bulk_requester.h"
 #include "engine/counters.h"
+#include "engine/deferrals.h"
 #include "engine/outbox.h"
 #include "engine/peer_dialect.h"
 #include "engine/removed_states.h"
@@ -58,6 +59,8 @@ struct SessionConfig {
   /// How much longer a state lives that another node announced: its owner's DEL_C should come first,
   /// and a lost one must not keep the state for ever.
   Duration foreign_grace = std::chrono::seconds{5};
+  Duration defer{};                 ///< how long the first packet of a new state may wait for an INS_ACK; 0: none does
+  std::size_t deferred_max = 4096;  ///< packets that wait; the oldest goes when another comes
   Timeouts timeouts{};
 };
 
@@ -101,6 +104,14 @@ class Session {
   Local erase(wire::StateId id, Instant now) noexcept;
   /// Removes all own states on an interface (empty: on all) and tells the peers by one CLR. Returns how many.
   std::size_t flush(wire::InterfaceName ifname, Instant now) noexcept;
+
+  /// Right after the insert of a state whose first packet leaves this node: whether the packet waits until a peer knows
+  /// the state, as ifconfig's `defer` has it. If so, take_released will name it, within config().defer.
+  [[nodiscard]] bool defer(wire::StateId id, Instant now) noexcept;
+  /// Packets that need not wait any more, in the order in which that came about. Returns how many were written.
+  std::size_t take_released(std::span<Deferrals::Released> released, Instant now) noexcept;
+  /// From an INS to its INS_ACK; any thread.
+  [[nodiscard]] const Latency& insert_latency() const noexcept { return deferrals_.latency(); }
 
   // --- time and output -----------------------------------------------------------------------------
   void on_timeout(Instant now) noexcept;
@@ -228,6 +239,9 @@ class Session {
   [[nodiscard]] bool is_announced(std::uint16_t state_flags) const noexcept {
     return !config_.passive && (state_flags & wire::state_flag::nosync) == 0;
   }
+  void release(wire::StateId id, statetable::Hash hash, Deferrals::Why why, Instant now) noexcept {
+    if (!deferrals_.empty()) static_cast<void>(deferrals_.release(id, hash, why, now));
+  }
   [[nodiscard]] Seconds expires_at(std::uint8_t timeout, Seconds now_s) const noexcept;
 
   template <class F>
@@ -254,6 +268,7 @@ class Session {
   std::array<Asked, 4096> asked_{};
   RemovedStates removed_;
   TdbTable tdbs_;
+  Deferrals deferrals_;
   std::array<Pending, under_way_max> under_way_{};  ///< a ring
   /// Of those in it that bring a state that is probably new, once they have been guessed.
   struct Insert {

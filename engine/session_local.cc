@@ -90,6 +90,7 @@ Session::Local Session::update(const wire::Update& update, const Search& search,
                       .expire_at_s = expires_at(update.timeout, now_s),
                       .heard_s = statetable::never_heard});  // the connection is ours now: we announce its end
   counters_[Tally::updates].add();
+  release(update.id, search.hash, Deferrals::Why::updated, now);
   if (announced)
     for_all_but(nobody, [&](Outbox& outbox) {
       outbox.updated(slot, tcp, now);
@@ -122,6 +123,41 @@ void Session::update(std::span<const wire::Update> updates, std::span<Local> res
       for (std::size_t i = at - 2 * group; i < std::min(at - group, updates.size()); ++i)
         results[i] = update(updates[i], search(i), now);
   }
+}
+
+bool Session::defer(wire::StateId id, Instant now) noexcept {
+  const bool is_heard =
+      std::ranges::any_of(peers_, [](const Peer& peer) { return peer.active.load(std::memory_order_relaxed); });
+  if (!deferrals_.on() || !is_heard) return false;
+  id = own(id);
+  const Hash hash = table_->hash(id);
+  ShardWriter& writer = writer_of(hash);
+  const Slot slot = writer.find(id, hash);
+  if (slot == no_slot || !is_announced(writer.entry(slot).state_flags())) return false;
+  HotState hot = writer.hot(slot);
+  hot.state_flags |= wire::state_flag::ack;  // the peer answers at once
+  writer.update(slot, hot);
+  deferrals_.hold(id, hash, now);
+  counters_[Tally::deferred].add();
+  push();
+  return true;
+}
+
+std::size_t Session::take_released(std::span<Deferrals::Released> released, Instant now) noexcept {
+  deferrals_.on_timeout(now);
+  const std::size_t count = deferrals_.take(released);
+  for (const Deferrals::Released& packet : released.first(count)) {
+    if (packet.why == Deferrals::Why::timed_out) counters_[Tally::defer_timeouts].add();
+    if (packet.why == Deferrals::Why::displaced) counters_[Tally::defer_displaced].add();
+    const Hash hash = table_->hash(packet.id);
+    ShardWriter& writer = writer_of(hash);
+    const Slot slot = writer.find(packet.id, hash);
+    if (slot == no_slot) continue;
+    HotState hot = writer.hot(slot);
+    hot.state_flags = static_cast<std::uint16_t>(hot.state_flags & ~wire::state_flag::ack);
+    writer.update(slot, hot);
+  }
+  return count;
 }
 
 Session::Local Session::erase(wire::StateId id, Instant now) noexcept {

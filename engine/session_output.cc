@@ -65,6 +65,7 @@ void Session::on_timeout(Instant now) noexcept {
     counters_[Tally::bulk_requests_out].add();
     peer.outbox.request(wire::bulk_request_id, now);
   }
+  deferrals_.on_timeout(now);
   if (now >= sweep_due_) {
     if (config_.expire) expire(now);
     sweep_due_ = now + sweep_every;
@@ -72,7 +73,7 @@ void Session::on_timeout(Instant now) noexcept {
 }
 
 Instant Session::timeout(Instant now) const noexcept {
-  Instant due = config_.expire ? sweep_due_ : Instant::max();
+  Instant due = std::min(config_.expire ? sweep_due_ : Instant::max(), deferrals_.timeout());
   for (const Peer& peer : peers_) {
     if (const auto bulk_due = peer.bulk.timeout()) due = std::min(due, *bulk_due);
     due = std::min(due, peer.outbox.timeout(now));

@@ -144,6 +144,9 @@ std::string status_text(const Json& status) {
   text += "Traffic\n" + averages(status, traffic_totals);
   text += fmt::format("Bulk Update\n  {:<25} {}\n  {:<25} {}\n", "own", asked_text(status.at("bulk")), "for peers",
                       serving_text(status.at("serving")));
+  if (const Json& lag = status.at("insert_ack"); !lag.is_null())
+    text += fmt::format("  {:<25} half within {} us, 99 % within {} us, of {}\n", "insert to insert ack",
+                        number(lag, "p50_us"), number(lag, "p99_us"), number(lag, "count"));
   if (const Json& synthetic = status.at("synthetic"); !synthetic.is_null()) {
     text += fmt::format("Synthetic Load{}\n", synthetic.at("running").get<bool>() ? "" : " (stopped)");
     for (const char* word : {"opened", "updated", "closed", "waited"}) text += row(word, number(synthetic, word));

@@ -111,6 +111,7 @@ SessionConfig session_config(const Config& config, std::deque<Lane>& lanes) {
           .maxupd = config.sync.maxupd,
           .delay = milliseconds{config.sync.delay_ms},
           .request_bulk = config.sync.request_bulk,
+          .defer = config.sync.defer ? Deferrals::usual_limit : Duration::zero(),
           .timeouts = config.table.timeouts};
 }
 

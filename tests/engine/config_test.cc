@@ -291,7 +291,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"creatorid_empty", link_section + "[sync]\ncreatorid = \"0x\"\n", "t.toml:5: sync.creatorid: ", "hex"},
         Refusal{"maxupd", link_section + "[sync]\nmaxupd = 256\n", "t.toml:5: sync.maxupd: ", "255"},
         Refusal{"delay", link_section + "[sync]\ndelay_ms = 60001\n", "t.toml:5: sync.delay_ms: ", "60000"},
-        Refusal{"defer", link_section + "[sync]\ndefer = true\n", "t.toml:5: sync.defer: is not supported", "false"},
+        Refusal{"defer", link_section + "[sync]\ndefer = true\n", "t.toml:5: sync.defer: needs a firewall", "remove"},
         Refusal{"defer_type", link_section + "[sync]\ndefer = 1\n", "t.toml:5: sync.defer: is an integer",
                 "true or false"},
         Refusal{"socket_empty", link_section + "[control]\nsocket = \"\"\n", "t.toml:5: control.socket: ", "107"},
