@@ -10,7 +10,7 @@ using wire::BulkStatus;
 using wire::Message;
 
 BulkSender::BulkSender(const BulkSenderConfig& config, const statetable::Table& table, BulkGate* gate) noexcept
-    : config_{config}, table_{&table}, reader_{table.reader()}, gate_{gate} {}
+    : config_{config}, table_{&table}, reader_{table.reader()}, gate_{gate}, interfaces_{config.interfaces} {}
 
 void BulkSender::start(Instant now) noexcept {
   cursor_ = {};
@@ -47,8 +47,10 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
       break;  // without room for it, END is all of the next packet
     }
     if ((snapshot->hot.state_flags & wire::state_flag::nosync) != 0) continue;
-    const wire::State state = statetable::to_state(snapshot->hot, snapshot->cold, now_s);
+    wire::State state = statetable::to_state(snapshot->hot, snapshot->cold, now_s);
     if (!lost_.allow(state, config_.dialect)) continue;
+    if (!interfaces_.is_idle()) [[unlikely]]
+      interfaces_.to_theirs(state);
     if (!writer.append_state(Message::upd, state)) break;
     start_is_last = false;
     ++states;

@@ -5,6 +5,7 @@
 
 #include "engine/bulk_gate.h"
 #include "engine/counters.h"
+#include "engine/interface_map.h"
 #include "statetable/table.h"
 #include "statetable/time.h"
 #include "wire/bytes.h"
@@ -16,6 +17,7 @@ struct BulkSenderConfig {
   std::uint32_t creatorid = 0;
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< until told otherwise
   std::uint64_t states_per_s = 50'000;                  ///< 0 = as fast as the link takes them
+  InterfaceMap interfaces{};                            ///< of the peer that is served
 };
 
 /// The serving side of a bulk update: BUS START, every state of the table as full UPDs in full packets,
@@ -49,6 +51,7 @@ class BulkSender {
   [[nodiscard]] std::uint64_t states_total() const noexcept { return states_total_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t bulks_served() const noexcept { return bulks_served_.load(std::memory_order_relaxed); }
   [[nodiscard]] const Losses& lost() const noexcept { return lost_; }
+  [[nodiscard]] const InterfaceTranslator& interfaces() const noexcept { return interfaces_; }
 
  private:
   BulkSenderConfig config_;
@@ -64,6 +67,7 @@ class BulkSender {
   std::atomic<std::uint64_t> states_total_{0};
   std::atomic<std::uint64_t> bulks_served_{0};
   Losses lost_;
+  InterfaceTranslator interfaces_;
 };
 
 }  // namespace pfsync::engine

@@ -94,6 +94,37 @@ std::optional<wire::Dialect> read_dialect(ConfigSection& section, bool may_be_au
   return dialect;
 }
 
+/// A row's key is our name, its value the peer's.
+wire::InterfaceName interface_of(const ConfigSection& map, std::string_view key, const std::string& name) {
+  const bool is_word = std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  // FreeBSD and OpenBSD: IFNAMSIZ is 16, one of which ends the name.
+  if (name.empty() || name.size() > 15 || !is_word)
+    map.fail(key, "\"" + name + "\" is not an interface's name: give 1 to 15 characters without blanks");
+  if (name == "all")
+    map.fail(key, "\"all\" is no interface: states that float are bound to it on every node; remove the row");
+  return wire::InterfaceName{name};
+}
+
+InterfaceMap read_interface_map(ConfigSection& owner) {
+  InterfaceMap interfaces;
+  auto map = owner.section("interface_map");
+  if (!map) return interfaces;
+  for (const std::string& key : map->keys()) {
+    if (map->is_section(key))
+      map->fail(key, "is a section: write a name with a dot in quotes, as \"igb0.100\" = \"vmx1.100\"");
+    const std::string value = map->text(key).value_or("");
+    switch (interfaces.add(interface_of(*map, key, key), interface_of(*map, key, value))) {
+      case InterfaceMap::Added::yes:
+      case InterfaceMap::Added::ours_twice: break;  // TOML has no key twice
+      case InterfaceMap::Added::theirs_twice:
+        map->fail(key, "\"" + value + "\" is in another row too: each of the peer's interfaces is one of ours");
+      case InterfaceMap::Added::full:
+        map->fail(key, "is one too many: a map has " + std::to_string(InterfaceMap::rows_max) + " rows; remove some");
+    }
+  }
+  return interfaces;
+}
+
 Config::Peer read_peer(ConfigSection& section, const Config& config) {
   const auto text = section.text("address");
   if (!text) section.fail("address", "is missing: give the peer's address, or remove [[peer]] to use multicast");
@@ -116,7 +147,7 @@ Config::Peer read_peer(ConfigSection& section, const Config& config) {
     const wire::Address address = host_of(section, "source", *source, config.link.family).address;
     if (address != config.link.address) peer.source = address;
   }
-  section.not_yet("interface_map", "is not in this version: remove it, it would have no effect");
+  peer.interfaces = read_interface_map(section);
   section.finish();
   return peer;
 }
@@ -128,6 +159,8 @@ void read_peers(ConfigSection& file, Config& config, bool group_given) {
       section.fail("address", "link.multicast is given too: remove one, pfsync goes to a group or to peers");
     if (config.link.dialect)
       file.section("link")->fail("dialect", "is for multicast: give it as dialect of the [[peer]]");
+    if (!config.link.interfaces.empty())
+      file.section("link")->fail("interface_map", "is for multicast: give it as interface_map of the [[peer]]");
     if (config.peers.size() == peers_max)
       section.fail("",
                    "is one too many: a node speaks with " + std::to_string(peers_max) + " peers at most; remove it");
@@ -177,6 +210,7 @@ bool read_link(ConfigSection& file, Config& config) {
   link.dialect = read_dialect(*section);
   for (const std::string& source : section->texts("sources"))
     link.sources.push_back(host_of(*section, "sources", source, link.family).address);
+  link.interfaces = read_interface_map(*section);
   section->finish();
   return group.has_value();
 }

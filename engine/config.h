@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/carp/settings.h"
+#include "engine/interface_map.h"
 #include "engine/synthetic.h"
 #include "engine/timeouts.h"
 #include "wire/address.h"
@@ -31,6 +32,7 @@ struct Config {
     wire::Address destination{};           ///< the group, or the first peer
     std::optional<wire::Dialect> dialect;  ///< of the group; none: learned from what is heard
     std::vector<wire::Address> sources;    ///< who may send to us; empty: the link's own rule
+    InterfaceMap interfaces;               ///< of the group
   } link;
 
   /// A [[peer]]: unicast.
@@ -41,6 +43,7 @@ struct Config {
     /// A virtual address of [[carp]] that the peer knows us by: we speak with it only while its master. None: the
     /// link's own.
     std::optional<wire::Address> source;
+    InterfaceMap interfaces;  ///< empty: names pass as they are
   };
   std::vector<Peer> peers;  ///< none: multicast; several: a hub, which passes on what one says
 

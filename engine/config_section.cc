@@ -86,6 +86,12 @@ std::optional<ConfigSection> ConfigSection::section(std::string_view key) {
   return ConfigSection{*table, file_, full_name(key)};
 }
 
+std::vector<std::string> ConfigSection::keys() const {
+  std::vector<std::string> all;
+  for (const auto& [key, node] : *table_) all.emplace_back(key.str());
+  return all;
+}
+
 std::vector<ConfigSection> ConfigSection::sections(std::string_view key) {
   const toml::node* node = find(key);
   if (node == nullptr) return {};

@@ -38,6 +38,9 @@ class ConfigSection {
     if (const auto read = number(key, low, high)) value = static_cast<T>(*read);
   }
 
+  /// The keys that are there, for a section whose keys are names of the operator's.
+  [[nodiscard]] std::vector<std::string> keys() const;
+  [[nodiscard]] bool is_section(std::string_view key) const { return table_->get_as<toml::table>(key) != nullptr; }
   [[nodiscard]] bool has(std::string_view key) const { return table_->contains(key); }
   /// Refuses a key whose feature is not there yet.
   void not_yet(std::string_view key, std::string_view what);

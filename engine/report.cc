@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
 #include <vector>
@@ -69,6 +70,23 @@ std::string_view origin_word(const PeerDialect& dialect) {
   return dialect.is_learned() ? "learned" : "default";
 }
 
+/// The names of a peer's interfaces, and of ours towards it, that its map has no row for.
+Json unmapped_json(const InterfaceTranslator& live, const InterfaceTranslator& bulk) {
+  struct Count {
+    std::uint64_t in = 0, out = 0;
+  };
+  std::map<std::string, Count> names;
+  const auto each = [](const UnmappedNames& unmapped, auto&& f) {
+    for (std::size_t i = 0; i < unmapped.size(); ++i) f(wire::printable(unmapped.name(i).view()), unmapped.count(i));
+  };
+  each(live.unmapped_in(), [&](const std::string& name, std::uint64_t count) { names[name].in += count; });
+  for (const UnmappedNames* sent : {&live.unmapped_out(), &bulk.unmapped_out()})
+    each(*sent, [&](const std::string& name, std::uint64_t count) { names[name].out += count; });
+  Json json = Json::array();
+  for (const auto& [name, count] : names) json.push_back({{"name", name}, {"in", count.in}, {"out", count.out}});
+  return json;
+}
+
 /// One object for each destination.
 Json peers_json(const DaemonView& daemon) {
   const Config& config = daemon.config;
@@ -86,6 +104,8 @@ Json peers_json(const DaemonView& daemon) {
          {"dialect_from", origin_word(dialect)},
          {"dialect_changes", dialect.changes()},
          {"not_understood_by", dialect.apart()},
+         {"interfaces_mapped", daemon.session.interfaces(i).map().rows().size()},
+         {"interfaces_unmapped", unmapped_json(daemon.session.interfaces(i), daemon.senders[i]->interfaces())},
          {"bulk", bulk_json(daemon.session.bulk(i))},
          {"serving", serving_json(*daemon.senders[i])}});
   }
@@ -259,6 +279,16 @@ Json counters_json(const DaemonView& daemon, bool with_sentences) {
   sentences["lost_states"] = "states not sent at all: their two address families cannot be said in the peer's dialect";
   words["lost_updates"] = live.updates.value();
   sentences["lost_updates"] = "updates and deletes not sent: of states that the peer cannot have, see lost_states";
+  std::uint64_t unmapped_in = 0, unmapped_out = 0;
+  for (unsigned i = 0; i < daemon.session.peers(); ++i) {
+    unmapped_in += daemon.session.interfaces(i).unmapped_in().total();
+    unmapped_out +=
+        daemon.session.interfaces(i).unmapped_out().total() + daemon.senders[i]->interfaces().unmapped_out().total();
+  }
+  words["ifname_unmapped_in"] = unmapped_in;
+  sentences["ifname_unmapped_in"] = "interface names received that the peer's interface_map has no row for";
+  words["ifname_unmapped_out"] = unmapped_out;
+  sentences["ifname_unmapped_out"] = "interface names sent that the peer's interface_map has no row for";
   Json outside = Json::object();
   for (const NamedCount& count : daemon.counts()) {
     outside[count.word] = count.value;

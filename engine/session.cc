@@ -42,7 +42,8 @@ Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std:
                     Counters& counters)
     : dialect{config.dialect, config.learn_dialect},
       outbox{{session.delay, session.maxupd, session.ids_queued_max, tdb_places}, slots, counters, config.gate},
-      active{!config.is_shared} {
+      active{!config.is_shared},
+      interfaces{config.interfaces} {
   if (config.is_shared) outbox.stand_by(true, {});
 }
 
@@ -128,11 +129,17 @@ void Session::guess_until(std::size_t end) noexcept {
     pending.is_read =
         pending.message == Message::ins || (pending.message == Message::upd && pending.search.entry == nullptr);
     if (!pending.is_read) continue;
-    Insert& insert = inserts_[guessed_ % under_way_max];
-    insert.state = wire::read_state(pending.layout, pending.record);
-    insert.beside = begin_beside(insert.state);
+    read_insert(pending);
     removed_.prefetch(pending.search.hash);
   }
+}
+
+void Session::read_insert(const Pending& pending) noexcept {
+  Insert& insert = inserts_[static_cast<std::size_t>(&pending - under_way_.data())];
+  insert.state = wire::read_state(pending.layout, pending.record);
+  if (InterfaceTranslator& interfaces = peers_[pending.peer].interfaces; !interfaces.is_idle()) [[unlikely]]
+    interfaces.to_ours(insert.state);
+  insert.beside = begin_beside(insert.state);
 }
 
 /// In the order of arrival: an update may follow its own insert, so that what was guessed is only a hint.
@@ -159,7 +166,12 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
     case Message::upd_req: on_request(pending, now); break;
     case Message::del:
     case Message::del_c: on_delete(pending, now); break;
-    case Message::clr: on_clear(wire::read_clear(pending.record), pending.peer, now); break;
+    case Message::clr: {
+      wire::Clear clear = wire::read_clear(pending.record);
+      peers_[pending.peer].interfaces.to_ours(clear);
+      on_clear(clear, pending.peer, now);
+      break;
+    }
     case Message::bus: peers_[pending.peer].bulk.on_status(wire::read_bulk_status(pending.record), now); break;
     case Message::tdb: on_tdb(pending, now); break;
     case Message::ins_ack: release(pending.id, pending.search.hash, Deferrals::Why::acknowledged, now); break;
@@ -269,14 +281,11 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
       ask_for(pending, now);
       return;
     }
-    Insert& insert = inserts_[static_cast<std::size_t>(&pending - under_way_.data())];
-    if (!pending.is_read) {
-      insert.state = wire::read_state(pending.layout, pending.record);
-      insert.beside = begin_beside(insert.state);
-    }
-    if (!is_valid(insert.state))
+    if (!pending.is_read) read_insert(pending);
+    const auto& [state, beside] = inserts_[static_cast<std::size_t>(&pending - under_way_.data())];
+    if (!is_valid(state))
       counters_[Reject::badval].add();
-    else if (insert.state.id.creatorid == 0 || !import(insert.state, insert.beside, pending, now))
+    else if (state.id.creatorid == 0 || !import(state, beside, pending, now))
       counters_[Reject::badstate].add();
     return;
   }
@@ -397,7 +406,12 @@ std::size_t Session::on_clear(const wire::Clear& clear, unsigned from, Instant n
   // A local flush is told in any case: the peers may hold more. What comes from a peer goes round no further
   // than it finds something.
   if (!config_.passive && (removed > 0 || from == nobody))
-    for_all_but(from, [&](Outbox& outbox) { outbox.clear(clear, now); });
+    for (unsigned i = 0; i < peers_.size(); ++i) {
+      if (i == from) continue;
+      wire::Clear theirs = clear;
+      peers_[i].interfaces.to_theirs(theirs);
+      peers_[i].outbox.clear(theirs, now);
+    }
   return removed;
 }
 

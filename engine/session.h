@@ -14,6 +14,7 @@
 #include "engine/bulk_requester.h"
 #include "engine/counters.h"
 #include "engine/deferrals.h"
+#include "engine/interface_map.h"
 #include "engine/outbox.h"
 #include "engine/peer_dialect.h"
 #include "engine/removed_states.h"
@@ -38,8 +39,9 @@ using statetable::Slot;
 struct PeerConfig {
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent
   bool learn_dialect = false;                           ///< only until something else is learned from what is heard
-  BulkGate* gate = nullptr;  ///< shared with the thread that serves this peer's bulk updates; null when nobody does
-  bool is_shared = false;    ///< another node may be the one to speak with it; until set_active says otherwise, it is
+  BulkGate* gate = nullptr;   ///< shared with the thread that serves this peer's bulk updates; null when nobody does
+  bool is_shared = false;     ///< another node may be the one to speak with it; until set_active says otherwise, it is
+  InterfaceMap interfaces{};  ///< empty: names pass as they are
 };
 inline constexpr std::size_t peers_max = 8;
 
@@ -154,6 +156,10 @@ class Session {
   [[nodiscard]] const BulkRequester& bulk(unsigned peer = 0) const noexcept { return peers_[peer].bulk; }
   /// What is written to a peer, and how that came.
   [[nodiscard]] const PeerDialect& dialect(unsigned peer = 0) const noexcept { return peers_[peer].dialect; }
+  /// Its map of interface names at work. Any thread may read what it has no row for.
+  [[nodiscard]] const InterfaceTranslator& interfaces(unsigned peer = 0) const noexcept {
+    return peers_[peer].interfaces;
+  }
   /// The counters of IPsec SAs that peers told of. Any thread may read them.
   [[nodiscard]] const TdbTable& tdbs() const noexcept { return tdbs_; }
   [[nodiscard]] const SessionConfig& config() const noexcept { return config_; }
@@ -194,11 +200,14 @@ class Session {
     std::atomic<bool> bulk_asked{false};
     std::atomic<bool> active;    ///< a word alone: pairs with nothing
     bool is_taken_over = false;  ///< the bulk update under way only fills the gap between two nodes
+    InterfaceTranslator interfaces;
   };
 
   void read(const Arrival& arrival, Instant now) noexcept;
   void gather(const wire::Section& section, unsigned peer, Instant now) noexcept;
   void guess_until(std::size_t end) noexcept;
+  /// Reads the state of a message into its place in inserts_, in our names.
+  void read_insert(const Pending& pending) noexcept;
   void apply_until(std::size_t end, Instant now) noexcept;
   void apply_rest(Instant now) noexcept;
   void apply(const Pending& pending, Instant now) noexcept;

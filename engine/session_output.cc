@@ -85,7 +85,7 @@ std::size_t Session::transmit(unsigned peer, wire::Room room, Instant now) noexc
   Peer& to = peers_[peer];
   if (to.outbox.queued() == 0) return 0;
   return to.outbox.transmit(room, now, to.dialect.in_use(),
-                            TableSource{writers_, slots_per_shard_, tdbs_, statetable::to_seconds(now)});
+                            TableSource{writers_, slots_per_shard_, tdbs_, to.interfaces, statetable::to_seconds(now)});
 }
 
 }  // namespace pfsync::engine

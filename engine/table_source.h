@@ -2,20 +2,24 @@
 
 #include <span>
 
+#include "engine/interface_map.h"
 #include "engine/outbox.h"
 #include "engine/two_families.h"
 #include "statetable/table.h"
 
 namespace pfsync::engine {
 
-/// The writers' own view, of the thread that writes.
+/// The writers' own view, of the thread that writes; interfaces have the names of the peer that is written to.
 class TableSource final : public StateSource {
  public:
   TableSource(std::span<const statetable::ShardWriter> writers, std::size_t slots_per_shard, const TdbTable& tdbs,
-              statetable::Seconds now_s) noexcept
-      : writers_{writers}, slots_per_shard_{slots_per_shard}, tdbs_{&tdbs}, now_s_{now_s} {}
+              InterfaceTranslator& interfaces, statetable::Seconds now_s) noexcept
+      : writers_{writers}, slots_per_shard_{slots_per_shard}, tdbs_{&tdbs}, interfaces_{&interfaces}, now_s_{now_s} {}
   [[nodiscard]] wire::State full_state(statetable::Slot slot) const noexcept override {
-    return writers_[slot / slots_per_shard_].state(slot, now_s_);
+    wire::State state = writers_[slot / slots_per_shard_].state(slot, now_s_);
+    if (!interfaces_->is_idle()) [[unlikely]]
+      interfaces_->to_theirs(state);
+    return state;
   }
   [[nodiscard]] wire::Update update(statetable::Slot slot) const noexcept override {
     const statetable::HotEntry& entry = writers_[slot / slots_per_shard_].entry(slot);
@@ -32,6 +36,7 @@ class TableSource final : public StateSource {
   std::span<const statetable::ShardWriter> writers_;
   std::size_t slots_per_shard_;
   const TdbTable* tdbs_;
+  InterfaceTranslator* interfaces_;
   statetable::Seconds now_s_;
 };
 

@@ -62,6 +62,19 @@ constexpr Total traffic_totals[] = {{"ipackets", "packets received"},
                                     {"messages_out", "messages sent"},
                                     {"refused", "refused"}};
 
+/// A line for each peer whose map of interfaces has no row for a name that was met.
+std::string unmapped_text(const Json& peers) {
+  std::string text;
+  for (const Json& peer : peers) {
+    std::string names;
+    for (const Json& one : peer.at("interfaces_unmapped"))
+      names += fmt::format("{}{} ({} in, {} out)", names.empty() ? "" : ", ", plain(one.at("name")), number(one, "in"),
+                           number(one, "out"));
+    if (!names.empty()) text += fmt::format("  not in the interface_map of {}: {}\n", plain(peer.at("address")), names);
+  }
+  return text;
+}
+
 template <std::size_t N>
 std::string averages(const Json& status, const Total (&totals)[N]) {
   const double uptime_s = status.at("uptime_s").get<double>();
@@ -136,6 +149,7 @@ std::string status_text(const Json& status) {
                           plain(peer.at("dialect_from")),
                           peer.at("active").get<bool>() ? "bulk update " + asked_text(peer.at("bulk"))
                                                         : "spoken with by the master of " + plain(peer.at("source")));
+  text += unmapped_text(status.at("peers"));
   text += fmt::format("\n{:<27} {:>14} {:>16}\n", "State Table", "Total", "Rate");
   text += row("current entries", number(status, "states"));
   text += row("limit", number(status, "states_max"));

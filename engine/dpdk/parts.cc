@@ -31,8 +31,15 @@ statetable::TableConfig table_config(const Config& config) {
           .reserve = config.table.reserve};
 }
 
-BulkSenderConfig sender_config(const Config& config) {
-  return {.creatorid = config.sync.creatorid, .states_per_s = config.sync.bulk_states_per_s};
+/// Of a peer, or of the group when there is none.
+const InterfaceMap& interfaces_of(const Config& config, std::size_t peer) {
+  return config.peers.empty() ? config.link.interfaces : config.peers[peer].interfaces;
+}
+
+BulkSenderConfig sender_config(const Config& config, std::size_t peer) {
+  return {.creatorid = config.sync.creatorid,
+          .states_per_s = config.sync.bulk_states_per_s,
+          .interfaces = interfaces_of(config, peer)};
 }
 
 std::size_t buffers_mib(const Config& config) {
@@ -46,7 +53,7 @@ std::size_t buffers_mib(const Config& config) {
 std::deque<Lane> make_lanes(const Config& config, const statetable::Table& table) {
   std::deque<Lane> lanes;
   for (std::size_t i = 0; i < std::max<std::size_t>(config.peers.size(), 1); ++i)
-    lanes.emplace_back(sender_config(config), table);
+    lanes.emplace_back(sender_config(config, i), table);
   return lanes;
 }
 
@@ -104,7 +111,8 @@ SessionConfig session_config(const Config& config, std::deque<Lane>& lanes) {
     peers.push_back({.dialect = fixed.value_or(config.sync.dialect),
                      .learn_dialect = !fixed,
                      .gate = &lanes[i].gate,
-                     .is_shared = !config.peers.empty() && config.peers[i].source.has_value()});
+                     .is_shared = !config.peers.empty() && config.peers[i].source.has_value(),
+                     .interfaces = interfaces_of(config, i)});
   }
   return {.creatorid = config.sync.creatorid,
           .peers = std::move(peers),

@@ -12,6 +12,8 @@ namespace {
 
 const std::string link_section = "[link]\ndevice = \"net_null0\"\naddress = \"10.0.0.1/24\"\n";  // lines 1 to 3
 
+const std::string peer_section = link_section + "[[peer]]\naddress = \"10.0.0.2\"\n";  // lines 1 to 5
+
 Config good(const std::string& text) {
   const ConfigResult result = parse_config(text, "t.toml");
   if (const auto* why = std::get_if<std::string>(&result)) {
@@ -64,6 +66,29 @@ TEST(Config, APeerMayKnowUsByAVirtualAddress) {
                              "[[peer]]\naddress = \"10.0.0.3\"\nsource = \"10.0.0.1\"\n");
   EXPECT_EQ(config.peers[0].source, wire::ipv4_address(10, 0, 0, 254));
   EXPECT_EQ(config.peers[1].source, std::nullopt) << "the link's own";
+}
+
+TEST(Config, EachPeerHasAMapOfInterfaces) {
+  const Config config = good(peer_section +
+                             "interface_map = { igb0 = \"vmx1\", \"igb1.7\" = \"vmx0.7\" }\n"
+                             "[[peer]]\naddress = \"10.0.0.3\"\n[peer.interface_map]\nigb0 = \"em0\"\n"
+                             "[[peer]]\naddress = \"10.0.0.4\"\ninterface_map = {}\n");
+  const auto theirs = [&](std::size_t peer, std::string_view ours) -> std::string_view {
+    const InterfaceMap::Row* row = config.peers[peer].interfaces.of_ours(wire::InterfaceName{ours});
+    return row == nullptr ? "" : row->theirs.view();
+  };
+  ASSERT_EQ(config.peers.size(), 3u);
+  EXPECT_EQ(theirs(0, "igb0"), "vmx1");
+  EXPECT_EQ(theirs(0, "igb1.7"), "vmx0.7");
+  EXPECT_EQ(theirs(1, "igb0"), "em0");
+  EXPECT_TRUE(config.peers[2].interfaces.empty());
+  EXPECT_TRUE(config.link.interfaces.empty());
+}
+
+TEST(Config, AGroupHasAMapOfInterfacesToo) {
+  const Config config = good(link_section + "[link.interface_map]\nigb0 = \"vmx1\"\n");
+  ASSERT_EQ(config.link.interfaces.rows().size(), 1u);
+  EXPECT_EQ(config.link.interfaces.rows()[0].theirs, wire::InterfaceName{"vmx1"});
 }
 
 TEST(Config, EveryKeyIsTaken) {
@@ -271,8 +296,38 @@ INSTANTIATE_TEST_SUITE_P(
                 "t.toml:5: sync.dialect: ", "\"1301\""},
         Refusal{"group_dialect_and_peer", link_section + "dialect = \"1400\"\n[[peer]]\naddress = \"10.0.0.2\"\n",
                 "t.toml:4: link.dialect: is for multicast", "[[peer]]"},
-        Refusal{"interface_map", link_section + "[[peer]]\naddress = \"10.0.0.2\"\ninterface_map = {}\n",
-                "t.toml:6: peer.interface_map: is not in this version", "remove"},
+        Refusal{"map_type", link_section + "interface_map = \"igb0\"\n",
+                "t.toml:4: link.interface_map: must be a section", "[link.interface_map]"},
+        Refusal{"map_twice", peer_section + "[peer.interface_map]\nigb0 = \"vmx0\"\nigb1 = \"vmx0\"\n",
+                "t.toml:8: peer.interface_map.igb1: \"vmx0\" is in another row", "one of ours"},
+        Refusal{"map_key_twice", peer_section + "[peer.interface_map]\nigb0 = \"vmx0\"\nigb0 = \"vmx1\"\n",
+                "t.toml:8: not valid TOML", "correct"},
+        Refusal{"map_long", peer_section + "interface_map = { igb0 = \"0123456789abcdef\" }\n",
+                "t.toml:6: peer.interface_map.igb0: \"0123456789abcdef\" is not", "15"},
+        Refusal{"map_long_key", peer_section + "interface_map = { 0123456789abcdef = \"vmx0\" }\n",
+                "t.toml:6: peer.interface_map.0123456789abcdef: ", "15"},
+        Refusal{"map_empty", peer_section + "interface_map = { igb0 = \"\" }\n",
+                "t.toml:6: peer.interface_map.igb0: \"\" is not", "blanks"},
+        Refusal{"map_blank", peer_section + "interface_map = { igb0 = \"vm x\" }\n",
+                "t.toml:6: peer.interface_map.igb0: ", "blanks"},
+        Refusal{"map_all", peer_section + "interface_map = { all = \"vmx0\" }\n",
+                "t.toml:6: peer.interface_map.all: ", "float"},
+        Refusal{"map_dot", peer_section + "interface_map = { igb0.7 = \"vmx0.7\" }\n",
+                "t.toml:6: peer.interface_map.igb0: is a section", "quotes"},
+        Refusal{"map_number", peer_section + "interface_map = { igb0 = 1 }\n",
+                "t.toml:6: peer.interface_map.igb0: is an integer", "quotes"},
+        Refusal{"map_rows",
+                peer_section + "[peer.interface_map]\n" +
+                    [] {
+                      std::string rows;
+                      for (int i = 10; i < 75; ++i)
+                        rows += "igb" + std::to_string(i) + " = \"vmx" + std::to_string(i) + "\"\n";
+                      return rows;
+                    }(),
+                "t.toml:71: peer.interface_map.igb74: is one too many", "64"},
+        Refusal{"group_map_and_peer",
+                link_section + "interface_map = { a = \"b\" }\n[[peer]]\naddress = \"10.0.0.2\"\n",
+                "t.toml:4: link.interface_map: is for multicast", "[[peer]]"},
         Refusal{"key_with_newline", link_section + "\"a\\nb\" = 1\n", "t.toml:4: link.a?b: unknown key", "mtu"},
         Refusal{"value_with_newline", link_section + "[log]\nlevel = \"x\\u001by\\n\"\n",
                 "t.toml:5: log.level: \"x?y?\"", "info"},

@@ -99,13 +99,35 @@ TEST(Status, GivesTheDigestOfTheTableWhenAsked) {
   EXPECT_EQ(status["digest_states"], 1);
 }
 
+TEST(Status, ListsTheInterfacesThatAPeersMapHasNoRowFor) {
+  InterfaceMap map;
+  ASSERT_EQ(map.add(wire::InterfaceName{"igb0"}, wire::InterfaceName{"vmx1"}), InterfaceMap::Added::yes);
+  Node node{1000, false, map};
+  EXPECT_EQ(status_json(node.view(), false)["peers"][0]["interfaces_mapped"], 1);
+  ASSERT_EQ(node.open(1, "igb0"), Session::Local::done);
+  ASSERT_EQ(node.open(2, "em\x1b"), Session::Local::done);
+  std::vector<std::uint8_t> room(1480);
+  node.session.push();
+  ASSERT_GT(node.session.transmit(room, node.now), 0u);
+  node.sender.start(node.now);
+  ASSERT_GT(node.sender.transmit(room, node.now), 0u);
+  node.session.flush(wire::InterfaceName{"em9"}, node.now);
+  const Json names = status_json(node.view(), false)["peers"][0]["interfaces_unmapped"];
+  ASSERT_EQ(names.size(), 2u);
+  EXPECT_EQ(names[0], (Json{{"name", "em9"}, {"in", 0}, {"out", 1}}));
+  EXPECT_EQ(names[1], (Json{{"name", "em?"}, {"in", 0}, {"out", 2}}));
+  const Json counters = counters_json(node.view(), false)["counters"];
+  EXPECT_EQ(counters["ifname_unmapped_in"], 0);
+  EXPECT_EQ(counters["ifname_unmapped_out"], 3);
+}
+
 TEST(Counters, HaveEveryWordOnceAndASentenceForEach) {
   Node node;
   node.outside = {{"imissed", "frames that the device dropped", 7}};
   const Json json = counters_json(node.view(), true);
   const auto losable = std::count_if(wire::field_table.begin(), wire::field_table.end(), wire::can_be_lost);
   EXPECT_EQ(json["counters"].size(), tally_table.size() + wire::reject_count + static_cast<std::size_t>(losable) +
-                                         2);  // and what was not said at all
+                                         4);  // and what was not said at all, and names without a row
   EXPECT_EQ(json["received"].size(), wire::message_count);
   EXPECT_EQ(json["sent"].size(), wire::message_count);
   EXPECT_EQ(json["outside"]["imissed"], 7);

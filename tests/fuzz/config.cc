@@ -19,6 +19,13 @@ bool is_one_line(std::string_view text) {
                                        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
+void check_map(const engine::InterfaceMap& map) {
+  for (const engine::InterfaceMap::Row& row : map.rows()) {
+    check(!row.ours.empty() && !row.theirs.empty(), "a row has two names");
+    check(map.of_ours(row.ours) == &row && map.of_theirs(row.theirs) == &row, "each name is in one row of its side");
+  }
+}
+
 void check_link(const Config& config) {
   const Config::Link& link = config.link;
   check(!link.device.empty(), "a link has a device");
@@ -30,11 +37,13 @@ void check_link(const Config& config) {
   check(link.vlan.value_or(1) >= 1 && link.vlan.value_or(1) <= 4094, "vlan is in range");
   check(wire::is_multicast(link.family, link.destination) != !config.peers.empty(),
         "what is sent goes to the group or to peers");
+  check_map(link.interfaces);
   if (config.peers.empty()) return;
   check(config.peers.front().address == link.destination && config.peers.size() <= engine::peers_max,
         "the first peer comes first");
   for (const engine::Config::Peer& peer : config.peers) {
     check(peer.address != link.address, "a peer is another node");
+    check_map(peer.interfaces);
   }
 }
 

@@ -52,11 +52,16 @@ void Simulation::power_on(Node& node) {
   config.creatorid = node.config.creatorid;
   for (std::size_t i = 0; i < std::max<std::size_t>(node.config.peers.size(), 1); ++i) {
     engine::BulkGate& gate = node.gates.emplace_back();
-    config.peers.push_back({node.config.dialect, node.config.learn_dialect, &gate});
-    node.bulks.emplace_back(
-        engine::BulkSenderConfig{
-            .creatorid = node.config.creatorid, .dialect = node.config.dialect, .states_per_s = 20'000},
-        *node.table, &gate);
+    const auto interfaces = i < node.config.interfaces.size() ? node.config.interfaces[i] : engine::InterfaceMap{};
+    config.peers.push_back({.dialect = node.config.dialect,
+                            .learn_dialect = node.config.learn_dialect,
+                            .gate = &gate,
+                            .interfaces = interfaces});
+    node.bulks.emplace_back(engine::BulkSenderConfig{.creatorid = node.config.creatorid,
+                                                     .dialect = node.config.dialect,
+                                                     .states_per_s = 20'000,
+                                                     .interfaces = interfaces},
+                            *node.table, &gate);
   }
   node.session = std::make_unique<engine::Session>(config, *node.table);
   node.load.reset();

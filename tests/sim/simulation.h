@@ -38,6 +38,8 @@ struct NodeConfig {
   bool learn_dialect = false;
   /// Takes only what a kernel of its dialect takes; packets with anything else are refused.
   bool is_kernel = false;
+  /// One for each of its peers; none: names pass as they are.
+  std::vector<engine::InterfaceMap> interfaces{};
 };
 
 /// Whole engines on one multicast segment or on unicast links, under a virtual clock. Everything that happens follows

@@ -55,6 +55,21 @@ TEST(StatusText, HasALineForEachThingThatANodeMayHave) {
   EXPECT_NE(text.find("asked (request 1 of 13)\n"), std::string::npos) << text;
 }
 
+TEST(StatusText, NamesTheInterfacesWithoutARow) {
+  InterfaceMap map;
+  ASSERT_EQ(map.add(wire::InterfaceName{"igb0"}, wire::InterfaceName{"vmx1"}), InterfaceMap::Added::yes);
+  Node node{1000, false, map};
+  EXPECT_EQ(status_text(status_json(node.view(), false)).find("interface_map"), std::string::npos);
+  node.session.flush(wire::InterfaceName{"em9"}, node.now);
+  node.session.flush(wire::InterfaceName{"em7"}, node.now);
+  node.session.flush(wire::InterfaceName{"em9"}, node.now);
+  const std::string text = status_text(status_json(node.view(), false));
+  EXPECT_NE(
+      text.find("\n  not in the interface_map of 224.0.0.240: em7 (0 in, 1 out), em9 (0 in, 2 out)\n\nState Table"),
+      std::string::npos)
+      << text;
+}
+
 TEST(TdbsText, HasALineForEachSa) {
   EXPECT_EQ(tdbs_text(Json{{"tdbs", Json::array()}}), "no IPsec counters have been heard of\n");
   const Json tdb{{"spi", "00c0ffee"}, {"dst", "192.0.2.7"}, {"protocol", "esp"}, {"rdomain", 2},
@@ -72,12 +87,14 @@ TEST(StatusText, SaysWhoSpeaksWithASharedPeer) {
                       {"active", true},
                       {"dialect", "1400"},
                       {"dialect_from", "learned"},
+                      {"interfaces_unmapped", Json::array()},
                       {"bulk", status["bulk"]}},
                      {{"address", "10.0.0.3"},
                       {"source", "10.0.0.254"},
                       {"active", false},
                       {"dialect", "1301"},
                       {"dialect_from", "default"},
+                      {"interfaces_unmapped", Json::array()},
                       {"bulk", status["bulk"]}}};
   const std::string text = status_text(status);
   EXPECT_NE(text.find("  peer 10.0.0.2, dialect 1400 (learned), bulk update asked"), std::string::npos) << text;
