@@ -54,6 +54,8 @@ enum class Tally : std::uint8_t {
   names_full,
   dialect_changes,
   not_understood,
+  sync_skipped,
+  sync_short,
 };
 
 struct TallyInfo {
@@ -99,8 +101,10 @@ inline constexpr std::array tally_table{
               "times that another dialect was chosen for a peer, after what it sent"},
     TallyInfo{Tally::not_understood, "not_understood",
               "packets heard from nodes that do not take the dialect written to them"},
+    TallyInfo{Tally::sync_skipped, "sync_skipped", "states never announced because a sync.rule says so"},
+    TallyInfo{Tally::sync_short, "sync_short", "states that ended before a sync.rule let them be announced"},
 };
-static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::not_understood),
+static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::sync_short),
               "tally_table[i] must describe Tally(i), and every Tally");
 
 /// What the dialect that is spoken had no words for (wire/fields.h). Written by one thread, read by any.

@@ -61,6 +61,7 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
                         tdbs_.places(), counters_);
   for (const PeerConfig& peer : config.peers)
     peers_.emplace_back(peer, config, table.slot_count(), tdbs_.places(), counters_);
+  if (has_delay(config.sync_rules)) delayed_.emplace(table.slot_count());
 }
 
 // --- receiving ---------------------------------------------------------------------------------------
@@ -227,6 +228,7 @@ bool Session::import(const wire::State& state, const statetable::Beside& beside,
   hot.heard_s = now_s;
   // The message's remaining time, but never more than our own timeout grants from now.
   hot.expire_at_s = std::min(saturated(std::int64_t{now_s} + state.expire_s), expires_at(state.timeout, now_s));
+  const HoldBack held_back = consult_rules(hot, state, pending.peer, now_s);
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
   ShardWriter& writer = writer_of(pending.search.hash);
@@ -238,6 +240,7 @@ bool Session::import(const wire::State& state, const statetable::Beside& beside,
   }
   counters_[Tally::inserts].add();
   ++states_;
+  if (held_back.is_any()) hold_back(held_back, slot, pending.peer);
   if (is_announced(hot.state_flags))
     for_all_but(pending.peer, [&](Outbox& outbox) {
       outbox.inserted(slot, now);
@@ -372,6 +375,7 @@ void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool anno
   }
   writer.erase(slot);
   --states_;
+  if (delayed_ && delayed_->forget(slot)) counters_[Tally::sync_short].add();
   for (unsigned i = 0; i < peers_.size(); ++i) {
     Peer& peer = peers_[i];
     const bool tell = announce && i != from;

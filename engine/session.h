@@ -14,10 +14,12 @@
 #include "engine/bulk_requester.h"
 #include "engine/counters.h"
 #include "engine/deferrals.h"
+#include "engine/delayed_states.h"
 #include "engine/interface_map.h"
 #include "engine/outbox.h"
 #include "engine/peer_dialect.h"
 #include "engine/removed_states.h"
+#include "engine/sync_rules.h"
 #include "engine/tdb_table.h"
 #include "engine/timeouts.h"
 #include "statetable/table.h"
@@ -64,6 +66,8 @@ struct SessionConfig {
   Duration defer{};                 ///< how long the first packet of a new state may wait for an INS_ACK; 0: none does
   std::size_t deferred_max = 4096;  ///< packets that wait; the oldest goes when another comes
   Timeouts timeouts{};
+  /// What of the own states, and of what a hub passes on, is announced; none: all.
+  std::vector<SyncRule> sync_rules{};
 };
 
 /// One pfsync node on one link: the receive semantics of all actions, and for each peer the queue of
@@ -244,6 +248,22 @@ class Session {
   /// Whether an update that says nothing new is passed on all the same: the packets of a UDP connection
   /// change nothing, yet it must not time out elsewhere. Once in a sixteenth of its timeout.
   [[nodiscard]] bool is_refresh_due(const statetable::HotEntry& before, Seconds now_s) const noexcept;
+  /// What the rules say of a new state.
+  struct HoldBack {
+    bool skipped = false;
+    std::optional<Seconds> due_s{};  ///< to be announced then
+    [[nodiscard]] bool is_any() const noexcept { return skipped || due_s.has_value(); }
+  };
+  /// Gives a state that is held back the flag of pf's no-sync, which alone decides from then on, in bulk updates too.
+  [[nodiscard]] HoldBack consult(statetable::HotState& hot, const wire::State& state, unsigned from,
+                                 Seconds now_s) const noexcept;
+  [[nodiscard]] HoldBack consult_rules(statetable::HotState& hot, const wire::State& state, unsigned from,
+                                       Seconds now_s) const noexcept {
+    return config_.sync_rules.empty() ? HoldBack{} : consult(hot, state, from, now_s);
+  }
+  /// Once it is in the table.
+  void hold_back(const HoldBack& held_back, Slot slot, unsigned from) noexcept;
+  void announce_delayed(Instant now) noexcept;
   /// Whether changes of the state go out: states of a no-sync rule and pfsync's own never do.
   [[nodiscard]] bool is_announced(std::uint16_t state_flags) const noexcept {
     return !config_.passive && (state_flags & wire::state_flag::nosync) == 0;
@@ -276,6 +296,7 @@ class Session {
   };
   std::array<Asked, 4096> asked_{};
   RemovedStates removed_;
+  std::optional<DelayedStates> delayed_;  ///< where a rule delays
   TdbTable tdbs_;
   Deferrals deferrals_;
   std::array<Pending, under_way_max> under_way_{};  ///< a ring

@@ -55,6 +55,7 @@ Session::Local Session::insert(const wire::State& state, const Search& search, c
   // pf never synchronises its own protocol. From here on the flag alone decides, on every way out.
   if (hot.proto == wire::ipproto::pfsync) hot.state_flags |= wire::state_flag::nosync;
   hot.expire_at_s = expires_at(hot.timeout, now_s);
+  const HoldBack held_back = consult_rules(hot, state, nobody, now_s);
   const Hash hash = search.hash;
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
@@ -69,6 +70,7 @@ Session::Local Session::insert(const wire::State& state, const Search& search, c
   }
   counters_[Tally::inserts].add();
   ++states_;
+  if (held_back.is_any()) hold_back(held_back, slot, nobody);
   removed_.forget(hot.id, hash, now_s);  // used again: what comes is not late
   if (is_announced(hot.state_flags)) for_all_but(nobody, [&](Outbox& outbox) { outbox.inserted(slot, now); });
   return Local::done;

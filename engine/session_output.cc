@@ -66,6 +66,7 @@ void Session::on_timeout(Instant now) noexcept {
     peer.outbox.request(wire::bulk_request_id, now);
   }
   deferrals_.on_timeout(now);
+  if (delayed_) announce_delayed(now);
   if (now >= sweep_due_) {
     if (config_.expire) expire(now);
     sweep_due_ = now + sweep_every;
@@ -74,6 +75,7 @@ void Session::on_timeout(Instant now) noexcept {
 
 Instant Session::timeout(Instant now) const noexcept {
   Instant due = std::min(config_.expire ? sweep_due_ : Instant::max(), deferrals_.timeout());
+  if (delayed_) due = std::min(due, delayed_->timeout());
   for (const Peer& peer : peers_) {
     if (const auto bulk_due = peer.bulk.timeout()) due = std::min(due, *bulk_due);
     due = std::min(due, peer.outbox.timeout(now));

@@ -50,6 +50,7 @@ void Simulation::power_on(Node& node) {
   node.table = std::move(std::get<0>(made));
   engine::SessionConfig config;
   config.creatorid = node.config.creatorid;
+  config.sync_rules = node.config.rules;
   for (std::size_t i = 0; i < std::max<std::size_t>(node.config.peers.size(), 1); ++i) {
     engine::BulkGate& gate = node.gates.emplace_back();
     const auto interfaces = i < node.config.interfaces.size() ? node.config.interfaces[i] : engine::InterfaceMap{};

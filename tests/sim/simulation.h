@@ -40,6 +40,7 @@ struct NodeConfig {
   bool is_kernel = false;
   /// One for each of its peers; none: names pass as they are.
   std::vector<engine::InterfaceMap> interfaces{};
+  std::vector<engine::SyncRule> rules{};  ///< what it announces
 };
 
 /// Whole engines on one multicast segment or on unicast links, under a virtual clock. Everything that happens follows
