@@ -118,7 +118,7 @@ struct MembershipMessage {
 /// destination other than the group of all hosts or the group itself, a group that is none, a length that no version
 /// has or that its sources exceed; for MLD also a source that is not link-local, and no Router Alert option. Source:
 /// RFC 3376 sections 4.1, 7.1 and 9.1, RFC 2236 section 2, RFC 3810 sections 6.2 and 8.1, RFC 2710 section 4. Differs:
-/// IGMP queries are taken without Router Alert too, since queriers inside of switches omit it.
+/// IGMP queries are taken without Router Alert too, since the simple queriers of switches may omit it.
 [[nodiscard]] MembershipMessage read_membership(const IpPacket& packet) noexcept;
 
 /// The floating point codes, in their own units. Source: RFC 3376 section 4.1.1, RFC 3810 section 5.1.3.
