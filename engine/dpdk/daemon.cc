@@ -62,9 +62,11 @@ struct PortParts {
             carp::Journal& journal)
       : port{device.port, interface_mtu, "interface"},
         node{carp_config(config, number, device, port.mac()), demotion, journal},
-        stack{port, node} {}
+        membership{membership_config(config, node.config())},
+        stack{port, node, membership} {}
   Port port;
   carp::Node node;
+  Membership membership;
   HostStack stack;
 };
 
@@ -83,6 +85,7 @@ struct Daemon::Parts {
   carp::Demotion demotion{carp_journal};
   std::deque<PortParts> ports;  ///< those of each [[interface]]
   carp::Node carp_node;         ///< without a [[carp]] it only answers echo and neighbour solicitation for link.address
+  Membership membership;
   HostStack stack;
   std::vector<HostStack*> stacks;  ///< of the link and of `ports`
   std::optional<carp::View> carp_view;
@@ -140,7 +143,8 @@ Daemon::Parts::Parts(const Config& given)
       link{link_config(config, port.mac()), session.counters()},
       ports{make_ports()},
       carp_node{carp_config(config, 0, devices[0], port.mac()), demotion, carp_journal},
-      stack{port, carp_node},
+      membership{membership_config(config, carp_node.config())},
+      stack{port, carp_node, membership},
       stacks{all_stacks()},
       data_lanes{data_lanes_of(lanes)},
       data_path{{.port = port,
@@ -280,7 +284,7 @@ void Daemon::Parts::watch_carp(Instant now) {
     carp_lines_since_ = now;
   }
   while (const auto entry = carp_journal.pop()) {
-    if (++carp_lines_ > lines_per_s_max) continue;
+    if (!carp_view || ++carp_lines_ > lines_per_s_max) continue;  // without a [[carp]] nobody stands back
     const std::string sentence = carp::sentence_of(*entry, *carp_view);
     carp::is_warning(*entry) ? spdlog::warn("{}", sentence) : spdlog::info("{}", sentence);
   }
@@ -307,6 +311,11 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
       {"answers_dropped", "answers not given: too many at once, or too large", count_of(carp::Tally::answers_dropped)},
       {"bulk_frames", "frames of bulk updates sent", data_path.bulk_frames()},
   };
+  for (const MembershipTallyInfo& row : membership_tally_table) {
+    std::uint64_t sum = 0;
+    for (HostStack* each : stacks) sum += each->membership().counters()[row.tally].value();
+    counts.push_back({std::string{row.word}, std::string{row.sentence}, sum});
+  }
   const auto of_control = control->counts();
   counts.insert(counts.end(), of_control.begin(), of_control.end());
   return counts;

@@ -10,6 +10,7 @@ void HostStack::pass(Instant now) noexcept {
   if (const bool up = link_up_.load(std::memory_order_relaxed); up != link_) {
     link_ = up;
     node_->set_link(up, now);
+    membership_->set_link(up, now);
   }
   if (const auto due = node_->timeout(); due && *due <= now) node_->on_timeout(now);
 }
@@ -19,6 +20,13 @@ std::size_t HostStack::transmit(std::size_t frames, Instant now) noexcept {
   while (node_->has_to_send() && sent < frames) {
     const wire::Room room = port_->room();
     const std::size_t bytes = room.empty() ? 0 : node_->transmit(room, now);
+    port_->commit(bytes);
+    if (bytes == 0) break;
+    ++sent;
+  }
+  for (auto due = membership_->timeout(); due && *due <= now && sent < frames; due = membership_->timeout()) {
+    const wire::Room room = port_->room();
+    const std::size_t bytes = room.empty() ? 0 : membership_->transmit(room, now);
     port_->commit(bytes);
     if (bytes == 0) break;
     ++sent;

@@ -6,6 +6,7 @@
 
 #include "engine/carp/node.h"
 #include "engine/dpdk/port.h"
+#include "engine/membership.h"
 #include "statetable/time.h"
 #include "wire/bytes.h"
 
@@ -14,8 +15,8 @@ namespace pfsync::engine::dpdk {
 using statetable::Duration;
 using statetable::Instant;
 
-/// What a kernel would do behind a port: virtual addresses, ARP, neighbour discovery, echo. On the data-path core, but
-/// for what says otherwise; it owns nothing.
+/// What a kernel would do behind a port: virtual addresses, ARP, neighbour discovery, echo, group membership. On the
+/// data-path core, but for what says otherwise; it owns nothing.
 class HostStack {
  public:
   /// How long frames wait for a device whose queue is full, before they are dropped. Changes merge
@@ -24,9 +25,13 @@ class HostStack {
   /// Frames that a turn of a port without pfsync sends at most.
   static constexpr std::size_t frames_max = Port::burst_max;
 
-  HostStack(Port& port, carp::Node& node) noexcept : port_{&port}, node_{&node} {}
+  HostStack(Port& port, carp::Node& node, Membership& membership) noexcept
+      : port_{&port}, node_{&node}, membership_{&membership} {}
 
-  void on_frame(wire::Bytes frame, Instant now) noexcept { node_->on_frame(frame, now); }
+  void on_frame(wire::Bytes frame, Instant now) noexcept {
+    node_->on_frame(frame, now);
+    membership_->on_frame(frame, now);
+  }
   /// What time brings: the link's state as the control thread sees it, and what is due.
   void pass(Instant now) noexcept;
   /// Queues frames at the port, at most that many; returns how many.
@@ -35,9 +40,14 @@ class HostStack {
   void hand_over(Instant now) noexcept;
   /// A whole turn of a port that has nothing but this. Returns how many frames came and went.
   std::size_t turn(Instant now) noexcept;
-  void leave(Instant now) noexcept { node_->leave(now); }
+  /// The process ends.
+  void leave(Instant now) noexcept {
+    node_->leave(now);
+    membership_->leave(now);
+  }
 
   [[nodiscard]] carp::Node& node() noexcept { return *node_; }
+  [[nodiscard]] const Membership& membership() const noexcept { return *membership_; }
   [[nodiscard]] Port& port() noexcept { return *port_; }
   /// Any thread: what the control thread sees of the link.
   void set_link(bool up) noexcept { link_up_.store(up, std::memory_order_relaxed); }
@@ -45,6 +55,7 @@ class HostStack {
  private:
   Port* port_;
   carp::Node* node_;
+  Membership* membership_;
   std::atomic<bool> link_up_{false};  ///< a word alone: pairs with nothing
   bool link_ = false;
   Instant passed_at_{};

@@ -157,4 +157,37 @@ carp::NodeConfig carp_config(const Config& config, std::size_t port, const Devic
   return node;
 }
 
+MembershipConfig membership_config(const Config& config, const carp::NodeConfig& node) {
+  std::vector<wire::Group> groups;
+  const auto want = [&](wire::Family family, const wire::Address& group) {
+    const auto same = [&](const wire::Group& other) { return other.family == family && other.address == group; };
+    const auto of_family = [&](const wire::Group& other) { return other.family == family; };
+    if (std::ranges::none_of(groups, same) &&
+        std::ranges::count_if(groups, of_family) < std::ptrdiff_t{Membership::groups_max})
+      groups.push_back({family, group});
+  };
+  const bool is_link = node.port == 0;
+  bool has_inet6 = is_link ? config.link.family == wire::Family::inet6
+                           : config.interfaces[node.port - 1].family == wire::Family::inet6;
+  if (is_link && config.peers.empty()) want(config.link.family, config.link.destination);
+  for (const carp::HostConfig& host : node.hosts)
+    for (const wire::CarpAddress& address : host.addresses) {
+      const bool inet6 = address.family == wire::Family::inet6;
+      const wire::Address& advertised_to = inet6 ? host.peer_inet6 : host.peer_inet;
+      if (wire::is_multicast(address.family, advertised_to)) want(address.family, advertised_to);
+      has_inet6 = has_inet6 || inet6;
+    }
+  // The own address first: without it nothing else is found either.
+  if (has_inet6) want(wire::Family::inet6, wire::solicited_node(node.inet6));
+  for (const carp::HostConfig& host : node.hosts)
+    for (const wire::CarpAddress& address : host.addresses)
+      if (address.family == wire::Family::inet6) want(address.family, wire::solicited_node(address.address));
+  return {.mac = node.mac,
+          .inet = node.inet,
+          .inet6 = wire::link_local_address(node.mac),
+          .vlan = node.vlan,
+          .groups = std::move(groups),
+          .seed = random_seed()};
+}
+
 }  // namespace pfsync::engine::dpdk

@@ -15,6 +15,7 @@
 #include "engine/dpdk/device.h"
 #include "engine/dpdk/eal.h"
 #include "engine/link.h"
+#include "engine/membership.h"
 #include "engine/session.h"
 
 namespace pfsync::engine::dpdk {
@@ -55,5 +56,7 @@ void require_memory(const Config& config);
 /// Of the port with that number: 0 is the link's.
 [[nodiscard]] carp::NodeConfig carp_config(const Config& config, std::size_t port, const Device& device,
                                            const wire::MacAddress& mac);
+/// The groups that a port wants: pfsync's, CARP's, and those of neighbour discovery for its IPv6 addresses.
+[[nodiscard]] MembershipConfig membership_config(const Config& config, const carp::NodeConfig& node);
 
 }  // namespace pfsync::engine::dpdk

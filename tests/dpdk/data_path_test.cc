@@ -72,7 +72,8 @@ struct Node {
   carp::Journal journal;
   carp::Demotion demotion{journal};
   carp::Node carp_node{{.name = "test", .hosts = {}}, demotion, journal};
-  HostStack stack{port, carp_node};
+  Membership membership{{}};
+  HostStack stack{port, carp_node, membership};
   HostStack* first_stack = &stack;
   DataPath path;
 };

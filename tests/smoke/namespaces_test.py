@@ -180,5 +180,41 @@ class Namespaces(unittest.TestCase):
         self.assertEqual({(packet.dst, packet.ether_dst) for packet in packets}, {(GROUP6, GROUP6_MAC)})
 
 
+class SnoopingSwitch(Namespaces):
+    """Between the two a bridge that gives a port only the groups that it asked for."""
+    test_multicast = test_unicast = test_ipv6_unicast = test_ipv6_multicast = None
+
+    def make_link(self):
+        switch = f"pfsync{os.getpid()}s"
+        for namespace in (*self.namespaces, switch):
+            ip("netns", "add", namespace)
+            self.addCleanup(ip, "netns", "del", namespace)
+            ip("netns", "exec", namespace, "true")
+        self.switch = switch
+        # A querier that has been there for long: it asks once a second, and forgets who does not answer.
+        ip("-n", switch, "link", "add", "switch", "type", "bridge", "mcast_snooping", "1", "mcast_querier", "1", "mcast_mld_version", "2",
+           "mcast_query_interval", "100", "mcast_query_response_interval", "50", "mcast_membership_interval", "300", "mcast_startup_query_interval", "50")
+        for namespace, interface in zip(self.namespaces, self.interfaces):
+            ip("link", "add", interface, "netns", namespace, "type", "veth", "peer", "name", f"to-{interface}", "netns", switch)
+            ip("-n", switch, "link", "set", f"to-{interface}", "master", "switch", "up")
+            ip("-n", switch, "link", "set", f"to-{interface}", "type", "bridge_slave", "mcast_flood", "off")
+        ip("-n", switch, "link", "set", "switch", "up")
+
+    def members(self):
+        groups = json.loads(subprocess.run(["bridge", "-n", self.switch, "-j", "mdb", "show"], capture_output=True, text=True, check=True).stdout)
+        return {entry["port"] for entry in groups[0]["mdb"] if entry["grp"] == GROUP6}
+
+    def test_joins_its_groups(self):
+        _, a, b = self.sync(A6, B6)
+        self.assertEqual(self.members(), {"to-sync-a", "to-sync-b"})
+        counted = a.ask("show", what="counters")["outside"]
+        self.assertGreater(counted["membership_queries"], 0)
+        self.assertGreater(counted["membership_reports"], 2)
+        self.assertEqual((counted["membership_dropped"], counted["membership_refused"]), (0, 0))
+        # Whoever ends in order says so, and the switch need not wait.
+        self.assertEqual(b.end(), 0)
+        tap.eventually(lambda: self.members() == {"to-sync-a"}, 3, "the switch forgets the one that left")
+
+
 if __name__ == "__main__":
     sys.exit(tap.main())
