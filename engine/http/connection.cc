@@ -1,0 +1,110 @@
+#include "engine/http/connection.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace pfsync::engine::http {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// Whether the socket became ready before that time.
+bool wait_for(int fd, short what, Connection::Clock::time_point until) {
+  while (true) {
+    const auto left = std::chrono::ceil<milliseconds>(until - Connection::Clock::now());
+    if (left <= milliseconds{0}) return false;
+    pollfd wanted{fd, what, 0};
+    const int ready = ::poll(&wanted, 1, static_cast<int>(left.count()));
+    if (ready > 0) return true;
+    if (ready == 0 || errno != EINTR) return false;
+  }
+}
+
+}  // namespace
+
+Connection::Connection(int fd, const TlsContext& tls) : fd_{fd}, ssl_{SSL_new(tls.get()), SSL_free} {
+  if (ssl_ == nullptr || SSL_set_fd(ssl_.get(), fd) != 1 || SSL_set_app_data(ssl_.get(), &refusal_) != 1)
+    broken_ = true;
+}
+
+Connection::~Connection() {
+  ssl_.reset();
+  close(fd_);
+}
+
+bool Connection::ready(int result, Clock::time_point until) {
+  const int error = SSL_get_error(ssl_.get(), result);
+  if (error == SSL_ERROR_WANT_READ) return wait_for(fd_, POLLIN, until);
+  if (error == SSL_ERROR_WANT_WRITE) return wait_for(fd_, POLLOUT, until);
+  broken_ = true;
+  return false;
+}
+
+std::string Connection::handshake(Clock::time_point until) {
+  if (broken_) return "there is no memory for TLS";
+  while (true) {
+    ERR_clear_error();
+    const int result = SSL_accept(ssl_.get());
+    if (result == 1) return "";
+    if (ready(result, until)) continue;
+    if (!broken_) {
+      broken_ = true;
+      return "the TLS handshake took too long";
+    }
+    const long verified = SSL_get_verify_result(ssl_.get());
+    std::string why = "TLS: " + tls_error();
+    if (verified != X509_V_OK) why += std::string{" ("} + X509_verify_cert_error_string(verified) + ")";
+    return refusal_.empty() ? why : why + ": " + refusal_;
+  }
+}
+
+std::optional<PeerCertificate> Connection::peer() const {
+  const X509* shown = SSL_get0_peer_certificate(ssl_.get());
+  if (shown == nullptr || SSL_get_verify_result(ssl_.get()) != X509_V_OK) return std::nullopt;
+  return describe(*shown);
+}
+
+std::size_t Connection::read(std::span<char> room, Clock::time_point until) {
+  while (!broken_) {
+    ERR_clear_error();
+    const int got = SSL_read(ssl_.get(), room.data(), static_cast<int>(std::min<std::size_t>(room.size(), 1u << 14u)));
+    if (got > 0) return static_cast<std::size_t>(got);
+    if (!ready(got, until)) break;
+  }
+  return 0;
+}
+
+bool Connection::write(std::string_view bytes, Clock::time_point until) {
+  while (!broken_ && !bytes.empty()) {
+    if (Clock::now() >= until) return false;
+    ERR_clear_error();
+    const int sent =
+        SSL_write(ssl_.get(), bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1u << 14u)));
+    if (sent > 0)
+      bytes.remove_prefix(static_cast<std::size_t>(sent));
+    else if (!ready(sent, until))
+      return false;
+  }
+  return !broken_;
+}
+
+bool Connection::readable(milliseconds within) {
+  return !broken_ && (SSL_pending(ssl_.get()) > 0 || wait_for(fd_, POLLIN, Clock::now() + within));
+}
+
+void Connection::finish() {
+  if (broken_) return;
+  ERR_clear_error();
+  static_cast<void>(SSL_shutdown(ssl_.get()));
+  shutdown(fd_, SHUT_WR);
+}
+
+void Connection::interrupt() const { shutdown(fd_, SHUT_RDWR); }
+
+}  // namespace pfsync::engine::http
