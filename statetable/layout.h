@@ -95,7 +95,9 @@ struct alignas(128) HotEntry {
   [[nodiscard]] std::uint8_t src_level() const noexcept { return static_cast<std::uint8_t>(src[3]); }
   [[nodiscard]] std::uint8_t dst_level() const noexcept { return static_cast<std::uint8_t>(dst[3]); }
   [[nodiscard]] std::uint32_t src_seqlo() const noexcept { return low_of(src[1]); }
+  [[nodiscard]] std::uint32_t src_seqhi() const noexcept { return high_of(src[1]); }
   [[nodiscard]] std::uint32_t dst_seqlo() const noexcept { return low_of(dst[1]); }
+  [[nodiscard]] std::uint32_t dst_seqhi() const noexcept { return high_of(dst[1]); }
   [[nodiscard]] std::uint32_t extension() const noexcept { return high_of(names); }
   [[nodiscard]] NameId interface() const noexcept { return NameId{static_cast<std::uint16_t>(names)}; }
   /// Whether the index by connection has the state, and whether it has each side apart.

@@ -229,6 +229,26 @@ TEST_F(SessionTest, ARejectedDstWindowNeverGoesBack) {
   EXPECT_EQ(held(state.id)->hot.dst.seqlo, 3016315118u);
 }
 
+TEST_F(SessionTest, WhereTheLowerEdgesAreEqualTheUpperOnesTellWhichIsOlder) {
+  make_quiet();
+  wire::State state = tcp_state(1);
+  state.src.seqlo = 0xffffff00;
+  state.src.seqhi = 0x100;  // beyond 2^32
+  receive_state(Message::ins, state);
+  wire::Update older = update_of(state);
+  older.src.seqhi = 0xfffffff0;
+  older.dst.seqlo = state.dst.seqlo + 1;
+  receive_update(older);
+  EXPECT_EQ(held(state.id)->hot.src, state.src);
+  EXPECT_EQ(held(state.id)->hot.dst.seqlo, state.dst.seqlo + 1) << "each direction is judged on its own";
+  EXPECT_EQ(count(Reject::stale), 1u);
+  wire::Update newer = older;
+  newer.src.seqhi = 0x200;
+  receive_update(newer);
+  EXPECT_EQ(held(state.id)->hot.src.seqhi, 0x200u);
+  EXPECT_EQ(count(Reject::stale), 1u);
+}
+
 TEST_F(SessionTest, AnUpdateRestartsTheTimer) {
   make_quiet();
   wire::State state = udp_state(1);

@@ -326,7 +326,7 @@ class SessionModel {
     const bool tcp = hot.proto == wire::ipproto::tcp;
     const auto is_behind = [tcp](const wire::Peer& ours, const wire::Peer& theirs) {
       if (ours.state != theirs.state) return ours.state > theirs.state;
-      const std::uint32_t ahead = ours.seqlo - theirs.seqlo;
+      const std::uint32_t ahead = ours.seqlo == theirs.seqlo ? ours.seqhi - theirs.seqhi : ours.seqlo - theirs.seqlo;
       return tcp && ahead != 0 && ahead < 0x80000000u;
     };
     const bool proxy_done = tcp && hot.src.state >= 11 && update.src.state < 11;
