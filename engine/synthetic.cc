@@ -27,6 +27,13 @@ wire::Address ipv6(std::uint8_t net, std::uint64_t host) noexcept {
   return address;
 }
 
+constexpr std::uint32_t window = 64256;
+
+void acknowledge(wire::Peer& peer) noexcept { peer.seqhi = peer.seqlo + window; }
+[[nodiscard]] bool is_used_up(const wire::Peer& peer) noexcept {
+  return static_cast<std::int32_t>(peer.seqhi - peer.seqlo) < 0;
+}
+
 std::uint8_t tcp_timeout(std::uint8_t level) noexcept {
   if (level < tcps::established) return pftm::tcp_opening;
   if (level == tcps::established) return pftm::tcp_established;
@@ -187,12 +194,16 @@ void SyntheticFirewall::advance(Connection& connection) noexcept {
       connection.dst.seqlo = static_cast<std::uint32_t>(random_());
       connection.dst.max_win = connection.src.max_win = 502;
       connection.dst.wscale = 0x87;
+      acknowledge(connection.src);
+      acknowledge(connection.dst);
     } else {
+      // Data moves the lower edge of the sender's window, the other end's acknowledgement the upper one.
       connection.src.seqlo += static_cast<std::uint32_t>(below(1460) + 1);
-      connection.dst.seqlo += static_cast<std::uint32_t>(below(65536));
+      if (chance(50)) acknowledge(connection.src);
+      if (chance(50)) connection.dst.seqlo += static_cast<std::uint32_t>(below(32768));
+      if (is_used_up(connection.src)) acknowledge(connection.src);
+      if (is_used_up(connection.dst) || chance(50)) acknowledge(connection.dst);
     }
-    connection.src.seqhi = connection.src.seqlo + 64256;
-    connection.dst.seqhi = connection.dst.seqlo + 64256;
     connection.timeout = tcp_timeout(connection.src.state);
   } else if (connection.proto == wire::ipproto::udp) {
     connection.src.state = connection.dst.state = 2;  // MULTIPLE
