@@ -101,12 +101,16 @@ void Simulation::deliver(const Delivery& delivery) {
   trace_ = trace_ * 1099511628211u +
            (hash.low ^ static_cast<std::uint64_t>(delivery.at.time_since_epoch().count()) ^ delivery.receiver);
   Node& node = nodes_[delivery.receiver];
-  if (!node.session) return;
+  if (!node.session) {
+    if (lost_) lost_(delivery.receiver, delivery.packet);
+    return;
+  }
   if (!takes(node, delivery.packet)) {
     ++refused_;
     return;
   }
   ++deliveries_;
+  if (before_) before_(delivery.receiver, delivery.packet);
   const auto host = static_cast<std::uint8_t>(delivery.sender + 1);
   node.session->on_packet(engine::Arrival{delivery.packet, wire::ipv4_address(10, 0, 0, host), delivery.peer}, now_);
   if (hook_) hook_(delivery.receiver, delivery.packet);
@@ -161,10 +165,16 @@ void Simulation::send(std::size_t sender, unsigned peer, wire::Bytes packet) {
 }
 
 void Simulation::send_to(std::size_t sender, std::size_t receiver, unsigned peer, wire::Bytes packet) {
-  if (pulled_.contains(std::minmax(sender, receiver))) return;
+  if (pulled_.contains(std::minmax(sender, receiver))) {
+    if (lost_) lost_(receiver, packet);
+    return;
+  }
   const unsigned copies = below(100) < link_.duplicate_percent ? 2 : 1;
   for (unsigned copy = 0; copy < copies; ++copy) {
-    if (below(100) < link_.loss_percent) continue;
+    if (below(100) < link_.loss_percent) {
+      if (lost_) lost_(receiver, packet);
+      continue;
+    }
     Duration delay = link_.delay;
     if (link_.jitter.count() > 0)
       delay += Duration{static_cast<Duration::rep>(below(static_cast<std::uint64_t>(link_.jitter.count())))};

@@ -76,6 +76,11 @@ class Simulation {
   /// Called after each delivery with the receiving node and the packet.
   using DeliveryHook = std::function<void(std::size_t, wire::Bytes)>;
   void on_delivery(DeliveryHook hook) { hook_ = std::move(hook); }
+  /// The same, before the node takes the packet.
+  void before_delivery(DeliveryHook hook) { before_ = std::move(hook); }
+  /// Called for each packet that the link loses on its way to a node, also because of a pulled cable or a node that
+  /// is off.
+  void on_loss(DeliveryHook hook) { lost_ = std::move(hook); }
   [[nodiscard]] std::string replay_hint() const { return "replay with SIM_SEED=" + std::to_string(seed_); }
 
  private:
@@ -117,7 +122,7 @@ class Simulation {
   std::uint64_t trace_ = 0;
   std::uint64_t deliveries_ = 0;
   std::uint64_t refused_ = 0;
-  DeliveryHook hook_;
+  DeliveryHook before_, hook_, lost_;
 };
 
 /// The seed of this run: from the environment when a failure is replayed.
