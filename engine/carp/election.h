@@ -29,6 +29,7 @@ enum class Event : std::uint8_t {
   link_lost,
   disabled,
   leaving,
+  removed,
   master_silent,
   ordered_up,
   ordered_down,
@@ -39,11 +40,12 @@ enum class Event : std::uint8_t {
 
 /// Why, in the kernels' words: monitoring greps for them.
 [[nodiscard]] constexpr std::string_view reason(Event event) noexcept {
-  constexpr std::array<std::string_view, 10> reasons{
+  constexpr std::array<std::string_view, 11> reasons{
       "initialization complete",
       "hardware interface down",
       "disabled by the operator",
       "shutting down",
+      "removed from the configuration",
       "master timed out",
       "user requested via pfsyncctl",
       "user requested via pfsyncctl",
@@ -69,6 +71,8 @@ inline constexpr std::array transitions{
     Transition{State::master, Event::disabled, State::init},
     Transition{State::backup, Event::leaving, State::init},
     Transition{State::master, Event::leaving, State::init},
+    Transition{State::backup, Event::removed, State::init},
+    Transition{State::master, Event::removed, State::init},
     Transition{State::backup, Event::master_silent, State::master},
     Transition{State::backup, Event::preempts, State::master},
     Transition{State::backup, Event::outlasts, State::master},

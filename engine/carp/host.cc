@@ -11,8 +11,6 @@ using wire::Family;
 
 namespace {
 
-constexpr unsigned bow_out_copies = 3;  // whoever misses all waits for the master-down time instead
-
 bool is_link_local(const wire::CarpAddress& address) noexcept {
   return address.family == Family::inet6 && address.address.bytes[0] == 0xfe &&
          (address.address.bytes[1] & 0xc0u) == 0x80;
@@ -39,10 +37,13 @@ std::uint64_t next_random(std::uint64_t& state) noexcept {
 
 }  // namespace
 
+Host::Digests::Digests(const HostConfig& config)
+    : all{wire::carp_key(config.password), config.vhid, config.addresses},
+      without_link_local{carp::without_link_local(config)} {}
+
 Host::Host(const HostConfig& config, std::uint8_t port, Demotion& demotion, Journal& journal, std::uint64_t seed)
     : config_{config},
-      digest_{wire::carp_key(config.password), config.vhid, config.addresses},
-      digest_without_link_local_{without_link_local(config)},
+      digests_{config},
       has_inet_{any_of_family(config.addresses, Family::inet)},
       has_inet6_{any_of_family(config.addresses, Family::inet6)},
       demotion_{&demotion},
@@ -64,6 +65,43 @@ Rank Host::rank() const noexcept {
   // OpenBSD advertises the skew as it is configured, and beside it how much is wrong.
   if (config_.openbsd) return {config_.advbase, effective_skew(config_.advskew, 0), demotion_->count()};
   return {config_.advbase, effective_skew(config_.advskew, demotion_->total()), 0};
+}
+
+void Host::succeed(Host& former, Instant now) noexcept {
+  const bool same_digests =
+      config_.password == former.config_.password && config_.addresses == former.config_.addresses;
+  // All but the settings, and what follows from them alone, is the former one's.
+  std::swap(*this, former);
+  std::swap(config_, former.config_);
+  std::swap(digests_, former.digests_);
+  std::swap(has_inet_, former.has_inet_);
+  std::swap(has_inet6_, former.has_inet6_);
+  if (!same_digests) {
+    former_digests_ = former.digests_;
+    former_until_ = now + grace;
+  }
+
+  status_.advbase = config_.advbase;
+  status_.advskew = config_.advskew;
+  status_.skew_now = rank().advskew;
+  publish_ = true;
+  const std::array has{has_inet_, has_inet6_};
+  for (std::size_t family = 0; family < has.size(); ++family) {
+    if (!has[family]) due_[family] = 0;
+    if (!has[family])
+      silent_at_[family].reset();
+    else if (status_.state == State::backup && !silent_at_[family])
+      silent_at_[family] = now + master_down(config_.advbase, config_.advskew);
+  }
+  if (status_.state != State::master) return;
+  // As in the kernels an advertisement tells of it when it is due, but not later than the new interval has it.
+  advert_at_ = std::min(advert_at_, now + interval(rank()));
+  const auto is_new = [&](const wire::CarpAddress& address) { return !former.has(address); };
+  if (std::any_of(config_.addresses.begin(), config_.addresses.end(), is_new)) announce(now);
+}
+
+bool Host::is_believed(const CarpAdvert& advert, Instant now) const noexcept {
+  return digests_.verify(advert) || (former_digests_ && now < former_until_ && former_digests_->verify(advert));
 }
 
 void Host::request_adverts(std::uint8_t copies, Instant now) noexcept {
@@ -115,7 +153,7 @@ void Host::become(State state, Event event, Instant now) noexcept {
       if (std::exchange(failing_, false)) demotion_->remove(Cause::send_errors, now);
       errors_ = successes_ = 0;
       // With a working link the others need not wait for the master-down time.
-      if (from == State::master && (event == Event::disabled || event == Event::leaving)) {
+      if (from == State::master && (event == Event::disabled || event == Event::leaving || event == Event::removed)) {
         bowing_out_ = true;
         request_adverts(bow_out_copies, now);
       }
@@ -137,7 +175,7 @@ void Host::note(Mistake mistake, const Source& source, const CarpAdvert& advert,
 std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source& source, const wire::Address& own,
                                           Instant now) noexcept {
   publish_ = true;
-  if (!digest_.verifies(advert) && !(digest_without_link_local_ && digest_without_link_local_->verifies(advert))) {
+  if (!is_believed(advert, now)) {
     ++status_.badauth;
     note(Mistake::authentication, source, advert, now);
     return CarpReject::badauth;
@@ -263,7 +301,7 @@ CarpAdvert Host::take_advert(Family family) noexcept {
                     .demote = as.demote,
                     .counter = next_counter(),
                     .md = {}};
-  advert.md = digest_.md(advert.counter);
+  advert.md = digests_.all.md(advert.counter);
   sent_[sent_count_++ % sent_.size()] = advert;
   ++status_.adverts_out;
   publish_ = true;

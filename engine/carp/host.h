@@ -29,6 +29,8 @@ struct HostConfig {
   bool openbsd = false;  ///< the demote count is sent and judged
   bool both_families =
       false;  ///< only the silence of both families is a master's death (Differs: the kernels take either)
+
+  friend bool operator==(const HostConfig&, const HostConfig&) = default;
 };
 
 /// What is known of a host, to be looked at. Trivially copyable, so that it can be published.
@@ -65,10 +67,15 @@ class Host {
   static constexpr unsigned errors_max = 3;     ///< in a row, until this node stands back; as many successes end it
   static constexpr unsigned announcements = 3;  ///< on becoming master, a second apart: frames get lost
   static constexpr std::chrono::seconds announce_again{1};
+  /// Farewells: whoever misses all waits for the master-down time instead.
+  static constexpr std::uint8_t bow_out_copies = 3;
   /// A master that hears a worse one says so at once, but not more often than this.
   static constexpr std::chrono::milliseconds assert_again{250};
   /// With a unicast peer no advertisement shows switches where the virtual Ethernet address is.
   static constexpr std::chrono::seconds unicast_refresh{30};
+  /// After a change of the password or the addresses, what agrees with the former ones is still believed for so long:
+  /// the other nodes are changed a moment before or after this one.
+  static constexpr std::chrono::seconds grace{30};
 
   Host(const HostConfig& config, std::uint8_t port, Demotion& demotion, Journal& journal, std::uint64_t seed);
 
@@ -83,6 +90,11 @@ class Host {
     return family == wire::Family::inet ? config_.peer_inet : config_.peer_inet6;
   }
   [[nodiscard]] bool multicast(wire::Family family) const noexcept { return wire::is_multicast(family, peer(family)); }
+
+  /// Goes on where `former`, of the same VHID under other settings, stands: its state, timers and counters become
+  /// this one's, and no event is made of it. `former` is left without a meaning, to be destroyed. No allocation.
+  /// Differs: FreeBSD leaves and enters BACKUP when an address comes or goes, and so hands over.
+  void succeed(Host& former, Instant now) noexcept;
 
   // Events
   void on_event(Event event, Instant now) noexcept;
@@ -125,14 +137,26 @@ class Host {
   void reign_of(const Source& source, Instant now) noexcept;
   [[nodiscard]] bool announces() const noexcept;
   [[nodiscard]] bool is_own(const wire::CarpAdvert& advert) const noexcept;
+  [[nodiscard]] bool is_believed(const wire::CarpAdvert& advert, Instant now) const noexcept;
   [[nodiscard]] std::uint64_t next_counter() noexcept;
   void note(Mistake mistake, const Source& source, const wire::CarpAdvert& advert, Instant now) noexcept;
   void note_sending(bool sent, Instant now) noexcept;
 
+  /// What an advertisement is known by.
+  struct Digests {
+    explicit Digests(const HostConfig& config);
+    [[nodiscard]] bool verify(const wire::CarpAdvert& advert) const noexcept {
+      return all.verifies(advert) || (without_link_local && without_link_local->verifies(advert));
+    }
+    wire::CarpDigest all;
+    std::optional<wire::CarpDigest> without_link_local;  ///< OpenBSD leaves those addresses out
+  };
+
   HostConfig config_;
-  wire::CarpDigest digest_;
-  std::optional<wire::CarpDigest> digest_without_link_local_;  ///< OpenBSD leaves those addresses out
+  Digests digests_;
   bool has_inet_, has_inet6_;
+  std::optional<Digests> former_digests_{};  ///< before the last change
+  Instant former_until_{};
   Demotion* demotion_;
   Journal* journal_;
   std::uint8_t port_;

@@ -38,6 +38,7 @@ constexpr std::uint16_t ethertype_of(Family family) noexcept {
 Node::Node(const NodeConfig& config, Demotion& demotion, Journal& journal)
     : config_{config},
       demotion_{&demotion},
+      journal_{&journal},
       demotion_seen_{demotion.generation()},
       published_{new Published<HostStatus>[config.hosts.size()]},
       answers_{new std::array<Answer, answers_max>} {
@@ -295,6 +296,50 @@ bool Node::order(std::uint8_t vhid, State state, Instant now) noexcept {
   return true;
 }
 
+std::unique_ptr<Node> Node::successor(const NodeConfig& config) const {
+  auto next = std::make_unique<Node>(config, *demotion_, *journal_);
+  next->farewells_.resize(2 * Host::bow_out_copies * hosts_.size());
+  return next;
+}
+
+void Node::say_farewell(Host& host, Instant now) noexcept {
+  host.on_event(Event::removed, now);
+  for (const Family family : {Family::inet, Family::inet6})
+    while (host.advert_due(family)) {
+      Farewell& farewell = farewells_[farewells_end_];
+      farewell.bytes = write_advert(host, family, farewell.frame);
+      if (farewell.bytes > 0) ++farewells_end_;
+    }
+}
+
+void Node::adopt(Node& next, Instant now) noexcept {
+  std::swap(farewells_, next.farewells_);
+  farewells_begin_ = farewells_end_ = 0;
+  for (Host& host : hosts_) {
+    if (Host* heir = next.find(host.config().vhid))
+      heir->succeed(host, now);
+    else
+      say_farewell(host, now);
+  }
+  for (Peer& peer : next.peers_)
+    if (const Peer* known = peer_at(peer.address)) peer = *known;
+  const bool had_hosts = !hosts_.empty();
+  std::swap(config_, next.config_);
+  std::swap(hosts_, next.hosts_);
+  std::swap(index_, next.index_);
+  std::swap(peers_, next.peers_);
+  std::swap(published_, next.published_);
+  for (std::size_t i = 0; i < hosts_.size(); ++i) {
+    if (up_ && enabled()) hosts_[i].on_event(Event::ready, now);
+    published_[i].publish(hosts_[i].status());
+  }
+  if (hosts_.empty() && down_counted_) demotion_->remove(Cause::interface_down, now);
+  if (!hosts_.empty() && !had_hosts && !up_) demotion_->add(Cause::interface_down, now);
+  down_counted_ = !hosts_.empty() && (had_hosts ? down_counted_ : !up_);
+  to_send_ = true;
+  settle(now);
+}
+
 // --- what goes out -----------------------------------------------------------------------------------
 
 wire::Room Node::payload_room(Family family, wire::Room frame) const noexcept {
@@ -379,6 +424,11 @@ std::size_t Node::transmit(wire::Room frame, Instant now) noexcept {
     for (const Family family : {Family::inet, Family::inet6})
       while (host.advert_due(family))
         if (const std::size_t bytes = write_advert(host, family, frame); bytes > 0) return bytes;
+  if (farewells_begin_ < farewells_end_) {
+    const Farewell& farewell = farewells_[farewells_begin_++];
+    std::copy_n(farewell.frame.begin(), farewell.bytes, frame.begin());
+    return farewell.bytes;
+  }
   for (Host& host : hosts_)
     if (const CarpAddress* address = host.announcement()) {
       const std::size_t bytes = write_announcement(host, *address, frame);
@@ -397,7 +447,8 @@ std::size_t Node::transmit(wire::Room frame, Instant now) noexcept {
     answers_begin_ = (answers_begin_ + 1) % answers_max;
     --answers_count_;
     const Host* host = answer.vhid == 0 ? nullptr : find(answer.vhid);
-    if ((host != nullptr && host->state() != State::master) || answer.bytes > frame.size()) {
+    const bool is_over = answer.vhid != 0 && (host == nullptr || host->state() != State::master);
+    if (is_over || answer.bytes > frame.size()) {
       counters_[Tally::answers_dropped].add();
       continue;
     }

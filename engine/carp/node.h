@@ -60,6 +60,10 @@ class Node final : public OwnAddresses {
   void set_enabled(bool enabled, Instant now) noexcept { set_enabled(enabled, Event::disabled, now); }
   /// The process ends: farewell, too.
   void leave(Instant now) noexcept { set_enabled(false, Event::leaving, now); }
+  /// Takes another list of hosts, that of `next`, in one go: a VHID that both have goes on where it stands, one that
+  /// goes says farewell as when it is disabled, one that comes begins in INIT. `next` is made by successor() and holds
+  /// afterwards what is to be destroyed, by who may. No allocation. While it runs no other thread reads.
+  void adopt(Node& next, Instant now) noexcept;
   /// One host becomes master or backup; false when there is no such VHID or it is in INIT.
   bool order(std::uint8_t vhid, State state, Instant now) noexcept;
 
@@ -72,6 +76,8 @@ class Node final : public OwnAddresses {
   [[nodiscard]] const std::vector<Host>& hosts() const noexcept { return hosts_; }
 
   // Any thread
+  /// What adopt() takes: `config` must be that of this node, but for its hosts.
+  [[nodiscard]] std::unique_ptr<Node> successor(const NodeConfig& config) const;
   [[nodiscard]] bool enabled() const noexcept {
     return enabled_.load(std::memory_order_relaxed);
   }  // a flag alone: pairs with nothing
@@ -94,6 +100,13 @@ class Node final : public OwnAddresses {
     std::optional<Instant> asked_at{};
   };
 
+  /// A last advertisement of a host that is gone.
+  struct Farewell {
+    std::array<std::uint8_t, 96> frame;
+    std::size_t bytes = 0;
+  };
+
+  void say_farewell(Host& host, Instant now) noexcept;
   void on_arp(const wire::EthernetFrame& ethernet) noexcept;
   void on_ip(const wire::EthernetFrame& ethernet, const wire::IpPacket& packet, Instant now) noexcept;
   [[nodiscard]] std::optional<wire::CarpReject> on_carp(const wire::EthernetFrame& ethernet,
@@ -130,6 +143,7 @@ class Node final : public OwnAddresses {
 
   NodeConfig config_;
   Demotion* demotion_;
+  Journal* journal_;
   std::uint64_t demotion_seen_;
   std::vector<Host> hosts_;
   std::array<std::int16_t, 256> index_{};
@@ -138,6 +152,8 @@ class Node final : public OwnAddresses {
   std::unique_ptr<Published<HostStatus>[]> published_;
   std::unique_ptr<std::array<Answer, answers_max>> answers_;
   std::size_t answers_begin_ = 0, answers_count_ = 0;
+  std::vector<Farewell> farewells_;  ///< room for those of all hosts that may go
+  std::size_t farewells_begin_ = 0, farewells_end_ = 0;
   std::atomic<bool> enabled_{true};
   bool up_ = false, down_counted_ = false;
   bool to_send_ = false;  ///< there may be something for transmit()
