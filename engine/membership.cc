@@ -62,6 +62,42 @@ Membership::Membership(const MembershipConfig& config) : mac_{config.mac}, vlan_
   for (Side& side : sides_) side.records.reserve(side.members.size());
 }
 
+std::unique_ptr<Membership> Membership::successor(const MembershipConfig& config) const {
+  auto next = std::make_unique<Membership>(config);
+  for (std::size_t family = 0; family < sides_.size(); ++family) {
+    Side& side = next->sides_[family];
+    side.left.reserve(sides_[family].members.size());
+    side.records.reserve(std::max(side.members.size(), sides_[family].members.size()));
+  }
+  return next;
+}
+
+void Membership::adopt(Membership& next, Instant now) noexcept {
+  for (std::size_t family = 0; family < sides_.size(); ++family) {
+    Side &side = sides_[family], &wanted = next.sides_[family];
+    bool comes = false;
+    for (Member& member : wanted.members) {
+      if (const Member* known = side.find(member.group))
+        member = *known;
+      else
+        comes = true;
+    }
+    for (const Member& member : side.members)
+      if (wanted.find(member.group) == nullptr) wanted.left.push_back(member);
+    std::swap(side.members, wanted.members);
+    std::swap(side.left, wanted.left);
+    std::swap(side.records, wanted.records);
+    const bool says = phase_ == Phase::joined && (comes || !side.left.empty());
+    side.leaves_left = phase_ == Phase::joined && !side.left.empty() ? robustness : 0;
+    if (side.members.empty()) side.changes_left = 0;
+    if (!says) continue;
+    // Those that stay are told again, which changes nothing.
+    if (comes) side.changes_left = robustness;
+    side.change_at = now;
+    side.change_next = 0;
+  }
+}
+
 void Membership::set_link(bool up, Instant now) noexcept {
   if (up == (phase_ == Phase::joined)) return;
   phase_ = up ? Phase::joined : Phase::down;
@@ -69,6 +105,7 @@ void Membership::set_link(bool up, Instant now) noexcept {
     side.forget_answers();
     // The older querier heard before is believed: newer ones understand its version as well, it not theirs.
     side.changes_left = up && !side.members.empty() ? robustness : 0;
+    side.leaves_left = 0;
     side.change_at = now;
     side.change_next = 0;
   }
@@ -80,6 +117,7 @@ void Membership::leave(Instant now) noexcept {
   for (Side& side : sides_) {
     side.forget_answers();
     side.changes_left = side.members.empty() ? 0 : robustness;
+    side.leaves_left = 0;
     side.change_at = now;
     side.change_next = 0;
   }
@@ -164,7 +202,8 @@ statetable::Duration Membership::delay(Duration within) noexcept {
 std::size_t Membership::transmit(wire::Room frame, Instant now) noexcept {
   // Changes first: they wait for their turn, and are few. Of answers none is owed that a querier asks too often for.
   for (Side& side : sides_)
-    while (side.changes_left > 0 && side.change_at <= now && (phase_ == Phase::leaving || free_at() <= now))
+    while (side.changes_left + side.leaves_left > 0 && side.change_at <= now &&
+           (phase_ == Phase::leaving || free_at() <= now))
       if (const std::size_t bytes = write_change(side, frame, now)) return count_sent(bytes, now);
   for (Side& side : sides_)
     for (auto at = side.answer_at(); at && *at <= now; at = side.answer_at()) {
@@ -178,7 +217,7 @@ std::size_t Membership::transmit(wire::Room frame, Instant now) noexcept {
 std::optional<statetable::Instant> Membership::timeout() const noexcept {
   std::optional<Instant> earliest;
   for (const Side& side : sides_) {
-    if (side.changes_left > 0)
+    if (side.changes_left + side.leaves_left > 0)
       be_at_most(earliest, phase_ == Phase::leaving ? side.change_at : std::max(side.change_at, free_at()));
     if (const auto at = side.answer_at()) be_at_most(earliest, *at);
   }
@@ -187,6 +226,7 @@ std::optional<statetable::Instant> Membership::timeout() const noexcept {
 
 /// 0 when there is nothing left to say of this change, or it does not fit.
 std::size_t Membership::write_change(Side& side, wire::Room frame, Instant now) noexcept {
+  if (side.leaves_left > 0 && side.leaves_left >= side.changes_left) return write_leaves(side, frame, now);
   if (side.version(now) != MembershipVersion::v3) return write_older_change(side, frame, now);
   const auto type = phase_ == Phase::leaving ? GroupRecord::Type::to_include : GroupRecord::Type::to_exclude;
   side.records.clear();
@@ -198,6 +238,31 @@ std::size_t Membership::write_change(Side& side, wire::Room frame, Instant now) 
   --side.changes_left;
   side.change_at = now + delay(unsolicited_within);
   const std::size_t bytes = write_records(side, frame);
+  if (bytes == 0) counters_[MembershipTally::dropped].add();
+  return bytes;
+}
+
+/// Of groups that are not wanted any more, in a report of their own: all groups, old and new, need not fit one.
+std::size_t Membership::write_leaves(Side& side, wire::Room frame, Instant now) noexcept {
+  std::size_t bytes = 0;
+  if (const MembershipVersion version = side.version(now); version == MembershipVersion::v3) {
+    side.records.clear();
+    for (const Member& member : side.left)
+      side.records.push_back({.type = GroupRecord::Type::to_include, .group = member.group});
+    --side.leaves_left;
+    if (side.changes_left == 0) side.change_at = now + delay(unsolicited_within);
+    bytes = write_records(side, frame);
+  } else {
+    // As in write_older_change(): some leaves are not said, and each once.
+    while (!side.left.empty() && (version == MembershipVersion::v1 || !side.left.back().reported_last))
+      side.left.pop_back();
+    if (side.left.empty()) {
+      side.leaves_left = 0;
+      return 0;
+    }
+    bytes = write_older(side, OlderMessage::leave, side.left.back().group, frame);
+    side.left.pop_back();
+  }
   if (bytes == 0) counters_[MembershipTally::dropped].add();
   return bytes;
 }

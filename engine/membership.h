@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string_view>
@@ -79,6 +80,9 @@ class Membership {
   void set_link(bool up, Instant now) noexcept;
   /// Any frame that arrived; only queries, and reports of other hosts, mean something.
   void on_frame(wire::Bytes frame, Instant now) noexcept;
+  /// Takes the groups of `next`, which was made by successor(): those that come are joined, those that go are left, the
+  /// others stay as they are. `next` holds afterwards what is to be destroyed, by who may. No allocation.
+  void adopt(Membership& next, Instant now) noexcept;
   /// The process ends: what is transmitted now are leaves. Until the link comes up anew nothing else is.
   void leave(Instant now) noexcept;
 
@@ -91,6 +95,8 @@ class Membership {
   [[nodiscard]] wire::MembershipVersion version(wire::Family family, Instant now) const noexcept {
     return side_of(family).version(now);
   }
+  /// Any thread, but not while adopt() runs: what it takes. `config` is that of this port with other groups.
+  [[nodiscard]] std::unique_ptr<Membership> successor(const MembershipConfig& config) const;
   /// Any thread.
   [[nodiscard]] const MembershipCounters& counters() const noexcept { return counters_; }
 
@@ -113,6 +119,9 @@ class Membership {
     unsigned changes_left = 0;            ///< joins, or leaves, to say
     Instant change_at{};
     std::size_t change_next = 0;  ///< older versions: the member whose turn it is
+    /// Groups that are not wanted any more, and how often that is still to be said.
+    std::vector<Member> left{};
+    unsigned leaves_left = 0;
 
     [[nodiscard]] wire::MembershipVersion version(Instant now) const noexcept {
       if (v1_until && now < *v1_until) return wire::MembershipVersion::v1;
@@ -134,6 +143,7 @@ class Membership {
   [[nodiscard]] Duration delay(Duration within) noexcept;
 
   [[nodiscard]] std::size_t write_change(Side& side, wire::Room frame, Instant now) noexcept;
+  [[nodiscard]] std::size_t write_leaves(Side& side, wire::Room frame, Instant now) noexcept;
   [[nodiscard]] std::size_t write_older_change(Side& side, wire::Room frame, Instant now) noexcept;
   [[nodiscard]] std::size_t write_answer(Side& side, wire::Room frame, Instant now) noexcept;
   /// A frame of what stands in `side.records`.
