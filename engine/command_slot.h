@@ -5,9 +5,26 @@
 #include <optional>
 
 #include "engine/carp/order.h"
+#include "statetable/time.h"
 #include "wire/state.h"
 
 namespace pfsync::engine {
+
+using statetable::Instant;
+
+/// A change of what the data path works with. Whoever asks makes what is new beforehand and destroys what is old
+/// afterwards.
+class LiveChange {
+ public:
+  /// On the data path, while the asker waits and reads nothing that it touches: no allocation, no lock, no throw.
+  virtual void take_place(Instant now) noexcept = 0;
+
+ protected:
+  LiveChange() = default;
+  LiveChange(const LiveChange&) = default;
+  LiveChange& operator=(const LiveChange&) = default;
+  ~LiveChange() = default;
+};
 
 /// What the control thread may ask of the data path, which alone may touch the session.
 struct Command {
@@ -19,11 +36,13 @@ struct Command {
     flush,    ///< remove the own states on `ifname` (empty: on all interfaces)
     kill,     ///< remove the state `id`
     carp,     ///< carry out `carp`
+    change,   ///< let `change` take place
   };
   Kind kind = Kind::push;
   wire::InterfaceName ifname{};
   wire::StateId id{};
   carp::Order carp{};
+  LiveChange* change = nullptr;
 };
 
 struct CommandResult {
@@ -37,7 +56,8 @@ class CommandSlot {
  public:
   /// Asker: false while the last command has not been carried out. A result that nobody took is dropped.
   [[nodiscard]] bool post(const Command& command) noexcept {
-    if (phase_.load(std::memory_order_acquire) == Phase::posted) return false;
+    const Phase phase = phase_.load(std::memory_order_acquire);
+    if (phase == Phase::posted || phase == Phase::under_way) return false;
     command_ = command;
     phase_.store(Phase::posted, std::memory_order_release);
     return true;
@@ -49,17 +69,27 @@ class CommandSlot {
     return result_;
   }
 
+  /// Asker: takes back what was posted. False when the data path has begun with it: its result comes.
+  [[nodiscard]] bool withdraw() noexcept {
+    Phase posted = Phase::posted;
+    return phase_.compare_exchange_strong(posted, Phase::empty, std::memory_order_acq_rel, std::memory_order_acquire);
+  }
+
   /// Data path: calls execute(command) for a command that waits, and keeps what it returns for the asker.
   template <class F>
   bool serve(F&& execute) noexcept {
-    if (phase_.load(std::memory_order_acquire) != Phase::posted) return false;
+    Phase posted = Phase::posted;
+    // A load first: in all turns but a few nothing waits.
+    if (phase_.load(std::memory_order_relaxed) != posted ||
+        !phase_.compare_exchange_strong(posted, Phase::under_way, std::memory_order_acq_rel, std::memory_order_relaxed))
+      return false;
     result_ = execute(static_cast<const Command&>(command_));
     phase_.store(Phase::answered, std::memory_order_release);
     return true;
   }
 
  private:
-  enum class Phase : std::uint8_t { empty, posted, answered };
+  enum class Phase : std::uint8_t { empty, posted, under_way, answered };
   std::atomic<Phase> phase_{Phase::empty};
   Command command_{};
   CommandResult result_{};

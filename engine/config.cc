@@ -274,7 +274,10 @@ void read_sync(ConfigSection& file, Config::Sync& sync) {
   while (sync.creatorid == 0) sync.creatorid = random();
   auto section = file.section("sync");
   if (!section) return;
-  if (const auto text = section->text("creatorid")) sync.creatorid = creatorid_of(*section, *text);
+  if (const auto text = section->text("creatorid")) {
+    sync.creatorid = creatorid_of(*section, *text);
+    sync.has_random_creatorid = false;
+  }
   section->number_into(sync.maxupd, "maxupd", 0, 255);
   section->number_into(sync.delay_ms, "delay_ms", 0, 60'000);
   sync.defer = section->flag("defer").value_or(sync.defer);

@@ -33,6 +33,8 @@ struct Config {
     std::optional<wire::Dialect> dialect;  ///< of the group; none: learned from what is heard
     std::vector<wire::Address> sources;    ///< who may send to us; empty: the link's own rule
     InterfaceMap interfaces;               ///< of the group
+
+    friend bool operator==(const Link&, const Link&) = default;
   } link;
 
   /// A [[peer]]: unicast.
@@ -44,6 +46,8 @@ struct Config {
     /// link's own.
     std::optional<wire::Address> source;
     InterfaceMap interfaces;  ///< empty: names pass as they are
+
+    friend bool operator==(const Peer&, const Peer&) = default;
   };
   std::vector<Peer> peers;  ///< none: multicast; several: a hub, which passes on what one says
 
@@ -53,21 +57,28 @@ struct Config {
     bool reserve = true;            ///< take all memory at start
     bool refuse_collisions = true;  ///< as pf: one state a connection, interface and direction
     Timeouts timeouts{};
+
+    friend bool operator==(const Table&, const Table&) = default;
   } table;
 
   struct Sync {
     std::uint32_t creatorid = 0;  ///< never 0 once read: random unless given
+    bool has_random_creatorid = true;
     unsigned maxupd = 128;
     unsigned delay_ms = 1000;
     std::uint64_t bulk_states_per_s = 50'000;  ///< 0 = as fast as the link takes them
     bool request_bulk = true;
-    bool defer = false;  ///< with [synthetic] only: pfsyncd itself forwards no packets
+    bool defer = false;                                   ///< with [synthetic] only: pfsyncd itself forwards no packets
     wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< spoken where none is fixed, until something was heard
+
+    friend bool operator==(const Sync&, const Sync&) = default;
   } sync;
 
   struct Control {
     std::string socket = "/run/pfsyncd.sock";
     std::string state_dir = "/var/lib/pfsyncd";  ///< what outlives the process
+
+    friend bool operator==(const Control&, const Control&) = default;
   } control;
 
   /// An [[interface]]: a further port, for virtual addresses alone.
@@ -76,6 +87,8 @@ struct Config {
     wire::Family family = wire::Family::inet;
     wire::Address address{};  ///< this node's own there
     std::optional<std::uint16_t> vlan;
+
+    friend bool operator==(const Interface&, const Interface&) = default;
   };
   std::vector<Interface> interfaces;
   std::vector<carp::Settings> carp;  ///< every [[carp]]
@@ -85,16 +98,22 @@ struct Config {
     std::optional<unsigned> control;  ///< none: wherever the system puts the thread
     std::optional<unsigned> data;
     Poll poll = Poll::adaptive;
+
+    friend bool operator==(const Cores&, const Cores&) = default;
   } cores;
 
   enum class LogLevel : std::uint8_t { debug, info, warning, error };
   struct Log {
     LogLevel level = LogLevel::info;
+
+    friend bool operator==(const Log&, const Log&) = default;
   } log;
 
   std::optional<SyntheticConfig> synthetic;  ///< present: this node plays a firewall
 
   std::vector<std::string> warnings;  ///< sentences; nothing that stops the start
+
+  friend bool operator==(const Config&, const Config&) = default;
 };
 
 /// A configuration, or one sentence "FILE:LINE: KEY: what is wrong, what to do".

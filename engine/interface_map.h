@@ -19,7 +19,12 @@ class InterfaceMap {
   struct Row {
     wire::InterfaceName ours;
     wire::InterfaceName theirs;
+
+    friend bool operator==(const Row&, const Row&) = default;
   };
+
+  /// The same rows, in the same order.
+  friend bool operator==(const InterfaceMap&, const InterfaceMap&) = default;
 
   enum class Added : std::uint8_t { yes, full, ours_twice, theirs_twice };
   /// Contract: neither name is empty.

@@ -22,6 +22,8 @@ struct SyntheticConfig {
   unsigned nat_percent = 40;  ///< of the IPv4 states: source NAT on the way out
   std::uint64_t seed = 1;
   std::uint64_t first_id = 1;  ///< pf takes the time of boot: ids of an earlier life must not come again
+
+  friend bool operator==(const SyntheticConfig&, const SyntheticConfig&) = default;
 };
 
 /// A load source that plays a firewall: connections open, transfer and close through the session's

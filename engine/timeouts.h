@@ -24,6 +24,8 @@ struct Timeouts {
   std::array<std::uint32_t, pftm_max> value{120, 30, 86400, 900,   45,     90, 60, 30,  60, 20,    10,  60, 30,
                                             60,  30, 10,    60000, 120000, 0,  30, 120, 30, 86400, 900, 90};
 
+  friend bool operator==(const Timeouts&, const Timeouts&) = default;
+
   /// The timeout in seconds for an index, shortened in proportion when more than adaptive.start states
   /// are held (0 disables). Contract: index < pftm_max.
   /// Source: FreeBSD sys/netpfil/pf/pf.c, pf_state_expires().

@@ -14,6 +14,8 @@ struct Settings {
   std::vector<std::string> address_texts;  ///< "10.0.0.254/24", in the operator's order
   std::string interface;                   ///< as in "1@eth1": a port's name; empty: the link's
   std::size_t port = 0;                    ///< of the ports below
+
+  friend bool operator==(const Settings&, const Settings&) = default;
 };
 
 /// A port that may have virtual addresses: that of [link], then those of each [[interface]].

@@ -93,6 +93,7 @@ CommandResult DataPath::execute(const Command& command, Instant now) noexcept {
     case Command::Kind::flush: return {true, session.flush(command.ifname, now)};
     case Command::Kind::carp:
       return {carp::carry_out(command.carp, {nodes_.data(), parts_.stacks.size()}, parts_.demotion, now), 0};
+    case Command::Kind::change: command.change->take_place(now); return {true, 0};
     case Command::Kind::kill: {
       const bool found = session.erase(command.id, now) == Session::Local::done;
       return {found, found ? 1u : 0u};
