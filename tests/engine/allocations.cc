@@ -1,4 +1,4 @@
-#include "allocations.h"
+#include "tests/engine/allocations.h"
 
 #include <cstdlib>
 #include <new>

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <memory>
 
-#include "allocations.h"
 #include "carp_bench.h"
+#include "tests/engine/allocations.h"
 
 namespace pfsync::engine::carp::test {
 namespace {
