@@ -51,6 +51,9 @@ void Simulation::power_on(Node& node) {
   engine::SessionConfig config;
   config.creatorid = node.config.creatorid;
   config.sync_rules = node.config.rules;
+  // As pf.conf(5): adaptive scaling follows the limit on states.
+  config.timeouts.value[engine::pftm::adaptive_start] = static_cast<std::uint32_t>(node.config.states_max / 10 * 6);
+  config.timeouts.value[engine::pftm::adaptive_end] = static_cast<std::uint32_t>(node.config.states_max / 10 * 12);
   for (std::size_t i = 0; i < std::max<std::size_t>(node.config.peers.size(), 1); ++i) {
     engine::BulkGate& gate = node.gates.emplace_back();
     const auto interfaces = i < node.config.interfaces.size() ? node.config.interfaces[i] : engine::InterfaceMap{};
@@ -60,7 +63,7 @@ void Simulation::power_on(Node& node) {
                             .interfaces = interfaces});
     node.bulks.emplace_back(engine::BulkSenderConfig{.creatorid = node.config.creatorid,
                                                      .dialect = node.config.dialect,
-                                                     .states_per_s = 20'000,
+                                                     .states_per_s = node.config.bulk_states_per_s,
                                                      .interfaces = interfaces},
                             *node.table, &gate);
   }

@@ -41,6 +41,7 @@ struct NodeConfig {
   /// One for each of its peers; none: names pass as they are.
   std::vector<engine::InterfaceMap> interfaces{};
   std::vector<engine::SyncRule> rules{};  ///< what it announces
+  std::uint64_t bulk_states_per_s = 20'000;
 };
 
 /// Whole engines on one multicast segment or on unicast links, under a virtual clock. Everything that happens follows
