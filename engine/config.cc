@@ -13,6 +13,7 @@
 
 #include "engine/carp/read_settings.h"
 #include "engine/config_section.h"
+#include "engine/http/read_settings.h"
 #include "engine/session.h"
 
 namespace pfsync::engine {
@@ -359,7 +360,7 @@ void read_synthetic(ConfigSection& file, Config& config) {
 
 void refuse_sections_to_come(ConfigSection& file) {
   constexpr std::string_view later = "is not in this version: remove the section, it would have no effect";
-  for (const std::string_view name : {"config_sync", "http", "snapshot"}) file.not_yet(name, later);
+  for (const std::string_view name : {"config_sync", "snapshot"}) file.not_yet(name, later);
 }
 
 /// Keys, values and pieces of the file are quoted in sentences; no control character in them may break a line of the
@@ -448,6 +449,7 @@ Config read(const toml::table& table, const std::string& name) {
   read_cores(file, config.cores);
   read_log(file, config.log);
   read_synthetic(file, config);
+  config.http = http::read_settings(file);
   read_interfaces(file, config);
   config.carp = carp::read_settings(file, ports_of(config), config.warnings);
   check_interfaces(file, config);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/carp/settings.h"
+#include "engine/http/settings.h"
 #include "engine/interface_map.h"
 #include "engine/synthetic.h"
 #include "engine/timeouts.h"
@@ -110,6 +111,8 @@ struct Config {
   } log;
 
   std::optional<SyntheticConfig> synthetic;  ///< present: this node plays a firewall
+
+  std::optional<http::Settings> http;  ///< present: HTTPS is served
 
   std::vector<std::string> warnings;  ///< sentences; nothing that stops the start
 

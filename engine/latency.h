@@ -22,6 +22,7 @@ class Latency {
     const auto width =
         static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(std::max<std::int64_t>(us, 0))));
     counts_[std::min(width, classes - 1)].add();
+    sum_us_.add(static_cast<std::uint64_t>(std::max<std::int64_t>(us, 0)));
   }
   [[nodiscard]] std::uint64_t count(std::size_t of_class) const noexcept { return counts_[of_class].value(); }
   [[nodiscard]] std::uint64_t count() const noexcept {
@@ -29,6 +30,7 @@ class Latency {
     for (const Counter& counter : counts_) sum += counter.value();
     return sum;
   }
+  [[nodiscard]] std::uint64_t sum_us() const noexcept { return sum_us_.value(); }
   /// Upper bound of a class, µs.
   [[nodiscard]] static constexpr std::uint64_t bound_us(std::size_t of_class) noexcept {
     return std::uint64_t{1} << of_class;
@@ -45,6 +47,7 @@ class Latency {
 
  private:
   std::array<Counter, classes> counts_{};
+  Counter sum_us_;
 };
 
 }  // namespace pfsync::engine

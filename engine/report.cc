@@ -178,6 +178,7 @@ Json insert_ack_json(const Session& session) {
   for (std::size_t i = 0; i < Latency::classes; ++i)
     if (latency.count(i) > 0) classes[std::to_string(Latency::bound_us(i))] = latency.count(i);
   return {{"count", latency.count()},
+          {"sum_us", latency.sum_us()},
           {"p50_us", latency.percentile_us(50)},
           {"p99_us", latency.percentile_us(99)},
           {"below_us", std::move(classes)}};

@@ -27,7 +27,7 @@ class Trouble(Exception):
 class Daemon:
     """`wait(seconds)` is called wherever time passes; what it raises ends the wait."""
 
-    def __init__(self, name, program, folder, config, wait=time.sleep, prefix=()):
+    def __init__(self, name, program, folder, config, wait=time.sleep, prefix=(), state_dir=None):
         folder = pathlib.Path(folder)
         self.name = name
         self.wait = wait
@@ -35,6 +35,9 @@ class Daemon:
         self.socket = folder / f"{name}.sock"
         self.config = folder / f"{name}.toml"
         self.config.write_text(f"{config}\n[control]\nsocket = {json.dumps(str(self.socket))}\n")
+        if state_dir is not None:
+            with self.config.open("a") as file:
+                file.write(f"state_dir = {json.dumps(str(state_dir))}\n")
         self.command = [*prefix, str(program), "--config", str(self.config)]
         self.process = None
         self.client = None

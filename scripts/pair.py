@@ -10,6 +10,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ START_S = 20        # for a control socket to appear; some seconds on a busy mac
 STALL_S = 60        # without any progress while filling or in the bulk update
 AGREE_S = 60        # for the digests to become equal once the load stands still
 FILL_PER_S = 40_000
+PAGE_PORTS = {"A": 8443, "B": 8444}  # of the status pages; others where these are taken
 MARGIN = 1.05       # states that expire before they are used again must not make it fewer than promised
 
 CONFIG = """
@@ -35,6 +37,10 @@ states_max = {states_max}
 
 [sync]
 creatorid = "{creatorid}"
+"""
+HTTP = """
+[http]
+listen = "127.0.0.1:{port}"
 """
 SYNTHETIC = """
 [synthetic]
@@ -71,7 +77,7 @@ class Pause:
 
 
 class Pair:
-    def __init__(self, program, folder, states, screen, wait):
+    def __init__(self, program, folder, states, screen, wait, pages):
         self.screen = screen
         self.wait = wait
         self.states = states
@@ -80,8 +86,13 @@ class Pair:
         a = CONFIG.format(role="server", host=1, creatorid="0000000a", **common)
         b = CONFIG.format(role="client", host=2, creatorid="0000000b", **common)
         a += SYNTHETIC.format(states=self.held, fill_per_s=FILL_PER_S)
-        self.a = Daemon("A", program, folder, a, self.wait)
-        self.b = Daemon("B", program, folder, b, self.wait)
+        self.pages = {}
+        for name, text in (("A", a), ("B", b)):
+            if pages:
+                self.pages[name] = free_port(PAGE_PORTS[name], self.pages.values())
+                text += HTTP.format(port=self.pages[name])
+            daemon = Daemon(name, program, folder, text, self.wait, state_dir=folder / f"state-{name}")
+            setattr(self, name.lower(), daemon)
 
     def fill(self):
         self.a.start()
@@ -172,10 +183,15 @@ class Pair:
             self.screen.say(f"  {name}  {status['digest_states']:>9,} states   digest {status['digest']}")
 
     def watch(self):
-        """The status page, until a signal ends it."""
+        """The status, here and as a web page, until a signal ends it."""
         self.a.ask("synthetic", run=True)
         began = time.monotonic()
         rates = {"A": Rates(), "B": Rates()}
+        for name, port in self.pages.items():
+            self.screen.say(f"  {name}'s page    https://127.0.0.1:{port}/    (its certificate is its own: the browser asks once)")
+        if self.pages:
+            ctl = os.path.relpath(self.a.command[0].replace("dpdk/pfsyncd", "ctl/pfsyncctl"))
+            self.screen.say(f"  to change something there: {ctl} user --file {self.a.config.parent}/state-A/users add NAME")
         self.screen.say("The load goes on. Ctrl-C ends both.")
         while True:
             lines = [f"  after {time.monotonic() - began:,.0f} s    states    enter/s   change/s   remove/s  packets/s  queued  bulk       health"]
@@ -196,6 +212,20 @@ class Pair:
     def end(self):
         for daemon in (self.b, self.a):
             daemon.end()
+
+
+def free_port(wanted, taken):
+    """That port of loopback, or any when somebody has it."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            if probe.getsockname()[1] not in taken:
+                return probe.getsockname()[1]
+    raise Trouble("no port is free on 127.0.0.1 for the status page: end what takes them")
 
 
 def temporary_folder():
@@ -234,7 +264,7 @@ def main():
     agreed = False
     try:
         folder = temporary_folder()
-        pair = Pair(options.pfsyncd, folder, options.states, screen, pause)
+        pair = Pair(options.pfsyncd, folder, options.states, screen, pause, pages=not options.once)
         pair.fill()
         pair.join()
         pair.live(options.live_s)

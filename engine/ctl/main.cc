@@ -12,6 +12,7 @@
 #include "engine/ctl/client.h"
 #include "engine/ctl/exit_status.h"
 #include "engine/ctl/text.h"
+#include "engine/ctl/user.h"
 #include "engine/ctl/watch.h"
 #include "engine/state_id.h"
 #include "engine/version.h"
@@ -31,6 +32,8 @@ struct Options {
   std::uint64_t pictures = 0;
   int demotion = 0;
   unsigned vhid = 0;
+  std::string users_file = "/var/lib/pfsyncd/users";
+  std::string user;
 };
 
 int fail(const std::string& sentence, int status) {
@@ -116,6 +119,27 @@ int show_carp(const Options& options) {
 int order(const Options& options, const Json& request) {
   return answer_to(options, request,
                    [](const Json& answer) { return answer.at("sentence").get<std::string>() + ".\n"; });
+}
+
+int change_users(const Options& options, UserOutcome (*change)(const std::string&, const std::string&)) {
+  const UserOutcome outcome = change(options.users_file, options.user);
+  if (!outcome.done) return fail(options, outcome.sentence, exit_unhealthy);
+  if (options.json)
+    print_json({{"ok", true}, {"sentence", outcome.sentence}});
+  else
+    std::cout << terminal_safe(outcome.sentence) << ".\n";
+  return exit_ok;
+}
+
+int show_users(const Options& options) {
+  const auto names = list_users(options.users_file);
+  if (const auto* why = std::get_if<std::string>(&names)) return fail(options, *why, exit_unhealthy);
+  const auto& all = std::get<std::vector<std::string>>(names);
+  if (options.json)
+    print_json({{"ok", true}, {"users", all}});
+  else
+    for (const std::string& name : all) std::cout << name << "\n";
+  return exit_ok;
 }
 
 int watch_status(const Options& options) {
@@ -227,6 +251,20 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
   command(*synthetic, "stop", "let the load stand still", [&] {
     return order(options, {{"command", "synthetic"}, {"run", false}});
   });
+
+  auto* user = app.add_subcommand("user", "who may log in to the web page");
+  user->require_subcommand(1);
+  user->add_option("--file", options.users_file, "the daemon's http.users_file")
+      ->type_name("PATH")
+      ->capture_default_str();
+  command(*user, "add", "let a user log in, or give another password: asked for, or the first line of standard input",
+          [&] { return change_users(options, add_user); })
+      ->add_option("NAME", options.user)
+      ->required();
+  command(*user, "remove", "let a user log in no longer", [&] { return change_users(options, remove_user); })
+      ->add_option("NAME", options.user)
+      ->required();
+  command(*user, "list", "their names", [&] { return show_users(options); });
 
   auto* watching =
       command(app, "watch", "the status, again and again until Ctrl-C", [&] { return watch_status(options); });

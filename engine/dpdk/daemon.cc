@@ -27,6 +27,7 @@
 #include "engine/dpdk/parts.h"
 #include "engine/dpdk/port.h"
 #include "engine/dpdk/session_log.h"
+#include "engine/dpdk/web.h"
 #include "engine/link.h"
 #include "engine/session.h"
 #include "engine/version.h"
@@ -95,6 +96,7 @@ struct Daemon::Parts {
   SessionLog session_log{config, session, *table, lanes};
   Commands commands;
   std::unique_ptr<ControlServer> control;
+  std::optional<Web> web;
 
   explicit Parts(const Config& given);
   void run(bool (*ended)());
@@ -171,6 +173,7 @@ Daemon::Parts::Parts(const Config& given)
   if (!config.carp.empty()) make_carp();
   control = or_throw(ControlServer::create(
       config.control.socket, [this](const Json& request) { return handle_request(request, view, commands); }));
+  web.emplace(config);
 }
 
 std::deque<PortParts> Daemon::Parts::make_ports() {
@@ -318,6 +321,8 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
   }
   const auto of_control = control->counts();
   counts.insert(counts.end(), of_control.begin(), of_control.end());
+  const auto of_web = web->counts();
+  counts.insert(counts.end(), of_web.begin(), of_web.end());
   return counts;
 }
 
@@ -400,6 +405,7 @@ void Daemon::Parts::run(bool (*ended)()) {
     session_log.look(clock.now());
     retry_bulk(clock.now());
     watch_carp(clock.now());
+    web->serve([this](const Json& request) { return handle_request(request, view, commands); });
     control->poll_once(wait);
   }
   sd_notify(0, "STOPPING=1");

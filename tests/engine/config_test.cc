@@ -360,10 +360,32 @@ INSTANTIATE_TEST_SUITE_P(
                 "t.toml:7: synthetic.states: ", "to 9"},
         Refusal{"synthetic_percent", link_section + "[synthetic]\ntcp_percent = 80\nudp_percent = 21\n",
                 "t.toml:6: synthetic.udp_percent: ", "100"},
+        Refusal{"http_listen", link_section + "[http]\nlisten = \"localhost:8443\"\n",
+                "t.toml:5: http.listen: ", "127.0.0.1:8443"},
+        Refusal{"http_port", link_section + "[http]\nlisten = \"127.0.0.1:0\"\n", "t.toml:5: http.listen: ", "8443"},
+        Refusal{"http_key", link_section + "[http]\ncertificate = \"/a.pem\"\n",
+                "t.toml:5: http.certificate: ", "other half"},
+        Refusal{"http_file", link_section + "[http]\nusers_file = \"users\"\n", "t.toml:5: http.users_file: ", "/"},
+        Refusal{"http_read", link_section + "[http]\nread = \"all\"\n", "t.toml:5: http.read: ", "anyone"},
+        Refusal{"http_session", link_section + "[http]\nsession_minutes = 0\n",
+                "t.toml:5: http.session_minutes: ", "1440"},
         Refusal{"config_sync", link_section + "[config_sync]\n", "t.toml:4: config_sync: ", "remove"},
-        Refusal{"http", link_section + "[http]\n", "t.toml:4: http: ", "remove"},
         Refusal{"snapshot", link_section + "[snapshot]\n", "t.toml:4: snapshot: ", "remove"}),
     [](const testing::TestParamInfo<Refusal>& row) { return row.param.name; });
+
+TEST(Config, WhoMayLookDependsOnWhereThePageIs) {
+  EXPECT_FALSE(good(link_section).http.has_value());
+  const http::Settings usual = good(link_section + "[http]\n").http.value();
+  EXPECT_EQ(usual.address, "127.0.0.1");
+  EXPECT_EQ(usual.port, 8443);
+  EXPECT_TRUE(usual.anyone_reads);
+  const http::Settings open = good(link_section + "[http]\nlisten = \"[2001:db8::1]:443\"\n").http.value();
+  EXPECT_EQ(open.address, "2001:db8::1");
+  EXPECT_EQ(open.port, 443);
+  EXPECT_FALSE(open.anyone_reads);
+  EXPECT_TRUE(good(link_section + "[http]\nlisten = \"0.0.0.0:443\"\nread = \"anyone\"\n").http->anyone_reads);
+  EXPECT_TRUE(good(link_section + "[http]\nlisten = \"[::1]:8443\"\n").http->anyone_reads);
+}
 
 TEST(ConfigFile, AMissingFileAndAFolderAreNamed) {
   const auto folder = std::filesystem::temp_directory_path();

@@ -1,0 +1,226 @@
+#include "engine/http/metrics.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <set>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace pfsync::engine::http {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Labels = std::vector<std::pair<std::string_view, std::string>>;
+
+std::string number_text(double value) {
+  std::array<char, 40> room{};
+  const auto [end, error] = std::to_chars(room.data(), room.data() + room.size(), value);
+  return {room.data(), end};
+}
+
+std::string number_text(const Json& value) {
+  if (value.is_boolean()) return value.get<bool>() ? "1" : "0";
+  if (value.is_number_float()) return number_text(value.get<double>());
+  return value.is_number() ? value.dump() : "0";
+}
+
+std::string escaped(std::string_view text, bool quotes) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\' || (c == '"' && quotes)) out += '\\';
+    if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
+  }
+  return out;
+}
+
+/// A word of ours as a part of a name.
+std::string name_of(std::string_view word) {
+  std::string name{word};
+  for (char& c : name)
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_')) c = '_';
+  return name;
+}
+
+std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+/// Families one after the other, each with its samples in one piece, as both forms want it.
+class Page {
+ public:
+  explicit Page(MetricsForm form) : open_{form == MetricsForm::openmetrics} {}
+
+  /// A family of this name that has been there is left out: false.
+  bool counter(const std::string& name, std::string_view help) {
+    return begin(open_ ? name : name + "_total", "counter", help, name + "_total");
+  }
+  bool gauge(const std::string& name, std::string_view help) { return begin(name, "gauge", help, name); }
+  bool info(const std::string& name, std::string_view help) {
+    return open_ ? begin(name, "info", help, name + "_info") : begin(name + "_info", "gauge", help, name + "_info");
+  }
+  bool histogram(const std::string& name, std::string_view help) { return begin(name, "histogram", help, name); }
+
+  void text_sample(std::string_view value, const Labels& labels = {}, std::string_view suffix = "") {
+    text_ += sample_name_;
+    text_ += suffix;
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      text_ += i == 0 ? "{" : ",";
+      text_.append(labels[i].first).append("=\"").append(escaped(labels[i].second, true)) += '"';
+    }
+    if (!labels.empty()) text_ += "}";
+    text_.append(" ").append(value) += '\n';
+  }
+  void sample(const Json& value, const Labels& labels = {}) { text_sample(number_text(value), labels); }
+
+  [[nodiscard]] std::string finish() {
+    if (open_) text_ += "# EOF\n";
+    return std::move(text_);
+  }
+
+ private:
+  bool begin(const std::string& family, const char* type, std::string_view help, std::string sample_name) {
+    if (!names_.insert(family).second) return false;
+    sample_name_ = std::move(sample_name);
+    text_.append("# HELP ").append(family).append(" ").append(escaped(help, open_)) += '\n';
+    text_.append("# TYPE ").append(family).append(" ").append(type) += '\n';
+    return true;
+  }
+
+  bool open_;
+  std::string text_;
+  std::string sample_name_;
+  std::set<std::string> names_;
+};
+
+void write_node(Page& page, const Json& status) {
+  const auto gauge = [&](const char* name, const char* help, const Json& value) {
+    if (page.gauge(name, help)) page.sample(value);
+  };
+  page.info("pfsync_build", "which pfsyncd this is");
+  page.text_sample("1", {{"version", text_of(status["version"])}});
+  page.info("pfsync_node", "the host id of this node");
+  page.text_sample("1", {{"creatorid", text_of(status["creatorid"])}, {"is_local", "true"}});
+  gauge("pfsync_healthy", "1 while nobody has to act", status["healthy"]);
+  gauge("pfsync_uptime_seconds", "since the start", status["uptime_s"]);
+  gauge("pfsync_link_up", "1 while the link is up", status["link"]["up"]);
+  gauge("pfsync_states_current", "states in the table", status["states"]);
+  gauge("pfsync_states_limit", "states that the table can hold", status["states_max"]);
+  gauge("pfsync_queued_changes", "changes that wait to be announced", status["queued"]);
+}
+
+/// A class that ends at 2^i µs counts what took less; the last one has no end.
+void write_latency(Page& page, const Json& insert_ack) {
+  constexpr std::uint64_t last_class_us = std::uint64_t{1} << 23u;
+  page.histogram("pfsync_insert_ack_seconds", "from announcing a new state to the peer's acknowledgement");
+  std::uint64_t below = 0;
+  if (insert_ack.is_object())
+    for (const auto& [key, count] : insert_ack["below_us"].items()) {
+      const std::uint64_t us = std::stoull(key);
+      if (us >= last_class_us) continue;
+      below += count.get<std::uint64_t>();
+      page.text_sample(std::to_string(below), {{"le", number_text(static_cast<double>(us) / 1e6)}}, "_bucket");
+    }
+  const std::string all = insert_ack.is_object() ? number_text(insert_ack["count"]) : "0";
+  page.text_sample(all, {{"le", "+Inf"}}, "_bucket");
+  const double sum_us = insert_ack.is_object() ? insert_ack["sum_us"].get<double>() : 0;
+  page.text_sample(number_text(sum_us / 1e6), {}, "_sum");
+  page.text_sample(all, {}, "_count");
+}
+
+void write_counters(Page& page, const Json& counters) {
+  const Json& sentences = counters["sentences"];
+  for (const char* group : {"counters", "outside"})
+    for (const auto& [word, value] : counters[group].items())
+      if (page.counter("pfsync_" + name_of(word), text_of(sentences[word]))) page.sample(value);
+  for (const auto& [group, help] :
+       {std::pair{"received", "messages received, by kind"}, std::pair{"sent", "messages sent, by kind"}}) {
+    page.counter(std::string{"pfsync_"} + group + "_messages", help);
+    for (const auto& [word, value] : counters[group].items()) page.sample(value, {{"message", word}});
+  }
+}
+
+void write_peers(Page& page, const Json& peers) {
+  const auto each = [&](const auto& value) {
+    for (const Json& peer : peers) page.sample(value(peer), {{"peer", text_of(peer["address"])}});
+  };
+  constexpr std::array phases{"none", "asked", "receiving", "done", "failed"};
+  page.gauge("pfsync_peer_active", "1 while this peer is spoken with");
+  each([](const Json& peer) { return peer["active"]; });
+  page.info("pfsync_peer_dialect", "what is written to this peer, and why");
+  for (const Json& peer : peers)
+    page.text_sample("1", {{"peer", text_of(peer["address"])},
+                           {"dialect", text_of(peer["dialect"])},
+                           {"from", text_of(peer["dialect_from"])}});
+  page.counter("pfsync_peer_dialect_changes", "times that another dialect was chosen for this peer");
+  each([](const Json& peer) { return peer["dialect_changes"]; });
+  page.gauge("pfsync_peer_bulk_phase", "1 at the phase that the bulk update asked of this peer is in");
+  for (const Json& peer : peers)
+    for (const char* phase : phases)
+      page.sample(Json(peer["bulk"]["phase"] == phase), {{"peer", text_of(peer["address"])}, {"phase", phase}});
+  page.gauge("pfsync_peer_bulk_states_received", "states of the bulk update asked of this peer");
+  each([](const Json& peer) { return peer["bulk"]["states_received"]; });
+  page.gauge("pfsync_peer_bulk_serving", "1 while this peer gets a bulk update");
+  each([](const Json& peer) { return peer["serving"]["running"]; });
+  page.gauge("pfsync_peer_bulk_states_sent", "states of the bulk update that this peer got");
+  each([](const Json& peer) { return peer["serving"]["states_sent"]; });
+  page.gauge("pfsync_peer_bulk_states_total", "states that this peer's bulk update is to bring");
+  each([](const Json& peer) { return peer["serving"]["states_total"]; });
+  page.counter("pfsync_peer_bulks_served", "bulk updates that this peer got");
+  each([](const Json& peer) { return peer["serving"]["bulks_served"]; });
+}
+
+void write_carp(Page& page, const Json& carp) {
+  const auto gauge = [&](const char* name, const char* help, const Json& value) {
+    page.gauge(name, help);
+    page.sample(value);
+  };
+  gauge("carp_healthy", "1 while nobody has to look at the virtual addresses", carp["healthy"]);
+  gauge("carp_demotion", "how far this node stands back", carp["demotion"]);
+  gauge("carp_maintenance_mode", "1 while an operator lets it stand back", carp["maintenance"]);
+  gauge("carp_enabled", "0 while an operator took it out of the elections", carp["enabled"]);
+  const Json& hosts = carp["hosts"];
+  const auto labels_of = [](const Json& host) {
+    return Labels{{"interface", text_of(host["interface"])}, {"vhid", text_of(host["vhid"])}};
+  };
+  const auto each = [&](const char* key) {
+    for (const Json& host : hosts) page.sample(host[key], labels_of(host));
+  };
+  page.gauge("carp_vip_status", "2 while this node is the address's master, 1 as a backup, 0 else");
+  for (const Json& host : hosts)
+    for (const Json& address : host["addresses"]) {
+      Labels labels = labels_of(host);
+      labels.emplace_back("vip", text_of(address));
+      page.text_sample(host["state"] == "MASTER" ? "2" : host["state"] == "BACKUP" ? "1" : "0", labels);
+    }
+  page.gauge("carp_vhid_state_seconds", "since the virtual host came into its state");
+  each("seconds");
+  page.gauge("carp_vhid_advskew", "as it is advertised, with the demotion");
+  each("skew_now");
+  page.counter("carp_vhid_adverts_received", "advertisements heard of this virtual host");
+  each("adverts_in");
+  page.counter("carp_vhid_adverts_sent", "advertisements sent of this virtual host");
+  each("adverts_out");
+  page.counter("carp_vhid_badauth", "advertisements of another password or address list");
+  each("badauth");
+  for (const auto& [word, value] : carp["counters"].items())
+    if (page.counter("carp_" + name_of(word), text_of(carp["sentences"][word]))) page.sample(value);
+}
+
+}  // namespace
+
+std::string metrics_text(const Measured& measured, MetricsForm form) {
+  // By value: operator[] of what is not there makes a null, which is written as 0.
+  Measured read = measured;
+  Page page{form};
+  write_node(page, read.status);
+  write_latency(page, read.status["insert_ack"]);
+  write_counters(page, read.counters);
+  write_peers(page, read.status["peers"]);
+  if (read.carp.value("ok", false)) write_carp(page, read.carp);
+  return page.finish();
+}
+
+}  // namespace pfsync::engine::http
