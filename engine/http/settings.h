@@ -15,6 +15,8 @@ struct Settings {
   std::string client_ca{};        ///< PEM file: whoever has a certificate from there may change things; empty: nobody
   bool anyone_reads = true;       ///< without a user
   unsigned session_minutes = 60;  ///< from the last change or login on
+
+  friend bool operator==(const Settings&, const Settings&) = default;
 };
 
 }  // namespace pfsync::engine::http
