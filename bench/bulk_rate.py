@@ -2,6 +2,9 @@
 """How long does an empty node take to get every state of a full one? Two pfsyncd, pacing off, nothing else going on.
 And what do new states cost, both ends together, while the full one becomes full?
 
+With --live N the full one goes on updating N states a second meanwhile, and the time is held against that of the same port driven
+by a plain sender (link_rate.py's) for as many frames.
+
 Beside it, with --vs-conntrackd and in the same run: conntrackd's resync (-n) of as many entries over the same kind of veth.
 The conntrackd part needs root and Debian's conntrackd and conntrack; it raises net.netfilter.nf_conntrack_max and
 nf_conntrack_buckets, which are the whole machine's, while it runs. Namespaces and processes are its own, and ended.
@@ -20,9 +23,10 @@ import time
 
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "bench")]
 
-from daemon import Daemon, Trouble  # noqa: E402
+import link_rate  # noqa: E402
+from daemon import Daemon, Trouble, compare  # noqa: E402
 
 PATIENCE_S = 120
 STATES_A_FRAME, FRAME_BYTES = 6, 1514  # full states of 1301 with an MTU of 1500
@@ -45,7 +49,7 @@ SYNTHETIC = """
 states = {states}
 fill_per_s = 20000000
 new_per_s = 0
-updates_per_s = 0
+updates_per_s = {live}
 tcp_percent = 100
 udp_percent = 0
 """
@@ -159,9 +163,9 @@ class Result:
 class Pair:
     """A plays a firewall, B is its backup."""
 
-    def __init__(self, program, folder, states, devices, prefixes):
+    def __init__(self, program, folder, states, devices, prefixes, live=0):
         configs = [CONFIG.format(device=device, host=host, states_max=2 * states) for host, device in enumerate(devices, 1)]
-        configs[0] += SYNTHETIC.format(states=states)
+        configs[0] += SYNTHETIC.format(states=states, live=live)
         self.a, self.b = (Daemon(name, program, folder, config, prefix=prefix)
                           for name, config, prefix in zip("AB", configs, prefixes))
         self.states = states
@@ -218,6 +222,69 @@ def pfsyncd_bulk(pair):
     if a.status(digest=True)["digest"] != b.status(digest=True)["digest"]:
         raise Trouble("the digests differ after the bulk update", b)
     return Result(seconds, after[0] - before[0], after[1] - before[1], held)
+
+
+class Live:
+    """A bulk update beside live updates."""
+
+    def __init__(self, seconds, packets, updates):
+        self.seconds, self.packets, self.updates = seconds, packets, updates
+
+    def __str__(self):
+        return f"{self.seconds:7.2f} s  {self.packets:,} packets, {self.updates:,.0f} updates/s among them, digests equal"
+
+
+def pfsyncd_live(pair):
+    a, b = pair.a, pair.b
+    pair.start(a, b)
+    pair.fill()
+    b.end()
+    pair.start(b)
+    time.sleep(1)
+    a.ask("synthetic", run=True)
+    time.sleep(1)
+    packets, updates = b.ask("show", what="counters")["counters"]["ipackets"], a.status()["synthetic"]["updated"]
+    began = time.monotonic()
+    b.ask("resync")
+    until("the bulk update", lambda: b.status()["bulk"]["phase"] == "done")
+    seconds = time.monotonic() - began
+    packets = b.ask("show", what="counters")["counters"]["ipackets"] - packets
+    updates = (a.status()["synthetic"]["updated"] - updates) / seconds
+    a.ask("synthetic", run=False)
+    a.ask("push")
+    until("the end of what was under way", lambda: compare(a, b)[2], seconds=10, every=0.2)
+    return Live(seconds, packets, updates)
+
+
+def live(program, states, updates_per_s):
+    """Over memif and veth, in turn with the plain sender."""
+    rows = []
+    plain = ROOT / "build/bench/dpdk/link_rate"
+    for kind in ("memif", "af_packet"):
+        with tempfile.TemporaryDirectory(prefix="pfsync-bulk-", dir="/tmp") as folder:
+            if kind == "memif":
+                device = "net_memif0,role={},socket-abstract=no,socket=" + folder + "/link.sock,id=0,rsize=12"
+                with Pair(program, folder, states, [device.format("server"), device.format("client")], [(), ()], updates_per_s) as pair:
+                    result = pfsyncd_live(pair)
+            else:
+                with Veth() as cable, Pair(program, folder, states, [f"net_af_packet0,iface={interface}" for interface in cable.interfaces],
+                                           [cable.inside(0), cable.inside(1)], updates_per_s) as pair:
+                    result = pfsyncd_live(pair)
+        raw = link_rate.one_run(str(plain), kind, "raw", 2)["frames_per_s"]
+        rows.append((kind, result, raw))
+        print(f"   {kind:22} {result}", flush=True)
+    return rows
+
+
+def live_table(runs):
+    lines = ["| link | bulk update beside live updates | packets | a plain sender's frames/s | time / (packets / that rate) |", "|---|---|---|---|---|"]
+    for of_a_link in zip(*runs):
+        kind = of_a_link[0][0]
+        seconds = statistics.median(result.seconds for _, result, _ in of_a_link)
+        packets = statistics.median(result.packets for _, result, _ in of_a_link)
+        raw = statistics.median(raw for _, _, raw in of_a_link)
+        lines.append(f"| {kind} | {seconds:.2f} s | {packets:,.0f} | {raw:,.0f} | {seconds * raw / packets:.2f} |")
+    return "\n".join(lines)
 
 
 def memif(program, states):
@@ -353,6 +420,7 @@ def main():
     parser.add_argument("--runs", type=int, default=3, help="of each, in turn; medians are said")
     parser.add_argument("--memif-only", action="store_true", help="no network namespaces: needs no root")
     parser.add_argument("--vs-conntrackd", action="store_true")
+    parser.add_argument("--live", metavar="N", type=int, default=0, help="only this: with N updates a second meanwhile")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write the medians there too")
     options = parser.parse_args()
     kinds = {"pfsyncd over memif": lambda: memif(options.pfsyncd, options.states)}
@@ -362,6 +430,9 @@ def main():
             kinds["conntrackd over veth"] = lambda: conntrackd(options.states)
     results = {kind: [] for kind in kinds}
     try:
+        if options.live:
+            print(live_table([live(options.pfsyncd, options.states, options.live) for _ in range(options.runs)]))
+            return 0
         for number in range(options.runs):
             for kind, measure in kinds.items():
                 results[kind].append(measure())
