@@ -2,6 +2,7 @@
 
 A bridge with a client on it stands in one namespace, each node in another.
 """
+import ipaddress
 import json
 import os
 import pathlib
@@ -79,6 +80,16 @@ advskew = {skew}
 password = "{password}"
 addresses = ["{virtual}/24"]
 interface = "{interface}"
+"""
+
+
+ANOTHER_HOST = """
+[[carp]]
+vhid = {vhid}
+advskew = {skew}
+password = "{password}"
+addresses = ["{virtual}"]
+{peer} = "{other}"
 """
 
 
@@ -185,8 +196,7 @@ class Carp(unittest.TestCase):
     def assert_leads(self, leader, other, seconds=MASTER_DOWN_S + SLOW_S):
         """Within that time, and then for a quiet moment, in which the address answers."""
         tap.eventually(lambda: leader.is_master() and not other.is_master(), seconds, f"{leader.__class__.__name__} leads alone")
-        # A host may hold on to the Ethernet address that it heard last for a second (Linux: locktime).
-        tap.eventually(lambda: self.answers() == 5, SLOW_S, "the address answers")
+        self.assert_answers()
         self.assertTrue(leader.is_master())
         self.assertFalse(other.is_master())
 
@@ -196,7 +206,9 @@ class Carp(unittest.TestCase):
         return int(re.search(r"(\d+) received", done.stdout).group(1))
 
     def assert_answers(self, address=VIRTUAL):
-        self.assertEqual(self.answers(address), 5)
+        # A host may hold on to the Ethernet address that it heard last for a second (Linux: locktime), and ucarp has the
+        # address before it announces it. How long nobody answers is judged by the pings that go on meanwhile.
+        tap.eventually(lambda: self.answers(address) == 5, SLOW_S, f"{address} answers")
 
     def test_ucarp_is_there_first_and_we_are_better(self):
         ucarp = self.ucarp(1, skew=100)
@@ -258,12 +270,12 @@ class Carp(unittest.TestCase):
         tap.eventually(lambda: ours.is_master() and ucarp.is_master(), MASTER_DOWN_S + 2 * SLOW_S, "neither believes the other")
         carp = tap.eventually(lambda: (it := ours.carp())["counters"]["badauth"] > 1 and it, SLOW_S + 2, "wrong hashes are counted")
         self.assertFalse(carp["healthy"])
-        self.assertIn("another password or another list of addresses", carp["reason"])
+        self.assertIn("another password", carp["reason"])
         self.assertIn(NETWORK + "2", carp["reason"])
         self.assertEqual(carp["counters"]["ipackets"], carp["counters"]["badauth"])
         self.assertEqual(carp["hosts"][0]["adverts_in"], 0)
         tap.eventually(lambda: "Bad digest" in ucarp.lines(), SLOW_S + 2, "ucarp sees it too")
-        self.assertIn("another password or another list of addresses", ours.lines())
+        self.assertIn("another password", ours.lines())
 
     def test_a_planned_handover_between_our_own_loses_nothing(self):
         addresses = (VIRTUAL + "/24", VIRTUAL6 + "/64")
@@ -298,6 +310,41 @@ class Carp(unittest.TestCase):
         for ping in pings:
             self.assertLess(ping.end()[1], MASTER_DOWN_S + SLOW_S)
 
+    def test_several_hosts_on_a_port_by_multicast_and_by_unicast(self):
+        def link_local(side):
+            mac = json.loads(ip("-n", self.namespaces[side], "-j", "link", "show", f"node-{side}"))[0]["address"]
+            m = [int(part, 16) for part in mac.split(":")]
+            return str(ipaddress.IPv6Address(bytes([0xfe, 0x80, *[0] * 6, m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]])))
+
+        second_virtual, third_virtual = NETWORK + "101", "2001:db8::101"
+
+        def node(side):
+            skews = (0, 100) if side == 0 else (100, 0)
+            more = ANOTHER_HOST.format(vhid=43, skew=skews[1], password=PASSWORD, virtual=second_virtual + "/24",
+                                       peer="peer", other=NETWORK + str(2 - side))
+            more += ANOTHER_HOST.format(vhid=44, skew=skews[0], password=PASSWORD, virtual=third_virtual + "/64",
+                                        peer="peer6", other=link_local(1 - side))
+            return Pfsyncd(self, side, skews[0], more=more)
+
+        def states(of):
+            return [host["state"] for host in of.carp()["hosts"]]
+
+        first, second = node(0), node(1)
+        tap.eventually(lambda: states(first) == ["MASTER", "BACKUP", "MASTER"] and states(second) == ["BACKUP", "MASTER", "BACKUP"],
+                       2 * MASTER_DOWN_S + SLOW_S, "each leads where it is the better one")
+        for address in (VIRTUAL, second_virtual, third_virtual):
+            self.assert_answers(address)
+        heard = {host["vhid"]: host["heard"]["source"] for host in second.carp()["hosts"] if host["heard"]}
+        self.assertEqual(heard.get(VHID), NETWORK + "1")
+        self.assertEqual(heard.get(44), link_local(0))
+        self.assertEqual((first.carp()["reason"], second.carp()["reason"]), ("all is well", "all is well"))
+
+        first.process.kill()
+        first.process.wait()
+        tap.eventually(lambda: states(second) == ["MASTER"] * 3, MASTER_DOWN_S + SLOW_S, "the second has them all")
+        for address in (VIRTUAL, second_virtual, third_virtual):
+            self.assert_answers(address)
+
     def test_addresses_of_two_ports_move_together(self):
         self.add_bridge("outside", "out", "far")
         ip("-n", self.namespaces[2], "addr", "add", OUTSIDE + "9/24", "dev", "outside")
@@ -314,7 +361,7 @@ class Carp(unittest.TestCase):
             tap.eventually(lambda: leads(leader) and not any(host["state"] == "MASTER" for host in other.carp()["hosts"]),
                            MASTER_DOWN_S + SLOW_S, f"{leader.name} has both addresses")
             for address in (VIRTUAL, virtual):
-                tap.eventually(lambda: self.answers(address) == 5, SLOW_S, f"{address} answers")
+                self.assert_answers(address)
 
         assert_all_at(first, second)
         self.assert_answers(OUTSIDE + "1")  # the port's own address
