@@ -43,6 +43,7 @@ Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std:
     : dialect{config.dialect, config.learn_dialect},
       outbox{{session.delay, session.maxupd, session.ids_queued_max, tdb_places}, slots, counters, config.gate},
       active{!config.is_shared},
+      is_shared{config.is_shared},
       interfaces{config.interfaces} {
   if (config.is_shared) outbox.stand_by(true, {});
 }

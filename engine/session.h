@@ -155,6 +155,9 @@ class Session {
   /// Whether states are missing that a peer has been asked for at the start, or because the operator or the link said
   /// so.
   [[nodiscard]] bool is_catching_up() const noexcept;
+  /// Whether a peer of this node's own has sent all that it had, and none is being asked again. Who knows us by a
+  /// shared address is no such peer: it tells whoever is master.
+  [[nodiscard]] bool is_caught_up() const noexcept;
   /// For the owner of the link in front of the session, same thread.
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
   [[nodiscard]] const BulkRequester& bulk(unsigned peer = 0) const noexcept { return peers_[peer].bulk; }
@@ -203,6 +206,7 @@ class Session {
     BulkRequester bulk;
     std::atomic<bool> bulk_asked{false};
     std::atomic<bool> active;    ///< a word alone: pairs with nothing
+    bool is_shared;              ///< with another node
     bool is_taken_over = false;  ///< the bulk update under way only fills the gap between two nodes
     InterfaceTranslator interfaces;
   };

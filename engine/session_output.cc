@@ -51,6 +51,15 @@ bool Session::is_catching_up() const noexcept {
   });
 }
 
+bool Session::is_caught_up() const noexcept {
+  bool has_own = false, has_all = false;
+  for (const Peer& peer : peers_) {
+    has_own = has_own || !peer.is_shared;
+    has_all = has_all || (!peer.is_shared && peer.bulk.phase() == BulkPhase::done);
+  }
+  return !is_catching_up() && (has_all || !has_own);
+}
+
 void Session::retry_bulk(Instant now) noexcept {
   for (Peer& peer : peers_)
     if (peer.bulk.phase() == BulkPhase::failed) peer.bulk.ask(now);

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 namespace pfsync::wire {
 namespace {
@@ -80,18 +79,23 @@ std::string as_pfsense_hands_over(std::string_view password) {
   return result;
 }
 
-CarpDigest::CarpDigest(const CarpKey& key, std::uint8_t vhid, std::span<const CarpAddress> addresses) {
+std::vector<CarpAddress> carp_address_list(std::span<const CarpAddress> addresses) {
   std::vector<CarpAddress> hashed;
   for (const CarpAddress& address : addresses)
     if (const CarpAddress as = as_hashed(address); is_hashed(as)) hashed.push_back(as);
   std::sort(hashed.begin(), hashed.end());  // Family::inet < Family::inet6
   hashed.erase(std::unique(hashed.begin(), hashed.end()), hashed.end());
+  return hashed;
+}
 
+CarpDigest CarpDigest::of_list(const CarpKey& key, std::uint8_t vhid, std::span<const CarpAddress> list) noexcept {
+  CarpDigest digest;
   SHA_CTX inner = begun(key, inner_pad);
   absorb(inner, std::array<std::uint8_t, 3>{carp_version, carp_type_advertisement, vhid});
-  for (const CarpAddress& address : hashed) absorb(inner, Bytes{address.address.bytes}.first(bytes_of(address.family)));
-  keep(inner, inner_);
-  keep(begun(key, outer_pad), outer_);
+  for (const CarpAddress& address : list) absorb(inner, Bytes{address.address.bytes}.first(bytes_of(address.family)));
+  keep(inner, digest.inner_);
+  keep(begun(key, outer_pad), digest.outer_);
+  return digest;
 }
 
 CarpMd CarpDigest::md(std::uint64_t counter) const noexcept {

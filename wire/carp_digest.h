@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "wire/address.h"
 #include "wire/carp.h"
@@ -34,19 +35,27 @@ struct CarpAddress {
   friend constexpr auto operator<=>(const CarpAddress&, const CarpAddress&) noexcept = default;
 };
 
+/// The addresses of a VHID as they are hashed: ascending, IPv4 before IPv6, each once, without those that kernels
+/// never hash (all zeros, all ones), and link-local ones without a scope in bytes 2 and 3.
+[[nodiscard]] std::vector<CarpAddress> carp_address_list(std::span<const CarpAddress> addresses);
+
 /// What two nodes must have in common to believe each other. Immutable, copyable; no allocation, no throw after
 /// construction.
 class CarpDigest {
  public:
-  /// The addresses are taken in any order: they are hashed ascending, IPv4 before IPv6, each once, without those that
-  /// kernels never hash (all zeros, all ones), and link-local ones without a scope in bytes 2 and 3.
-  CarpDigest(const CarpKey& key, std::uint8_t vhid, std::span<const CarpAddress> addresses);
+  /// The addresses are taken in any order: carp_address_list() of them is hashed.
+  CarpDigest(const CarpKey& key, std::uint8_t vhid, std::span<const CarpAddress> addresses)
+      : CarpDigest{of_list(key, vhid, carp_address_list(addresses))} {}
+  /// The same of such a list, without allocation and without throwing.
+  [[nodiscard]] static CarpDigest of_list(const CarpKey& key, std::uint8_t vhid,
+                                          std::span<const CarpAddress> list) noexcept;
 
   [[nodiscard]] CarpMd md(std::uint64_t counter) const noexcept;
   /// Takes the same time whether and wherever the two differ.
   [[nodiscard]] bool verifies(const CarpAdvert& advert) const noexcept;
 
  private:
+  CarpDigest() = default;
   // SHA-1 after the inner pad and all that does not change, and after the outer pad: an advertisement then costs
   // two blocks. Opaque, so that OpenSSL's headers stay in the .cc.
   static constexpr std::size_t state_bytes = 96;

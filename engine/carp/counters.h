@@ -10,12 +10,14 @@
 
 namespace pfsync::engine::carp {
 
-/// What a port counts that is no refusal. The first four are words of `netstat -s -p carp`.
+/// What a port counts that is no refusal. The first six are words of `netstat -s -p carp`.
 enum class Tally : std::uint8_t {
   ipackets,
   ipackets6,
   opackets,
   opackets6,
+  onomem,
+  preempt,
   announcements,
   arp_replies,
   neighbour_replies,
@@ -34,6 +36,8 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::ipackets6, "ipackets6", "packets received (IPv6)"},
     TallyInfo{Tally::opackets, "opackets", "advertisements sent (IPv4)"},
     TallyInfo{Tally::opackets6, "opackets6", "advertisements sent (IPv6)"},
+    TallyInfo{Tally::onomem, "onomem", "advertisements not sent for an interval: the port took nothing"},
+    TallyInfo{Tally::preempt, "preempt", "times that this node took over from a slower master"},
     TallyInfo{Tally::announcements, "announcements",
               "virtual addresses announced by gratuitous ARP or neighbour advertisement"},
     TallyInfo{Tally::arp_replies, "arp_replies", "ARP requests for a virtual address answered"},

@@ -37,13 +37,14 @@ std::uint64_t next_random(std::uint64_t& state) noexcept {
 
 }  // namespace
 
-Host::Digests::Digests(const HostConfig& config)
-    : all{wire::carp_key(config.password), config.vhid, config.addresses},
-      without_link_local{carp::without_link_local(config)} {}
+Host::Digests::Digests(const HostConfig& config, const wire::CarpKey& key, const std::vector<wire::CarpAddress>& list)
+    : all{wire::CarpDigest::of_list(key, config.vhid, list)}, without_link_local{carp::without_link_local(config)} {}
 
 Host::Host(const HostConfig& config, std::uint8_t port, Demotion& demotion, Journal& journal, std::uint64_t seed)
     : config_{config},
-      digests_{config},
+      key_{wire::carp_key(config.password)},
+      list_{wire::carp_address_list(config.addresses)},
+      digests_{config, key_, list_},
       has_inet_{any_of_family(config.addresses, Family::inet)},
       has_inet6_{any_of_family(config.addresses, Family::inet6)},
       demotion_{&demotion},
@@ -54,7 +55,8 @@ Host::Host(const HostConfig& config, std::uint8_t port, Demotion& demotion, Jour
   status_.vhid = config.vhid;
   status_.advbase = config.advbase;
   status_.advskew = config.advskew;
-  status_.skew_now = rank().advskew;
+  // Made on any thread, while the demotion is changed on the data path's.
+  status_.skew_now = effective_skew(config.advskew, config.openbsd ? 0 : demotion.seen_total());
 }
 
 bool Host::has(const wire::CarpAddress& address) const noexcept {
@@ -73,6 +75,8 @@ void Host::succeed(Host& former, Instant now) noexcept {
   // All but the settings, and what follows from them alone, is the former one's.
   std::swap(*this, former);
   std::swap(config_, former.config_);
+  std::swap(key_, former.key_);
+  std::swap(list_, former.list_);
   std::swap(digests_, former.digests_);
   std::swap(has_inet_, former.has_inet_);
   std::swap(has_inet6_, former.has_inet6_);
@@ -127,6 +131,7 @@ void Host::on_event(Event event, Instant now) noexcept {
 void Host::become(State state, Event event, Instant now) noexcept {
   const State from = std::exchange(status_.state, state);
   status_.since = now;
+  ++status_.entered[static_cast<std::size_t>(state)];
   status_.move[status_.moves++ % 8] = {now, from, state, event};
   publish_ = true;
   journal_->push({.kind = Entry::Kind::moved,
@@ -150,7 +155,7 @@ void Host::become(State state, Event event, Instant now) noexcept {
       break;
     case State::backup: wait_for_master(now); break;
     case State::init:
-      if (std::exchange(failing_, false)) demotion_->remove(Cause::send_errors, now);
+      if (std::exchange(failing_, false)) demotion_->remove(Cause::send_errors, port_, now);
       errors_ = successes_ = 0;
       // With a working link the others need not wait for the master-down time.
       if (from == State::master && (event == Event::disabled || event == Event::leaving || event == Event::removed)) {
@@ -166,8 +171,52 @@ bool Host::is_own(const CarpAdvert& advert) const noexcept {
   return std::find(sent_.begin(), end, advert) != end;
 }
 
-void Host::note(Mistake mistake, const Source& source, const CarpAdvert& advert, Instant now) noexcept {
-  watch_.see(mistake, source, advert, now);
+/// Tries what people get wrong most: an alias on one node only. Empty when it is something else.
+wire::CarpAddress Host::odd_address(const CarpAdvert& advert) const noexcept {
+  constexpr std::size_t tried_max = 32, replaced_max = 8;
+  if (list_.size() > tried_max) return {};
+  const std::size_t claims = std::min(claims_count_, claims_.size());
+  std::array<wire::CarpAddress, tried_max + std::tuple_size_v<decltype(claims_)>> list;
+  // Ours without number `left_out`, and with those claims: what is hashed there?
+  const auto fits = [&](std::size_t left_out, std::size_t first_claim, std::size_t claims_added) {
+    auto end = list.begin();
+    for (std::size_t i = 0; i < list_.size(); ++i)
+      if (i != left_out) *end++ = list_[i];
+    end = std::copy_n(claims_.begin() + static_cast<std::ptrdiff_t>(first_claim), claims_added, end);
+    std::sort(list.begin(), end);
+    return wire::CarpDigest::of_list(key_, config_.vhid, {list.begin(), end}).verifies(advert);
+  };
+  const std::size_t nothing = list_.size();
+  for (std::size_t i = 0; i < list_.size(); ++i)
+    if (fits(i, 0, 0)) return list_[i];
+  for (std::size_t claim = 0; claim < claims; ++claim)
+    if (fits(nothing, claim, 1)) return claims_[claim];
+  if (claims > 1 && fits(nothing, 0, claims)) return claims_[0];
+  if (list_.size() > replaced_max) return {};
+  for (std::size_t claim = 0; claim < claims; ++claim)
+    for (std::size_t i = 0; i < list_.size(); ++i)
+      if (fits(i, claim, 1)) return claims_[claim];
+  return {};
+}
+
+wire::CarpAddress Host::explain(const CarpAdvert& advert, Instant now) noexcept {
+  if (now - explained_since_ >= std::chrono::seconds{1}) {
+    explained_since_ = now;
+    explained_ = 0;
+  }
+  if (explained_ == explanations_per_s_max) return odd_;
+  ++explained_;
+  return odd_ = odd_address(advert);
+}
+
+void Host::on_claim(const wire::CarpAddress& address) noexcept {
+  if (has(address) || std::find(claims_.begin(), claims_.end(), address) != claims_.end()) return;
+  claims_[claims_count_++ % claims_.size()] = address;
+}
+
+void Host::note(Mistake mistake, const Source& source, const CarpAdvert& advert, Instant now,
+                const wire::CarpAddress& odd) noexcept {
+  watch_.see(mistake, source, advert, now, odd);
   status_.mistakes = watch_.sightings();
   publish_ = true;
 }
@@ -176,8 +225,12 @@ std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source
                                           Instant now) noexcept {
   publish_ = true;
   if (!is_believed(advert, now)) {
+    if (const wire::CarpAddress odd = explain(advert, now); odd.family != Family::none) {
+      note(Mistake::addresses_differ, source, advert, now, odd);
+      return CarpReject::badaddrs;
+    }
     ++status_.badauth;
-    note(Mistake::authentication, source, advert, now);
+    note(Mistake::wrong_password, source, advert, now);
     return CarpReject::badauth;
   }
   // By the counter alone an advertisement is not known for our own: two masters that count on from the same one send
@@ -199,7 +252,7 @@ std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source
   const bool decides = source.family == (has_inet_ ? Family::inet : Family::inet6);
   const bool known = own != wire::Address{} && source.address != own;
   const auto verdict = judge(status_.state, rank(), theirs,
-                             {.preempt = config_.preempt,
+                             {.preempt = config_.preempt && demotion_->may_preempt(),
                               .openbsd = config_.openbsd,
                               .wins_ties = known && (!decides || own < source.address)});
   if (verdict) {
@@ -243,16 +296,18 @@ void Host::note_sending(bool sent, Instant now) noexcept {
   if (now_counted < errors_max && ++now_counted == errors_max && failing_ == sent) {
     failing_ = !sent;
     if (failing_)
-      demotion_->add(Cause::send_errors, now);
+      demotion_->add(Cause::send_errors, port_, now);
     else
-      demotion_->remove(Cause::send_errors, now);
+      demotion_->remove(Cause::send_errors, port_, now);
   }
 }
 
 void Host::on_timeout(Instant now) noexcept {
   if (status_.state == State::master && now >= advert_at_) {
     // What has waited a whole interval for the port counts as not sent.
-    note_sending(due_[0] == 0 && due_[1] == 0, now);
+    const bool sent = due_[0] == 0 && due_[1] == 0;
+    status_.adverts_unsent += sent ? 0 : 1;
+    note_sending(sent, now);
     request_adverts(1, now);
     advert_at_ = now + interval(rank());
   }

@@ -19,7 +19,7 @@ namespace pfsync::engine::carp {
 /// One VHID on one port, as the operator wants it.
 struct HostConfig {
   std::uint8_t vhid = 1;
-  std::uint8_t advbase = 1;  ///< s, 1 to 254
+  std::uint8_t advbase = 1;  ///< s, 1 to 255
   std::uint8_t advskew = 0;  ///< 1/256 s, 0 to 254
   std::string password;      ///< its bytes are the key: wire::carp_key
   std::vector<wire::CarpAddress> addresses;
@@ -52,7 +52,8 @@ struct HostStatus {
   wire::CarpAdvert advert{};
   Source source{};
   Instant heard_at{};
-  std::uint64_t adverts_in = 0, adverts_out = 0, badauth = 0;
+  std::uint64_t adverts_in = 0, adverts_out = 0, adverts_unsent = 0, badauth = 0;
+  std::array<std::uint64_t, 3> entered{};  ///< how often each State was
   std::array<Sighting, mistake_count> mistakes{};
   std::uint32_t moves = 0;  ///< how many there were; the last eight are kept, number n at [n % 8]
   std::array<Move, 8> move{};
@@ -76,6 +77,8 @@ class Host {
   /// After a change of the password or the addresses, what agrees with the former ones is still believed for so long:
   /// the other nodes are changed a moment before or after this one.
   static constexpr std::chrono::seconds grace{30};
+  /// What a wrong HMAC means is found out by trying, this often at most.
+  static constexpr unsigned explanations_per_s_max = 8;
 
   Host(const HostConfig& config, std::uint8_t port, Demotion& demotion, Journal& journal, std::uint64_t seed);
 
@@ -99,9 +102,11 @@ class Host {
   // Events
   void on_event(Event event, Instant now) noexcept;
   /// An advertisement of this VHID over a family that it has. `own`: the address ours are sent from.
-  /// Errors: badauth, looped.
+  /// Errors: badauth, badaddrs, looped.
   [[nodiscard]] std::optional<wire::CarpReject> on_advert(const wire::CarpAdvert& advert, const Source& source,
                                                           const wire::Address& own, Instant now) noexcept;
+  /// Somebody announces this address with the virtual Ethernet address of this VHID.
+  void on_claim(const wire::CarpAddress& address) noexcept;
   void on_vrrp(const Source& source, Instant now) noexcept { note(Mistake::vrrp_clash, source, {}, now); }
   void on_timeout(Instant now) noexcept;
   [[nodiscard]] std::optional<Instant> timeout() const noexcept;
@@ -139,12 +144,15 @@ class Host {
   [[nodiscard]] bool is_own(const wire::CarpAdvert& advert) const noexcept;
   [[nodiscard]] bool is_believed(const wire::CarpAdvert& advert, Instant now) const noexcept;
   [[nodiscard]] std::uint64_t next_counter() noexcept;
-  void note(Mistake mistake, const Source& source, const wire::CarpAdvert& advert, Instant now) noexcept;
+  void note(Mistake mistake, const Source& source, const wire::CarpAdvert& advert, Instant now,
+            const wire::CarpAddress& odd = {}) noexcept;
+  [[nodiscard]] wire::CarpAddress explain(const wire::CarpAdvert& advert, Instant now) noexcept;
+  [[nodiscard]] wire::CarpAddress odd_address(const wire::CarpAdvert& advert) const noexcept;
   void note_sending(bool sent, Instant now) noexcept;
 
   /// What an advertisement is known by.
   struct Digests {
-    explicit Digests(const HostConfig& config);
+    Digests(const HostConfig& config, const wire::CarpKey& key, const std::vector<wire::CarpAddress>& list);
     [[nodiscard]] bool verify(const wire::CarpAdvert& advert) const noexcept {
       return all.verifies(advert) || (without_link_local && without_link_local->verifies(advert));
     }
@@ -153,6 +161,8 @@ class Host {
   };
 
   HostConfig config_;
+  wire::CarpKey key_;
+  std::vector<wire::CarpAddress> list_;  ///< the addresses as they are hashed
   Digests digests_;
   bool has_inet_, has_inet6_;
   std::optional<Digests> former_digests_{};  ///< before the last change
@@ -178,6 +188,11 @@ class Host {
   std::uint64_t counter_ = 0;
   std::array<wire::CarpAdvert, 64> sent_{};  ///< the last ones, to know them again
   std::size_t sent_count_ = 0;
+  std::array<wire::CarpAddress, 4> claims_{};  ///< of others, addresses that are not in our list
+  std::size_t claims_count_ = 0;               ///< that there ever were: the last ones are kept
+  wire::CarpAddress odd_{};                    ///< the last explanation
+  Instant explained_since_{};
+  unsigned explained_ = 0;  ///< since then, within a second
   unsigned errors_ = 0, successes_ = 0;
   bool failing_ = false;
 };

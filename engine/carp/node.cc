@@ -29,6 +29,21 @@ bool may_be_answered(const wire::EthernetFrame& ethernet, const wire::IpPacket& 
          packet.source != packet.destination && packet.source != wire::ipv4_address(255, 255, 255, 255);
 }
 
+/// An advertisement that a congested switch delays by three seconds is a failover: it has the class of network control.
+/// Source: FreeBSD sys/netinet/ip_carp.c, `carp_dscp`.
+void mark_as_network_control(Family family, wire::Room header) noexcept {
+  constexpr std::uint8_t tos = 0xe0;
+  if (family == Family::inet6) {
+    header[0] = 0x60 | tos >> 4u;
+    header[1] = (tos & 0xfu) << 4u;
+    return;
+  }
+  constexpr std::size_t checksum_at = 10;
+  header[1] = tos;
+  wire::store(header, checksum_at, wire::Be16{0});
+  wire::store(header, checksum_at, wire::Be16{wire::internet_checksum(header)});
+}
+
 constexpr std::uint16_t ethertype_of(Family family) noexcept {
   return family == Family::inet ? wire::ethertype::ipv4 : wire::ethertype::ipv6;
 }
@@ -99,7 +114,9 @@ std::optional<CarpReject> Node::on_carp(const wire::EthernetFrame& ethernet, con
   Host* host = find(advert.vhid);
   if (host == nullptr || !host->has(packet.family)) return CarpReject::badvhid;
   if (host->multicast(packet.family) && packet.ttl != wire::link_local_ttl) return CarpReject::badttl;
+  const bool waited = host->state() == State::backup;
   const auto why = host->on_advert(advert, source, own(packet.family), now);
+  if (waited && host->state() == State::master) counters_[Tally::preempt].add();
   if (!why) learn({packet.family, packet.source}, ethernet.source);
   return why;
 }
@@ -140,6 +157,7 @@ void Node::on_arp(const wire::EthernetFrame& ethernet) noexcept {
   const auto arp = wire::read_arp(ethernet.payload);
   if (!arp) return;
   if (arp->sender != none) learn({Family::inet, arp->sender}, arp->sender_mac);
+  watch_claim({Family::inet, arp->sender}, arp->sender_mac);
   // Who asks for an address that he says is his own announces it.
   if (arp->operation != wire::ArpOperation::request || arp->sender == arp->target) return;
   std::uint8_t vhid = 0;
@@ -163,8 +181,9 @@ void Node::on_neighbour(const wire::EthernetFrame& ethernet, const wire::IpPacke
   const auto neighbour = wire::read_neighbour(packet);
   if (!neighbour) return;
   if (!neighbour->is_solicitation) {
-    if (neighbour->mac) learn({Family::inet6, neighbour->target}, *neighbour->mac);
-    return;
+    if (!neighbour->mac) return;
+    learn({Family::inet6, neighbour->target}, *neighbour->mac);
+    return watch_claim({Family::inet6, neighbour->target}, *neighbour->mac);
   }
   if (neighbour->mac) learn({Family::inet6, packet.source}, *neighbour->mac);
   if (!may_be_answered(ethernet, packet)) return;
@@ -222,6 +241,12 @@ void Node::learn(const CarpAddress& address, const MacAddress& mac) noexcept {
   if (Peer* peer = peer_at(address)) peer->mac = mac;
 }
 
+void Node::watch_claim(const CarpAddress& address, const MacAddress& mac) noexcept {
+  const std::uint8_t vhid = mac.bytes[5];
+  if (mac != wire::carp_mac(vhid) || address.address == none) return;
+  if (Host* host = find(vhid)) host->on_claim(address);
+}
+
 // --- time and orders ---------------------------------------------------------------------------------
 
 void Node::settle(Instant now) noexcept {
@@ -241,7 +266,11 @@ void Node::publish() noexcept {
 }
 
 void Node::on_timeout(Instant now) noexcept {
-  for (Host& host : hosts_) host.on_timeout(now);
+  for (Host& host : hosts_) {
+    const std::uint64_t unsent = host.status().adverts_unsent;
+    host.on_timeout(now);
+    counters_[Tally::onomem].add(host.status().adverts_unsent - unsent);
+  }
   to_send_ = to_send_ || !hosts_.empty();
   settle(now);
 }
@@ -264,9 +293,9 @@ void Node::set_link(bool up, Instant now) noexcept {
   if (!hosts_.empty() && down_counted_ == up) {
     down_counted_ = !up;
     if (up)
-      demotion_->remove(Cause::interface_down, now);
+      demotion_->remove(Cause::interface_down, config_.port, now);
     else
-      demotion_->add(Cause::interface_down, now);
+      demotion_->add(Cause::interface_down, config_.port, now);
   }
   for (Host& host : hosts_) {
     if (!up)
@@ -333,8 +362,8 @@ void Node::adopt(Node& next, Instant now) noexcept {
     if (up_ && enabled()) hosts_[i].on_event(Event::ready, now);
     published_[i].publish(hosts_[i].status());
   }
-  if (hosts_.empty() && down_counted_) demotion_->remove(Cause::interface_down, now);
-  if (!hosts_.empty() && !had_hosts && !up_) demotion_->add(Cause::interface_down, now);
+  if (hosts_.empty() && down_counted_) demotion_->remove(Cause::interface_down, config_.port, now);
+  if (!hosts_.empty() && !had_hosts && !up_) demotion_->add(Cause::interface_down, config_.port, now);
   down_counted_ = !hosts_.empty() && (had_hosts ? down_counted_ : !up_);
   to_send_ = true;
   settle(now);
@@ -373,6 +402,8 @@ std::size_t Node::write_advert(Host& host, Family family, wire::Room frame) noex
   const wire::Room payload = write_headers(to, from, {family, own(family), host.peer(family), wire::ipproto::carp},
                                            sizeof(wire::CarpRecord), frame);
   const std::size_t bytes = wire::write_carp(advert, payload);
+  const std::size_t header = wire::ip_header_bytes(family);
+  mark_as_network_control(family, wire::Room{payload.data() - header, header});
   counters_[family == Family::inet ? Tally::opackets : Tally::opackets6].add();
   return static_cast<std::size_t>(payload.data() - frame.data()) + bytes;
 }

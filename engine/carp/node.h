@@ -124,6 +124,7 @@ class Node final : public OwnAddresses {
   }
   [[nodiscard]] Peer* peer_at(const wire::CarpAddress& address) noexcept;
   void learn(const wire::CarpAddress& address, const wire::MacAddress& mac) noexcept;
+  void watch_claim(const wire::CarpAddress& address, const wire::MacAddress& mac) noexcept;
 
   [[nodiscard]] std::size_t write_advert(Host& host, wire::Family family, wire::Room frame) noexcept;
   [[nodiscard]] std::size_t write_announcement(const Host& host, const wire::CarpAddress& address,

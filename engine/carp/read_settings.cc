@@ -81,7 +81,7 @@ Settings read_one(ConfigSection& section) {
   const auto vhid = section.number("vhid", 1, 255);
   if (!vhid) section.fail("vhid", "is missing: give the virtual host's id, 1 to 255, the same on all its nodes");
   host.vhid = static_cast<std::uint8_t>(*vhid);
-  section.number_into(host.advbase, "advbase", 1, 254);
+  section.number_into(host.advbase, "advbase", 1, 255);
   section.number_into(host.advskew, "advskew", 0, 254);
   read_password(section, settings);
   for (const std::string& text : section.texts("addresses")) read_address(section, text, settings);

@@ -18,8 +18,13 @@ std::string text_of(const Source& source) {
 
 const MistakeInfo& info(Mistake mistake) { return mistake_table[static_cast<std::size_t>(mistake)]; }
 
-std::string sentence_of(Mistake mistake, const Source& source) {
-  return text_of(source) + " " + std::string{info(mistake).sentence};
+/// `host`: null where it is not known any more.
+std::string sentence_of(Mistake mistake, const Source& source, const wire::CarpAddress& odd, const HostConfig* host) {
+  std::string sentence = text_of(source) + " " + std::string{info(mistake).sentence};
+  if (odd.family == wire::Family::none || host == nullptr) return sentence;
+  const bool is_ours = std::find(host->addresses.begin(), host->addresses.end(), odd) != host->addresses.end();
+  return sentence + ": " + wire::to_string(odd.address, odd.family) +
+         (is_ours ? " is missing there" : " is missing here");
 }
 
 bool verifies(const Settings& settings, std::string_view password, const std::vector<wire::CarpAddress>& addresses,
@@ -41,8 +46,8 @@ Json mistakes_json(const HostStatus& status, const Settings& settings, Instant n
   for (const MistakeInfo& row : mistake_table) {
     const Sighting& sighting = status.mistakes[static_cast<std::size_t>(row.mistake)];
     if (sighting.count == 0) continue;
-    std::string sentence = sentence_of(row.mistake, sighting.source);
-    if (row.mistake == Mistake::authentication) sentence += ": " + diagnosis(settings, sighting.advert);
+    std::string sentence = sentence_of(row.mistake, sighting.source, sighting.odd, &settings.host);
+    if (row.mistake == Mistake::wrong_password) sentence += ": " + diagnosis(settings, sighting.advert);
     list.push_back({{"mistake", row.word},
                     {"now", Watch::is_fresh(sighting, now)},
                     {"source", text_of(sighting.source)},
@@ -86,7 +91,12 @@ Json host_json(const Settings& settings, const Node& node, std::size_t index, In
   json["adverts_in"] = status.adverts_in;
   json["adverts_out"] = status.adverts_out;
   json["badauth"] = status.badauth;
+  json["transitions"] = {{word(State::init), status.entered[0]},
+                         {word(State::backup), status.entered[1]},
+                         {word(State::master), status.entered[2]}};
   json["mistakes"] = mistakes_json(status, settings, now);
+  for (const MistakeInfo& row : mistake_table)
+    json["mistake_counts"][std::string{row.word}] = status.mistakes[static_cast<std::size_t>(row.mistake)].count;
   json["moves"] = last_json(status.move, status.moves, [&](const HostStatus::Move& move) -> Json {
     return {{"seconds_ago", seconds(now - move.at)},
             {"from", word(move.from)},
@@ -109,22 +119,27 @@ std::string sentence_of(const Entry& entry, const View& view) {
                          reason(entry.event));
     case Entry::Kind::demoted: {
       const CauseInfo& cause = cause_table[static_cast<std::size_t>(entry.cause)];
-      return fmt::format("carp: demoted by {} to {} ({})", entry.delta, entry.total,
-                         entry.on ? cause.begins : cause.ends);
+      const std::string_view ends = entry.failed ? cause.fails : cause.ends;
+      return fmt::format("carp: demoted by {} to {} ({}{})", entry.delta, entry.total, entry.on ? cause.begins : ends,
+                         entry.cause == Cause::send_errors ? " on " + port : "");
     }
-    case Entry::Kind::mistake:
-      return fmt::format("carp: {}@{}: {}", entry.vhid, port, sentence_of(entry.mistake, {entry.family, entry.source}));
+    case Entry::Kind::sync:
+      return entry.on ? "carp: in sync: this node takes over from slower masters"
+                      : "carp: not in sync: this node takes over from no slower master";
+    case Entry::Kind::mistake: {
+      const auto its = std::ranges::find_if(view.settings, [&](const Settings& settings) {
+        return settings.port == entry.port && settings.host.vhid == entry.vhid;
+      });
+      const HostConfig* host = its == view.settings.end() ? nullptr : &its->host;
+      return fmt::format("carp: {}@{}: {}", entry.vhid, port,
+                         sentence_of(entry.mistake, {entry.family, entry.source}, entry.odd, host));
+    }
   }
   return "";
 }
 
 std::string diagnosis(const Settings& settings, const wire::CarpAdvert& advert) {
   const HostConfig& host = settings.host;
-  for (std::size_t i = 0; i < host.addresses.size(); ++i) {
-    auto rest = host.addresses;
-    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(i));
-    if (verifies(settings, host.password, rest, advert)) return settings.address_texts[i] + " is missing there";
-  }
   const std::string as_pfsense = wire::as_pfsense_hands_over(settings.typed_password);
   if (host.password != as_pfsense && verifies(settings, as_pfsense, host.addresses, advert))
     return "the password fits in pfSense's form: set password_form = \"pfsense\"";
@@ -136,14 +151,14 @@ std::string diagnosis(const Settings& settings, const wire::CarpAdvert& advert) 
 
 std::string trouble(const View& view, Instant now) {
   std::string first;
-  for_each_host(view, [&](const Settings&, const Node& node, std::size_t index) {
+  for_each_host(view, [&](const Settings& settings, const Node& node, std::size_t index) {
     if (!first.empty()) return;
     const HostStatus status = node.status(index);
     const std::string name = fmt::format("carp {}@{}: ", status.vhid, node.config().name);
     for (const MistakeInfo& row : mistake_table)
       if (const Sighting& sighting = status.mistakes[static_cast<std::size_t>(row.mistake)];
           first.empty() && Watch::is_fresh(sighting, now))
-        first = name + sentence_of(row.mistake, sighting.source);
+        first = name + sentence_of(row.mistake, sighting.source, sighting.odd, &settings.host);
     if (first.empty() && node.enabled() && status.state == State::init) first = name + "is in INIT: the link is down";
   });
   if (!first.empty()) return first;
@@ -171,6 +186,7 @@ Json status_json(const View& view, Instant now) {
     if (part != 0) named[std::string{row.word}] = part;
   }
   json["demotion"] = total;
+  json["in_sync"] = view.demotion.may_preempt();
   json["demotion_parts"] = named;
   json["hosts"] = Json::array();
   for_each_host(view, [&](const Settings& settings, const Node& node, std::size_t index) {
@@ -191,6 +207,13 @@ Json counters_json(const View& view) {
   Json json = Json::object();
   for (const TallyInfo& row : tally_table) json[std::string{row.word}] = sum(row.tally);
   for (const auto& row : wire::carp_reject_table) json[std::string{row.word}] = sum(row.reject);
+  std::array<std::uint64_t, mistake_count> mistakes{};
+  for_each_host(view, [&](const Settings&, const Node& node, std::size_t index) {
+    const HostStatus status = node.status(index);
+    for (std::size_t i = 0; i < mistake_count; ++i) mistakes[i] += status.mistakes[i].count;
+  });
+  for (const MistakeInfo& row : mistake_table)
+    json["mistake_" + std::string{row.word}] = mistakes[static_cast<std::size_t>(row.mistake)];
   return json;
 }
 
@@ -198,6 +221,8 @@ Json sentences_json() {
   Json json = Json::object();
   for (const TallyInfo& row : tally_table) json[std::string{row.word}] = row.sentence;
   for (const auto& row : wire::carp_reject_table) json[std::string{row.word}] = row.sentence;
+  for (const MistakeInfo& row : mistake_table)
+    json["mistake_" + std::string{row.word}] = fmt::format("times that a node was heard that {}", row.sentence);
   return json;
 }
 

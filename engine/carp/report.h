@@ -24,15 +24,15 @@ struct View {
 /// Whether the line is about something that somebody should look at.
 [[nodiscard]] constexpr bool is_warning(const Entry& entry) noexcept { return entry.kind == Entry::Kind::mistake; }
 
-/// What may be the matter with an advertisement whose HMAC is wrong: tries what people get wrong, and names what would
-/// fit.
+/// What may be the matter with an advertisement whose HMAC is wrong, though the addresses seem right: tries what people
+/// get wrong about passwords, and names what would fit.
 [[nodiscard]] std::string diagnosis(const Settings& settings, const wire::CarpAdvert& advert);
 
 /// The first thing that somebody should look at, empty when there is none.
 [[nodiscard]] std::string trouble(const View& view, Instant now);
 /// In the manner of ifconfig and of pfSense's Status > CARP.
 [[nodiscard]] Json status_json(const View& view, Instant now);
-/// Words of `netstat -s -p carp` → numbers, of all ports together; with sentences, word → text.
+/// Words of `netstat -s -p carp` and mistake_… by kind → numbers, of all ports together; with sentences, word → text.
 [[nodiscard]] Json counters_json(const View& view);
 [[nodiscard]] Json sentences_json();
 

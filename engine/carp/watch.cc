@@ -4,7 +4,8 @@
 
 namespace pfsync::engine::carp {
 
-void Watch::see(Mistake mistake, const Source& source, const wire::CarpAdvert& advert, Instant now) noexcept {
+void Watch::see(Mistake mistake, const Source& source, const wire::CarpAdvert& advert, Instant now,
+                const wire::CarpAddress& odd) noexcept {
   Sighting& sighting = sightings_[static_cast<std::size_t>(mistake)];
   Instant& told = told_[static_cast<std::size_t>(mistake)];
   if (sighting.count == 0 || now - told >= quiet) {
@@ -15,12 +16,14 @@ void Watch::see(Mistake mistake, const Source& source, const wire::CarpAdvert& a
                     .vhid = vhid_,
                     .mistake = mistake,
                     .family = source.family,
-                    .source = source.address});
+                    .source = source.address,
+                    .odd = odd});
   }
   ++sighting.count;
   sighting.at = now;
   sighting.source = source;
   sighting.advert = advert;
+  sighting.odd = odd;
 }
 
 void Watch::on_advert(const wire::CarpAdvert& advert, const Source& source, std::uint8_t own_advbase,
@@ -41,7 +44,8 @@ void Watch::on_advert(const wire::CarpAdvert& advert, const Source& source, std:
   const Duration pause_max = 3 * std::max(interval(rank), Duration{std::chrono::seconds{1}});
   if (!(speaker.source == source) || now - speaker.last > pause_max) speaker = {.source = source, .first = now};
   speaker.last = now;
-  speaker.interval = interval(rank);
+  // OpenBSD's may be 0; a handover takes longer.
+  speaker.interval = std::max(interval(rank), Duration{std::chrono::seconds{1}});
 
   // A handover has two speakers for a moment: a mistake are two who have both gone on for more than two intervals.
   const auto overlaps = [&](Instant since, Instant until, Duration other) {

@@ -23,6 +23,7 @@ struct Sighting {
   Instant at{};
   Source source{};
   wire::CarpAdvert advert{};  ///< the advertisement concerned, when there was one
+  wire::CarpAddress odd{};    ///< addresses_differ: which one only one of the nodes has
 };
 
 /// Keeps an eye on who else is heard for one VHID, and names what is set up wrongly. Judges nothing: elections do not
@@ -40,7 +41,8 @@ class Watch {
   /// A sound advertisement was heard. `master_since`: since when this node has been master, if it is.
   void on_advert(const wire::CarpAdvert& advert, const Source& source, std::uint8_t own_advbase,
                  std::optional<Instant> master_since, Instant now) noexcept;
-  void see(Mistake mistake, const Source& source, const wire::CarpAdvert& advert, Instant now) noexcept;
+  void see(Mistake mistake, const Source& source, const wire::CarpAdvert& advert, Instant now,
+           const wire::CarpAddress& odd = {}) noexcept;
 
   [[nodiscard]] const std::array<Sighting, mistake_count>& sightings() const noexcept { return sightings_; }
   [[nodiscard]] static bool is_fresh(const Sighting& sighting, Instant now) noexcept {

@@ -47,6 +47,8 @@ std::string carp_text(const Json& carp, bool all) {
   for (const auto& [cause, value] : carp.at("demotion_parts").items())
     parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", cause, plain(value));
   text += parts.empty() ? "\n" : " (" + parts + ")\n";
+  if (!carp.at("in_sync").get<bool>())
+    text += "not in sync: this node takes over from no slower master until a bulk update has come to its end\n";
   if (!carp.at("healthy").get<bool>()) text += "UNHEALTHY: " + plain(carp.at("reason")) + "\n";
   for (const Json& host : carp.at("hosts")) text += host_text(host, all);
   if (!all) return text;

@@ -110,11 +110,19 @@ void DataPath::turn_shared_peers(Instant now) noexcept {
   }
 }
 
+carp::Sync DataPath::sync() const noexcept {
+  const Session& session = parts_.session;
+  if (session.is_catching_up()) return carp::Sync::under_way;
+  const bool wants_bulk = session.config().request_bulk && !session.config().passive;
+  const bool is_complete = parts_.stacks.front()->link_up() && (!wants_bulk || session.is_caught_up());
+  return is_complete ? carp::Sync::complete : carp::Sync::missing;
+}
+
 bool DataPath::turn(Instant now) noexcept {
   std::size_t done = receive(now);
   done += commands_.serve([&](const Command& command) { return execute(command, now); }) ? 1 : 0;
   // A level, not two edges: what is read anew every turn cannot be left behind.
-  parts_.demotion.hold(carp::Cause::bulk_update, parts_.session.is_catching_up(), now);
+  parts_.demotion.follow(sync(), now);
   link_stack().pass(now);
   for (HostStack* stack : parts_.stacks.subspan(1)) done += stack->turn(now);
   turn_shared_peers(now);

@@ -67,6 +67,7 @@ class DataPath {
   std::size_t transmit_bulks(std::size_t frames) noexcept;
   [[nodiscard]] CommandResult execute(const Command& command, Instant now) noexcept;
   void turn_shared_peers(Instant now) noexcept;
+  [[nodiscard]] carp::Sync sync() const noexcept;
   /// Nothing to do until `due`: pauses, then sleeps longer and longer.
   void idle(Instant now) noexcept;
   void drain() noexcept;

@@ -205,6 +205,21 @@ void write_carp(Page& page, const Json& carp) {
   each("adverts_out");
   page.counter("carp_vhid_badauth", "advertisements of another password or address list");
   each("badauth");
+  const auto each_of = [&](const char* key, const char* label) {
+    for (const Json& host : hosts) {
+      const auto counts = host.find(key);
+      if (counts == host.end()) continue;
+      for (const auto& [word, value] : counts->items()) {
+        Labels labels = labels_of(host);
+        labels.emplace_back(label, word);
+        page.sample(value, labels);
+      }
+    }
+  };
+  page.counter("carp_vhid_transitions", "times that the virtual host came into a state");
+  each_of("transitions", "state");
+  page.counter("carp_vhid_mistakes", "sightings of what is set up wrongly on the network");
+  each_of("mistake_counts", "mistake");
   for (const auto& [word, value] : carp["counters"].items())
     if (page.counter("carp_" + name_of(word), text_of(carp["sentences"][word]))) page.sample(value);
 }

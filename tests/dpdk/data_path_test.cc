@@ -8,6 +8,8 @@
 #include <memory>
 #include <thread>
 
+#include "wire/packet_writer.h"
+
 namespace pfsync::engine::dpdk {
 namespace {
 
@@ -155,6 +157,68 @@ TEST(DataPath, CarriesCommandsOut) {
   const auto asked = node.session.counters()[Tally::bulk_requests_out].value();
   EXPECT_TRUE(node.command({.kind = Command::Kind::resync}, now).done);
   EXPECT_EQ(node.session.counters()[Tally::bulk_requests_out].value(), asked + 1);
+}
+
+TEST(DataPath, StandsBackWhileABulkUpdateIsUnderWayAndNeverLonger) {
+  Node node{{.device = "net_null5"}};
+  Instant now = Instant{} + 1h;
+  const auto pass = [&](Duration duration) {
+    for (const Instant end = now + duration; now < end; now += 50ms) node.turn(now);
+  };
+  const auto hear = [&](std::uint8_t status) {
+    std::array<std::uint8_t, 200> room{};
+    wire::PacketWriter writer{wire::Dialect::freebsd_1301, room};
+    ASSERT_TRUE(writer.append_bulk_status({.creatorid = 2, .endtime_s = 0, .status = status}));
+    node.session.on_packet(wire::Bytes{room}.first(writer.finish()), now);
+    node.turn(now);
+  };
+  const auto stands_back = [&] { return node.demotion.total() == carp::Demotion::factor; };
+  pass(1s);
+  EXPECT_FALSE(stands_back() || node.demotion.may_preempt()) << "nobody has been asked";
+  node.stack.set_link(true);
+
+  // Nobody answers.
+  EXPECT_TRUE(node.command({.kind = Command::Kind::link_up}, now).done);
+  EXPECT_TRUE(stands_back());
+  pass(66s);
+  ASSERT_EQ(node.session.bulk().phase(), BulkPhase::failed);
+  EXPECT_EQ(node.demotion.total(), 0);
+  EXPECT_FALSE(node.demotion.may_preempt());
+
+  // The peer dies in the middle.
+  node.command({.kind = Command::Kind::retry}, now);
+  hear(wire::BulkStatus::start);
+  ASSERT_EQ(node.session.bulk().phase(), BulkPhase::receiving);
+  EXPECT_TRUE(stands_back());
+  pass(90s);
+  ASSERT_EQ(node.session.bulk().phase(), BulkPhase::failed);
+  EXPECT_EQ(node.demotion.total(), 0);
+
+  // The link flaps in the middle, again and again, and stays down.
+  for (int i = 0; i < 5; ++i) {
+    node.stack.set_link(true);
+    node.command({.kind = Command::Kind::link_up}, now);
+    hear(wire::BulkStatus::start);
+    pass(1s);
+    EXPECT_TRUE(stands_back());
+    node.stack.set_link(false);
+    pass(1s);
+  }
+  pass(90s);
+  EXPECT_EQ(node.demotion.total(), 0);
+  EXPECT_FALSE(node.demotion.may_preempt());
+
+  // One comes to its end.
+  node.stack.set_link(true);
+  node.command({.kind = Command::Kind::link_up}, now);
+  hear(wire::BulkStatus::start);
+  EXPECT_TRUE(stands_back());
+  hear(wire::BulkStatus::end);
+  EXPECT_EQ(node.demotion.total(), 0);
+  EXPECT_TRUE(node.demotion.may_preempt());
+  node.stack.set_link(false);
+  pass(1s);
+  EXPECT_FALSE(node.demotion.may_preempt()) << "what the others change is not heard";
 }
 
 TEST(DataPath, KnowsItsOwnFrames) {

@@ -107,7 +107,7 @@ TEST(CarpConfig, RefusesInOneSentenceThatNamesLineAndKey) {
            Refusal{head + "vhid = 256\n" + rest, "t.toml:5: carp.vhid:", "255"},
            Refusal{least + "advskew = 255\n", "t.toml:8: carp.advskew:", "254"},
            Refusal{least + "advbase = 0\n", "t.toml:8: carp.advbase:", "1"},
-           Refusal{least + "advbase = 255\n", "t.toml:8: carp.advbase:", "254"},
+           Refusal{least + "advbase = 256\n", "t.toml:8: carp.advbase:", "255"},
            Refusal{head + "vhid = 1\naddresses = [\"10.0.0.254\"]\n", "t.toml:4: carp.password:", "password_file"},
            Refusal{least + "password_file = \"/x\"\n", "t.toml:8: carp.password_file:", "either"},
            Refusal{head + "vhid = 1\npassword_file = \"/nowhere\"\naddresses = [\"10.0.0.254\"]\n",
@@ -231,7 +231,8 @@ TEST(CarpOrder, NamesThePortWhenSeveralHaveTheVhid) {
   EXPECT_TRUE(carry(std::get<Order>(named)));
   EXPECT_EQ(state(two, 0), State::master);
   EXPECT_EQ(state(one, 0), State::backup);
-  EXPECT_FALSE(carry({.kind = Order::Kind::become, .vhid = 1, .interface = wire::InterfaceName{"dev2"}, .state = State::master}));
+  EXPECT_FALSE(carry(
+      {.kind = Order::Kind::become, .vhid = 1, .interface = wire::InterfaceName{"dev2"}, .state = State::master}));
   // The trouble of one port is the node's: all its addresses stand back.
   one.set_link(false, now);
   EXPECT_EQ(demotion.total(), Demotion::factor);
@@ -255,23 +256,37 @@ struct Told {
 };
 
 TEST(CarpReport, LogsInTheKernelsWords) {
-  Told told{host_config(1, 0, {"192.168.1.100"})};
+  Told told{host_config(1, 0, {"192.168.1.100", "192.168.1.101"})};
   told.bench.pass(3s);
-  told.bench.demotion.hold(Cause::bulk_update, true, told.bench.now);
-  told.bench.demotion.hold(Cause::bulk_update, false, told.bench.now);
-  Other liar{host_config(1, 0, {"192.168.1.100"})};
+  told.bench.demotion.follow(Sync::under_way, told.bench.now);
+  told.bench.demotion.follow(Sync::complete, told.bench.now);
+  told.bench.demotion.follow(Sync::under_way, told.bench.now);
+  told.bench.demotion.follow(Sync::missing, told.bench.now);
+  told.bench.demotion.add(Cause::send_errors, 0, told.bench.now);
+  told.bench.demotion.remove(Cause::send_errors, 0, told.bench.now);
+  Other liar{host_config(1, 0, {"192.168.1.100", "192.168.1.101"})}, forgetful{host_config(1, 0, {"192.168.1.100"})};
   liar.config.password = "other";
   told.bench.hear(liar.advert(1, 0));
+  told.bench.hear(forgetful.advert(1, 0));
   std::vector<std::string> lines;
   while (const auto entry = told.bench.journal.pop()) lines.push_back(sentence_of(*entry, told.view));
-  ASSERT_EQ(lines.size(), 5u);
-  EXPECT_EQ(lines[0], "carp: 1@dev0: INIT -> BACKUP (initialization complete)");
-  EXPECT_EQ(lines[1], "carp: 1@dev0: BACKUP -> MASTER (master timed out)");
-  EXPECT_EQ(lines[2], "carp: demoted by 240 to 240 (pfsync bulk start)");
-  EXPECT_EQ(lines[3], "carp: demoted by -240 to 0 (pfsync bulk done)");
-  EXPECT_EQ(lines[4],
-            "carp: 1@dev0: 192.168.1.2 advertises with another password or another list of addresses for this VHID "
-            "(an incorrect hash can mean either)");
+  const std::vector<std::string> expected{
+      "carp: 1@dev0: INIT -> BACKUP (initialization complete)",
+      "carp: 1@dev0: BACKUP -> MASTER (master timed out)",
+      "carp: not in sync: this node takes over from no slower master",
+      "carp: demoted by 240 to 240 (pfsync bulk start)",
+      "carp: in sync: this node takes over from slower masters",
+      "carp: demoted by -240 to 0 (pfsync bulk done)",
+      "carp: not in sync: this node takes over from no slower master",
+      "carp: demoted by 240 to 240 (pfsync bulk start)",
+      "carp: demoted by -240 to 0 (pfsync bulk fail)",
+      "carp: demoted by 240 to 240 (send error on dev0)",
+      "carp: demoted by -240 to 0 (send ok on dev0)",
+      "carp: 1@dev0: 192.168.1.2 advertises with another password, or with addresses of this VHID that were never seen "
+      "here (incorrect hash)",
+      "carp: 1@dev0: 192.168.1.2 advertises with another list of addresses for this VHID (incorrect hash): "
+      "192.168.1.101 is missing there"};
+  EXPECT_EQ(lines, expected);
 }
 
 TEST(CarpReport, FindsOutWhatAWrongHashMeans) {
@@ -279,9 +294,8 @@ TEST(CarpReport, FindsOutWhatAWrongHashMeans) {
   const auto says = [&](const HostConfig& other) {
     told.bench.hear(Other{other}.advert(1, 0));
     const HostStatus status = told.bench.node.status(0);
-    return diagnosis(told.settings[0], status.mistakes[static_cast<std::size_t>(Mistake::authentication)].advert);
+    return diagnosis(told.settings[0], status.mistakes[static_cast<std::size_t>(Mistake::wrong_password)].advert);
   };
-  EXPECT_EQ(says(host_config(1, 0, {"192.168.1.100"})), "192.168.1.101/24 is missing there");
   auto other = told.settings[0].host;
   other.password = "";
   EXPECT_EQ(says(other), "there is no password there");
@@ -290,6 +304,48 @@ TEST(CarpReport, FindsOutWhatAWrongHashMeans) {
   told.settings[0].typed_password = "mek mitas digoat";
   other.password = "mek mitas digoat";
   EXPECT_EQ(says(other), "the password fits as it is typed: set password_form = \"raw\"");
+}
+
+TEST(CarpReport, NamesAndCountsEveryMistakeByKind) {
+  auto config = host_config(1, 100, {"192.168.1.100", "192.168.1.101"});
+  config.preempt = false;
+  Told told{config};
+  Bench& bench = told.bench;
+  Other other{host_config(1, 0, {"192.168.1.100", "192.168.1.101"})};
+  Other forgetful{host_config(1, 0, {"192.168.1.100"}), address("192.168.1.3")};
+  Other liar{told.settings[0].host, address("192.168.1.4")};
+  liar.config.password = "other";
+  Other second{told.settings[0].host, address("192.168.1.5")};
+  const Frame vrrp{0x31, 1, 100, 1, 0, 100, 0xab, 0xcd, 10, 0, 0, 1};
+  const wire::IpHeaderFields to_group{wire::Family::inet, address("192.168.1.6").address, wire::carp_group_inet,
+                                      wire::ipproto::carp};
+  for (int i = 0; i < 8; ++i, bench.pass(1s)) {
+    bench.hear(other.advert(1, 0));
+    bench.hear(second.advert(2, 0));
+    bench.hear(liar.advert(1, 0));
+    bench.hear(forgetful.advert(1, 0));
+    bench.hear(framed({}, peer_mac, to_group, vrrp));
+  }
+  bench.node.order(1, State::master, bench.now);
+  for (const Frame& frame : bench.take()) bench.hear(frame);
+
+  const Json json = status_json(told.view, bench.now);
+  const Json& host = json.at("hosts").at(0);
+  EXPECT_FALSE(json.at("healthy").get<bool>());
+  for (const MistakeInfo& row : mistake_table) {
+    const std::string word{row.word};
+    EXPECT_GT(host.at("mistake_counts").at(word).get<std::uint64_t>(), 0u) << word;
+    EXPECT_EQ(json.at("counters").at("mistake_" + word), host.at("mistake_counts").at(word));
+    const auto named = std::find_if(host.at("mistakes").begin(), host.at("mistakes").end(),
+                                    [&](const Json& mistake) { return mistake.at("mistake") == word; });
+    ASSERT_NE(named, host.at("mistakes").end()) << word;
+    EXPECT_NE(ctl::carp_text(json, false).find(named->at("sentence").get<std::string>()), std::string::npos) << word;
+  }
+  std::string log;
+  while (const auto entry = bench.journal.pop()) log += sentence_of(*entry, told.view) + "\n";
+  for (const MistakeInfo& row : mistake_table) EXPECT_NE(log.find(row.sentence), std::string::npos) << row.word;
+  EXPECT_EQ(host.at("transitions").at("MASTER"), 1);
+  EXPECT_EQ(host.at("transitions").at("BACKUP"), 1);
 }
 
 TEST(CarpReport, TellsWhoIsMasterSinceWhenAndWhy) {
@@ -342,7 +398,7 @@ TEST(CarpReport, DisabledIsSaidAndIsNoTrouble) {
 TEST(CarpReport, EveryCounterHasAWordOfItsOwnAndASentence) {
   const Told told{host_config(1, 0, {"192.168.1.100"})};
   const Json counters = counters_json(told.view), sentences = sentences_json();
-  EXPECT_EQ(counters.size(), tally_count + wire::carp_reject_count);
+  EXPECT_EQ(counters.size(), tally_count + wire::carp_reject_count + mistake_count);
   EXPECT_EQ(sentences.size(), counters.size());
   for (const auto& [word, value] : counters.items())
     EXPECT_FALSE(sentences.at(word).get<std::string>().empty()) << word;

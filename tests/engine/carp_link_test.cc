@@ -64,6 +64,33 @@ TEST(CarpLink, AdvertisesFromTheVirtualEthernetAddressToTheGroup) {
   EXPECT_EQ(wire::read_ip(wire::Bytes{frames[1]}.subspan(14)).packet.source, address("fe80::5054:ff:fe00:1").address);
 }
 
+/// Everything but the identification, which may be anything (here 0), and the IP checksum over it. The frames were
+/// worked out from FreeBSD's sources.
+TEST(CarpLink, SendsTheFramesThatFreeBsdWouldSend) {
+  Bench inet{node_config({host_config(1, 0, {"192.168.1.100"})})};
+  Other other{host_config(1, 0, {"192.168.1.100"})};
+  other.counter = 0x0123456789abcded;
+  inet.hear(other.advert(1, 100));
+  const auto frames = inet.take();
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(hex(frames[0]),
+            "01005e00001200005e0001010800"
+            "45e0003800004000ff70d8b9c0a80101e0000012"
+            "210100070001380f0123456789abcdef87ad464cf4a04a7cb88bc8664c5c3f87b0803e54");
+
+  const auto config = host_config(7, 0, {"192.168.99.100", "2001:db8::1", "fe80::1", "2001:db8::a"});
+  Bench both{node_config({config})};
+  Other other_of_both{config};
+  other_of_both.counter = ~std::uint64_t{0} - 1;  // after it 0 goes by IPv4, 1 by IPv6
+  both.hear(other_of_both.advert(1, 100));
+  const auto frames_of_both = both.take();
+  ASSERT_GT(frames_of_both.size(), 1u);
+  EXPECT_EQ(hex(frames_of_both[1]),
+            "33330000001200005e00010786dd"
+            "6e000000002470fffe80000000000000505400fffe000001ff020000000000000000000000000012"
+            "210700070001dc750000000000000001551c9575791aabea8a021a561a07dc77f4866384");
+}
+
 TEST(CarpLink, AnnouncesEachAddressThreeTimesAfterTheAdvertisement) {
   Bench bench{node_config({host_config(7, 0, {"192.168.1.100", "192.168.1.101", "2001:db8::1"})})};
   const auto first = bench.pass(3s);
@@ -267,6 +294,36 @@ TEST(CarpLink, AUnicastPeerIsAskedForAndThenAdvertisedToFromThePortsOwnAddress) 
   bench.hear(routed);
   EXPECT_EQ(bench.count(wire::CarpReject::badttl), 0u);
   EXPECT_EQ(bench.status().adverts_in, 1u);
+}
+
+TEST(CarpLink, AUnicastPeerOverIpv6IsAskedForByNeighbourDiscovery) {
+  auto config = host_config(1, 0, {"2001:db8::100"});
+  config.peer_inet6 = address("fe80::2").address;
+  Bench bench{node_config({config})};
+  auto frames = bench.pass(3s);
+  EXPECT_TRUE(adverts_in(frames).empty());
+  EXPECT_EQ(bench.count(Tally::unresolved), 1u);
+  ASSERT_FALSE(frames.empty());
+  const auto question = wire::read_neighbour(wire::read_ip(wire::Bytes{frames.back()}.subspan(14)).packet);
+  ASSERT_TRUE(question && question->is_solicitation);
+  EXPECT_EQ(question->target, config.peer_inet6);
+
+  const wire::Neighbour answer{.solicited = true, .override = true, .target = config.peer_inet6, .mac = peer_mac};
+  Frame message(32);
+  const wire::Address own = wire::link_local_address(own_mac);
+  ASSERT_EQ(wire::write_neighbour(answer, config.peer_inet6, own, message), 32u);
+  bench.hear(framed(own_mac, peer_mac, {Family::inet6, config.peer_inet6, own, wire::ipproto::icmpv6}, message));
+  frames = bench.pass(1s);
+  ASSERT_EQ(adverts_in(frames).size(), 1u);
+  EXPECT_EQ(hex(frames[0]).substr(0, 28), "52540000000252540000000186dd");
+
+  // Its own come to this node's address, perhaps by a router.
+  Other other{config, {Family::inet6, config.peer_inet6}};
+  Frame theirs = other.advert(1, 100, 0, 60);
+  std::copy(own.bytes.begin(), own.bytes.end(), theirs.begin() + 14 + 24);
+  bench.hear(theirs);
+  EXPECT_EQ(bench.status().adverts_in, 1u);
+  EXPECT_EQ(bench.mistakes(Mistake::two_masters), 0u);
 }
 
 TEST(CarpLink, WorksInsideAVlanAndNotOutside) {

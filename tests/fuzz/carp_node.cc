@@ -69,7 +69,7 @@ class Run {
       case 2: pass(std::chrono::milliseconds{20 * script.byte()}); break;
       case 3: node_.set_link(script.byte() % 4 != 0, now_); break;
       case 4: order(script); break;
-      case 5: demotion_.hold(Cause::bulk_update, script.byte() % 2 != 0, now_); break;
+      case 5: demotion_.follow(static_cast<Sync>(script.byte() % 3), now_); break;
       case 6: transmit(script.byte() % 4); break;
       default: hear_own(script); break;
     }
