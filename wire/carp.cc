@@ -9,11 +9,14 @@ std::optional<std::uint8_t> vrrp_id(Bytes payload) noexcept {
   if (payload.size() < header || (payload[0] & 0x0fu) != carp_type_advertisement) return std::nullopt;
   const std::size_t addresses = payload[3];
   switch (payload[0] >> 4u) {
-    case 2:
-      if (addresses == 0 || payload.size() != header + 4 * addresses + authentication ||
-          internet_checksum(payload) != 0)
-        return std::nullopt;
+    case 2: {
+      // Some leave the authentication out when it is none. With 7 addresses that would be an advertisement of CARP.
+      const std::size_t bare = header + 4 * addresses;
+      const bool fits =
+          payload.size() == bare + authentication || (payload.size() == bare && payload.size() < sizeof(CarpRecord));
+      if (addresses == 0 || !fits || internet_checksum(payload) != 0) return std::nullopt;
       return payload[1];
+    }
     case 3:
       if (addresses == 0 || (payload.size() != header + 4 * addresses && payload.size() != header + 16 * addresses))
         return std::nullopt;

@@ -221,6 +221,7 @@ TEST(Carp, IsToldApartFromVrrp) {
   };
   EXPECT_EQ(vrrp_id(vrrp2(1, 20)), 9);
   EXPECT_EQ(vrrp_id(vrrp2(5, 36)), 9);
+  EXPECT_EQ(vrrp_id(vrrp2(3, 20)), 9);  // without authentication data
   EXPECT_EQ(vrrp_id(vrrp2(1, 22)), std::nullopt);
   EXPECT_EQ(vrrp_id(vrrp2(7, 36)), std::nullopt);
   EXPECT_EQ(std::get<CarpReject>(read_carp(vrrp2(5, 36))), CarpReject::vrrp);
