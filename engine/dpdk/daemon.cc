@@ -171,9 +171,9 @@ Daemon::Parts::Parts(const Config& given)
            .counts = [this] { return counts(); }} {
   make_commands();
   if (!config.carp.empty()) make_carp();
+  web.emplace(config);
   control = or_throw(ControlServer::create(
       config.control.socket, [this](const Json& request) { return handle_request(request, view, commands); }));
-  web.emplace(config);
 }
 
 std::deque<PortParts> Daemon::Parts::make_ports() {

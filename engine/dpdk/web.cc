@@ -1,5 +1,6 @@
 #include "engine/dpdk/web.h"
 
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 
 #include "engine/http/server.h"
@@ -26,6 +27,9 @@ struct Web::Parts {
 
 Web::Web(const Config& config) : parts_{std::make_unique<Parts>()} {
   if (!config.http) return;
+  // A pool of memory a thread would keep, for each, what its largest answer took.
+  constexpr int pools = 2;
+  mallopt(M_ARENA_MAX, pools);
   auto made = http::Server::create(*config.http, config.control.state_dir, std::string{version}, log);
   if (const auto* why = std::get_if<std::string>(&made)) throw std::runtime_error{*why};
   parts_->server = std::move(std::get<std::unique_ptr<http::Server>>(made));

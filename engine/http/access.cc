@@ -17,6 +17,13 @@ bool is_address(const std::string& text) {
   return inet_pton(AF_INET, text.c_str(), room.data()) == 1 || inet_pton(AF_INET6, text.c_str(), room.data()) == 1;
 }
 
+/// "*.example" is for one label more (RFC 6125).
+bool is_for(const std::string& name, const std::string& host) {
+  if (!name.starts_with("*.")) return name == host;
+  const std::size_t dot = host.find('.');
+  return dot != std::string::npos && dot > 0 && host.substr(dot) == name.substr(1);
+}
+
 bool same_file(const struct stat& one, const struct stat& other) {
   return one.st_ino == other.st_ino && one.st_dev == other.st_dev && one.st_size == other.st_size &&
          one.st_mtim.tv_sec == other.st_mtim.tv_sec && one.st_mtim.tv_nsec == other.st_mtim.tv_nsec;
@@ -159,7 +166,8 @@ std::optional<Response> Access::refuse_read(const Identity& identity) const {
 std::optional<Response> Access::refuse_host(const Request& request) const {
   const auto host = authority_of(request.header("Host"));
   if (host && (is_address(host->host) || host->host == "localhost" ||
-               std::find(rules_.names.begin(), rules_.names.end(), host->host) != rules_.names.end()))
+               std::any_of(rules_.names.begin(), rules_.names.end(),
+                           [&](const std::string& name) { return is_for(name, host->host); })))
     return std::nullopt;
   return refusal(421, "this server is not of that name: use an address, or a name that its certificate is for");
 }

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view show_path = "/api/show/";
 constexpr int depth_max = 8;
+constexpr std::size_t path_kept = 100;
 
 /// What every answer carries: the page is all there is, from here, alone in its window.
 constexpr std::array<std::pair<const char*, const char*>, 6> always{{
@@ -72,6 +73,9 @@ std::variant<Json, Response> body_of(const Request& request) {
 
 Response Api::operator()(const Request& request) {
   Response response = route(request, Clock::now());
+  // A password that was wrong in passing; what is tried at the doors of changes is written down there.
+  if (response.status == 401 && reads(request) && !request.header("Authorization").empty())
+    record(request, {}, {{"action", "look"}, {"path", request.path.substr(0, path_kept)}}, response);
   for (const auto& [name, value] : always) response.headers.emplace_back(name, value);
   if (!has(response, "Cache-Control")) response.headers.emplace_back("Cache-Control", "no-store");
   return response;
@@ -130,17 +134,20 @@ Response Api::show(const Request& request, std::string_view what, Clock::time_po
 }
 
 void Api::record(const Request& request, const Identity& identity, const Json& what, const Response& answer) {
-  const bool done = answer.status < 400;
+  const bool done = answer.status < 400, is_known = done || identity.proof != Proof::none;
+  if (!is_known) {
+    const std::lock_guard lock{refusals_mutex_};
+    if (!refusals_.take(Clock::now())) return;
+  }
   Json entry{{"address", request.address}, {"user", identity.user}, {"proof", word(identity.proof)}};
   entry.update(masked(what));
   entry["ok"] = done;
   if (!done) entry["status"] = answer.status;
   const Json said = Json::parse(answer.body, nullptr, false);
   if (said.is_object() && !text_at(said, "error").empty()) entry["error"] = said["error"];
-  if (!(done || identity.proof != Proof::none ? parts_.done : parts_.refused).record(entry))
+  if (!(is_known ? parts_.done : parts_.refused).record(entry))
     parts_.log("http: the audit log cannot be written: give control.state_dir a folder with space in it");
-  if (done || identity.proof != Proof::none)
-    parts_.log("http: " + entry.dump(-1, ' ', true, Json::error_handler_t::replace));
+  if (is_known) parts_.log("http: " + entry.dump(-1, ' ', true, Json::error_handler_t::replace));
 }
 
 Response Api::command(const Request& request, Clock::time_point now) {

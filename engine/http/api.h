@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "engine/http/audit.h"
 #include "engine/http/mailbox.h"
 #include "engine/http/message.h"
+#include "engine/http/throttle.h"
 
 namespace pfsync::engine::http {
 
@@ -47,6 +49,8 @@ class Api {
   void record(const Request& request, const Identity& identity, const Json& what, const Response& answer);
 
   Parts parts_;
+  std::mutex refusals_mutex_;
+  Bucket refusals_{1, 100};  ///< lines about refusals a second: a disk is not for everybody to fill
 };
 
 /// The JSON object of a POST, which says that it is one, or the answer to give instead. Bounded in depth.

@@ -66,6 +66,11 @@ void Mailbox::close() {
   answered_.notify_all();
 }
 
+std::size_t Mailbox::waiting() const {
+  const std::lock_guard lock{mutex_};
+  return waiting_.size();
+}
+
 std::uint64_t Mailbox::refused() const {
   const std::lock_guard lock{mutex_};
   return refused_;

@@ -33,6 +33,8 @@ class Mailbox {
   /// From any thread: wakes all who wait, with nothing, and takes no more.
   void close();
 
+  /// Requests that the control thread has yet to begin.
+  [[nodiscard]] std::size_t waiting() const;
   /// Requests that found it full, and those whose answer came late or not at all.
   [[nodiscard]] std::uint64_t refused() const;
   [[nodiscard]] std::uint64_t late() const;

@@ -166,7 +166,7 @@ void write_peers(Page& page, const Json& peers) {
   each([](const Json& peer) { return peer["serving"]["running"]; });
   page.gauge("pfsync_peer_bulk_states_sent", "states of the bulk update that this peer got");
   each([](const Json& peer) { return peer["serving"]["states_sent"]; });
-  page.gauge("pfsync_peer_bulk_states_total", "states that this peer's bulk update is to bring");
+  page.gauge("pfsync_peer_bulk_states_expected", "states that this peer's bulk update is to bring");
   each([](const Json& peer) { return peer["serving"]["states_total"]; });
   page.counter("pfsync_peer_bulks_served", "bulk updates that this peer got");
   each([](const Json& peer) { return peer["serving"]["bulks_served"]; });

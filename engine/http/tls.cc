@@ -103,7 +103,7 @@ X509Ptr sign_self(EVP_PKEY* key, const std::vector<std::string>& names) {
     if (("," + list + ",").find("," + entry + ",") == std::string::npos) list += (list.empty() ? "" : ",") + entry;
   }
   auto serial = random_256();
-  serial[0] &= 0x7f;  // positive
+  serial[0] = static_cast<std::uint8_t>((serial[0] & 0x7fu) | 0x40u);  // positive, and no longer than it need be
   ASN1_INTEGER* number = X509_get_serialNumber(certificate.get());
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   const unsigned char* common_name = reinterpret_cast<const unsigned char*>("pfsyncd");

@@ -1,11 +1,14 @@
 """scripts/pair.py: what scripts/run shows, in small."""
+import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.request
 
 import tap
 
@@ -61,6 +64,13 @@ class Pair(unittest.TestCase):
 
     def test_ctrl_c_ends_the_status_page_and_both_daemons(self):
         self.start("--states", "2000", "--live-s", "1")
+        for name, creatorid in (("A", "0000000a"), ("B", "0000000b")):
+            url = re.search(r"https://127.0.0.1:\d+/", self.read_until(f"{name}'s page")).group()
+            insecure = ssl.create_default_context()
+            insecure.check_hostname = False
+            insecure.verify_mode = ssl.CERT_NONE
+            with urllib.request.urlopen(url + "api/show/status", timeout=20, context=insecure) as answer:
+                self.assertEqual(json.load(answer)["creatorid"], creatorid)
         self.read_until("Ctrl-C ends both")
         page = self.read_until("change/s")
         self.assertRegex(page, r"^A [\d,]+ states, .* health good; B [\d,]+ states, .* health good$")

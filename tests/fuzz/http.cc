@@ -1,0 +1,83 @@
+// The head of an HTTP request as a client sends it, and the words in it that the daemon reads itself: what passes the
+// door is well-formed and can be read again to the same; cookies, credentials, authorities and queries hold together.
+#include "engine/http/head.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "engine/http/users.h"
+#include "engine/http/words.h"
+#include "tests/fuzz/check.h"
+
+namespace pfsync::fuzz {
+namespace {
+
+using namespace engine::http;
+
+constexpr std::size_t body_max = 1000;
+
+void check_words(std::string_view value) {
+  if (const auto cookie = cookie_of(value, "a"))
+    check(value.find("a=" + std::string{*cookie}) != std::string_view::npos, "a cookie's value stands in its header");
+  if (const auto credentials = basic_of(value)) {
+    const std::string both = credentials->user + ":" + credentials->password;
+    const auto again = basic_of("Basic " + base64({reinterpret_cast<const std::uint8_t*>(both.data()), both.size()}));
+    check(again && again->user == credentials->user && again->password == credentials->password,
+          "credentials that were read are written and read the same");
+    check(credentials->user.find(':') == std::string::npos, "a user's name has no colon");
+  }
+  if (const auto authority = authority_of(value)) {
+    const bool is_inet6 = authority->host.find(':') != std::string::npos;
+    const std::string text = (is_inet6 ? "[" + authority->host + "]" : authority->host) +
+                             (authority->port.empty() ? "" : ":" + authority->port);
+    check(authority_of(text) == authority, "an authority that was read is written and read the same");
+  }
+  std::vector<std::pair<std::string, std::string>> query{
+      {std::string{value.substr(0, value.size() / 2)}, std::string{value.substr(value.size() / 2)}},
+      {"cursor", std::string{value}}};
+  const auto request = show_request(value, query);
+  if (const auto* json = std::get_if<nlohmann::ordered_json>(&request)) {
+    check((*json)["command"] == "show", "a query orders nothing");
+    check((*json)["what"] == std::string{value}, "what is shown is what the path says");
+    static_cast<void>(json->dump());
+  }
+  if (const auto decoded = from_base64(value))
+    check(base64({reinterpret_cast<const std::uint8_t*>(decoded->data()), decoded->size()}) == value,
+          "base64 has one form");
+  const auto users = parse_users(value, "f");
+  if (const auto* all = std::get_if<Users>(&users))
+    check(std::get<Users>(parse_users(users_text(*all), "f")) == *all, "users are written and read the same");
+}
+
+void check_request(std::string_view bytes) {
+  const auto end = head_end(bytes);
+  if (!end) return;
+  const auto checked = check_head(bytes.substr(0, *end), body_max);
+  if (const auto* bad = std::get_if<BadHead>(&checked)) {
+    check(bad->status >= 400 && bad->status < 600 && !bad->sentence.empty(), "a refusal has a status and a sentence");
+    return;
+  }
+  const Head& head = std::get<Head>(checked);
+  check(head.content_length <= body_max, "a body has its limit");
+  check(head.text.size() <= *end, "nothing is added to a head");
+  check(head_end(head.text) == head.text.size(), "a head has one end");
+  const auto clean = [](char c) { return c == '\r' || c == '\n' || c == '\t' || (c >= ' ' && c != 0x7f) || c < 0; };
+  check(std::all_of(head.text.begin(), head.text.end(), clean), "no control character passes the door");
+  const auto again = check_head(head.text, body_max);
+  check(std::holds_alternative<Head>(again) && std::get<Head>(again).text == head.text &&
+            std::get<Head>(again).content_length == head.content_length,
+        "what passed the door passes it again as it is");
+}
+
+}  // namespace
+}  // namespace pfsync::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view bytes{reinterpret_cast<const char*>(data), size};
+  pfsync::fuzz::check_request(bytes);
+  pfsync::fuzz::check_words(bytes);
+  return 0;
+}
