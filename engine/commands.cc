@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/carp/report.h"
+#include "engine/states_report.h"
 
 namespace pfsync::engine {
 namespace {
@@ -44,8 +45,18 @@ std::size_t number_of(const Json& request, const char* key, std::size_t absent, 
   return found->get<std::size_t>();
 }
 
+StateFilter filter_of(const Json& request) {
+  const auto found = request.find("filter");
+  if (found == request.end()) return {};
+  // Who puts requests together from words may take "443" for a number.
+  auto filter = parse_state_filter(found->is_number_unsigned() ? found->dump() : text_of(request, "filter"));
+  if (const auto* why = std::get_if<std::string>(&filter)) throw Refusal{*why};
+  return std::get<StateFilter>(filter);
+}
+
 StatesPage page_of(const Json& request, const statetable::Table& table) {
   StatesPage page;
+  page.filter = filter_of(request);
   page.only_text = flag_of(request, "only_text", false);
   page.limit = number_of(request, "limit", StatesPage::limit_max, 1, StatesPage::limit_max);
   const auto cursor = request.find("cursor");
@@ -62,12 +73,14 @@ Json show(const Json& request, const DaemonView& daemon) {
   if (what == "states") return answer(states_json(daemon, page_of(request, daemon.table)));
   if (what == "counters") return answer(counters_json(daemon, flag_of(request, "sentences", false)));
   if (what == "tdbs") return answer(tdbs_json(daemon));
+  if (what == "creators") return answer(creators_json(daemon));
   if (what == "carp") {
     if (daemon.carp == nullptr) throw Refusal{"this node has no virtual address: its configuration has no [[carp]]"};
     return answer(carp::status_json(*daemon.carp, daemon.now()));
   }
   throw Refusal{
-      "there is nothing of that name to show: give \"status\", \"states\", \"counters\", \"tdbs\" or \"carp\""};
+      "there is nothing of that name to show: give \"status\", \"states\", \"counters\", \"creators\", \"tdbs\" or "
+      "\"carp\""};
 }
 
 template <class F, class... Arguments>
@@ -96,6 +109,12 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
     const wire::InterfaceName interface { name };
     if (interface.view() != name) throw Refusal{"\"interface\" must have at most 15 characters, none of them NUL"};
     return run(commands.flush, interface);
+  }
+  if (command == "kill" && request.contains("filter")) {
+    const StatesPage page = page_of(request, daemon.table);
+    if (page.filter.is_empty()) throw Refusal{"the filter is empty and would fit every state: name those to kill"};
+    if (!commands.kill) return run(commands.kill, wire::StateId{});
+    return kill_json(daemon, commands, page);
   }
   if (command == "kill") {
     const auto id = parse_state_id(text_of(request, "id"));

@@ -32,11 +32,14 @@ struct Commands {
 /// with `ok`, and `error` (one sentence) when that is false.
 ///   {"command": "show", "what": "status", "digest": false}
 ///   {"command": "show", "what": "tdbs"}
-///   {"command": "show", "what": "states", "limit": 1000, "cursor": {"shard": 0, "slot": 0}, "only_text": false}
+///   {"command": "show", "what": "states", "filter": "", "limit": 1000, "cursor": {"shard": 0, "slot": 0},
+///    "only_text": false}: engine/state_filter.h, engine/states_report.h
+///   {"command": "show", "what": "creators"}
 ///   {"command": "show", "what": "counters", "sentences": false}
 ///   {"command": "show", "what": "carp"}, {"command": "carp", "do": …}: engine/carp/order.h
 ///   {"command": "resync"}, {"command": "push"}, {"command": "flush", "interface": ""},
 ///   {"command": "kill", "id": "16 hex/8 hex"}, {"command": "synthetic", "run": true}
+///   {"command": "kill", "filter": "host 10.0.0.1", "cursor": …}: as many as one request may, until "cursor" is null
 [[nodiscard]] Json handle_request(const Json& request, const DaemonView& daemon, const Commands& commands);
 
 }  // namespace pfsync::engine

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/carp/report.h"
+#include "engine/states_report.h"
 #include "wire/address.h"
 #include "wire/text.h"
 
@@ -233,6 +234,7 @@ Json status_json(const DaemonView& daemon, bool with_digest) {
   json["link"] = link_json(daemon);
   json["states"] = daemon.table.size();
   json["states_max"] = daemon.table.config().states_max;
+  json["creators"] = creators_json(daemon);
   json["queued"] = daemon.queued();
   json["bulk"] = bulk_json(slowest_bulk(daemon.session));
   json["serving"] = serving_json(daemon.senders);
@@ -343,25 +345,6 @@ Json state_json(const wire::State& state) {
   json["bytes"] = state.bytes;
   json["rule"] = state.rule == wire::no_rule ? Json(nullptr) : Json(state.rule);
   json["text"] = wire::state_text(state);
-  return json;
-}
-
-Json states_json(const DaemonView& daemon, const StatesPage& page) {
-  const statetable::TableReader reader = daemon.table.reader();
-  const Seconds now_s = statetable::to_seconds(daemon.now());
-  auto cursor = page.cursor;
-  Json states = Json::array();
-  Json next = nullptr;
-  while (const auto entry = reader.next(cursor)) {
-    const wire::State state = statetable::to_state(entry->hot, entry->cold, now_s);
-    states.push_back(page.only_text ? Json{{"text", wire::state_text(state)}} : state_json(state));
-    if (states.size() < page.limit) continue;
-    next = {{"shard", cursor.shard}, {"slot", cursor.slot}};
-    break;
-  }
-  Json json;
-  json["states"] = std::move(states);
-  json["cursor"] = std::move(next);
   return json;
 }
 

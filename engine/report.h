@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include "engine/bulk_sender.h"
 #include "engine/config.h"
+#include "engine/creator_counts.h"
 #include "engine/session.h"
 #include "engine/state_id.h"
 #include "engine/synthetic.h"
@@ -47,6 +49,8 @@ struct DaemonView {
   std::function<std::uint64_t()> queued;  ///< changes waiting to be announced
   std::function<bool()> link_up;
   std::function<std::vector<NamedCount>()> counts;  ///< what is counted outside the session
+  /// What the view remembers between two looks.
+  std::shared_ptr<CreatorCounts> creators = std::make_shared<CreatorCounts>();
 };
 
 /// Whether an operator has to act; `reason` is one sentence, also when all is well.
@@ -64,17 +68,6 @@ struct Health {
 [[nodiscard]] Json counters_json(const DaemonView& daemon, bool with_sentences);
 /// One object: addresses and levels as pfctl prints them, plus `text`, all of `pfctl -ss -vv`.
 [[nodiscard]] Json state_json(const wire::State& state);
-
-/// A page of the table.
-struct StatesPage {
-  static constexpr std::size_t limit_max = 1000;
-  statetable::TableReader::Cursor cursor{};  ///< where to begin; {} = at the start
-  std::size_t limit = limit_max;
-  bool only_text = false;  ///< of each state its `text` alone: a fifth of the work and of the bytes
-};
-/// `states`, and `cursor` for the next page, null at the end. States that come or go between two pages
-/// are seen once or not at all.
-[[nodiscard]] Json states_json(const DaemonView& daemon, const StatesPage& page);
 
 /// 32 hex digits.
 [[nodiscard]] std::string digest_text(const statetable::Digest& digest);

@@ -142,6 +142,21 @@ bool Shard::read(std::size_t local, Snapshot& into) const noexcept {
   return true;
 }
 
+bool Shard::read(std::size_t local, wire::StateId& into) const noexcept {
+  HotEntry& entry = hot[local];
+  for (;;) {
+    const auto before = std::atomic_ref{entry.sequence}.load(std::memory_order_acquire);
+    if (before & 1) continue;
+    HotEntry copy;
+    copy.id = get(entry.id);
+    copy.creatorid = std::atomic_ref{entry.creatorid}.load(std::memory_order_acquire);
+    copy.meta = get(entry.meta);
+    if (std::atomic_ref{entry.sequence}.load(std::memory_order_relaxed) != before) continue;
+    into = {copy.id, copy.creatorid};
+    return copy.in_use();
+  }
+}
+
 Sides Shard::sides_of(std::size_t local) const noexcept {
   const HotEntry& entry = hot[local];
   return statetable::sides_of(unpack_hot(entry), unpack_cold(entry, cold[local], extension_of(entry)),

@@ -42,6 +42,8 @@ class Shard {
   [[nodiscard]] bool read(std::size_t local, Packed& into) const noexcept;
   /// The same as values.
   [[nodiscard]] bool read(std::size_t local, Snapshot& into) const noexcept;
+  /// Of it, whose state it is: one cache line.
+  [[nodiscard]] bool read(std::size_t local, wire::StateId& into) const noexcept;
 
   [[nodiscard]] std::size_t entries() const noexcept { return entries_; }
   [[nodiscard]] const ExtensionEntry* extension_of(const HotEntry& entry) const noexcept {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "statetable/shard.h"
 
@@ -350,25 +351,36 @@ std::optional<Snapshot> TableReader::find(const Connection& connection, Side sid
 
 namespace {
 
-/// Reads on to the next entry that is in use; false at the end.
+/// Reads on to the next entry that is in use; false at the end, or when `slots` have been looked at.
 template <class Into>
-bool read_next(std::span<const std::unique_ptr<Shard>> shards, TableReader::Cursor& cursor, Into& into) noexcept {
+bool read_next(std::span<const std::unique_ptr<Shard>> shards, TableReader::Cursor& cursor, Into& into,
+               std::size_t& slots) noexcept {
   for (; cursor.shard < shards.size(); ++cursor.shard, cursor.slot = 0) {
     const Shard& shard = *shards[cursor.shard];
     // Acquire: pairs with the release in insert, so that entries below it have been written once.
     const std::size_t touched = shard.touched.load(std::memory_order_acquire);
     while (cursor.slot < touched) {
+      if (slots == 0) return false;
+      --slots;
       constexpr std::size_t ahead = 8;
       if (cursor.slot + ahead < touched) {
         const auto* entry = reinterpret_cast<const char*>(&shard.hot[cursor.slot + ahead]);
         fetch(entry);
-        fetch(entry + 64);
-        fetch(&shard.cold[cursor.slot + ahead]);
+        if constexpr (!std::is_same_v<Into, wire::StateId>) {
+          fetch(entry + 64);
+          fetch(&shard.cold[cursor.slot + ahead]);
+        }
       }
       if (shard.read(cursor.slot++, into)) return true;
     }
   }
   return false;
+}
+
+template <class Into>
+bool read_next(std::span<const std::unique_ptr<Shard>> shards, TableReader::Cursor& cursor, Into& into) noexcept {
+  std::size_t all = std::numeric_limits<std::size_t>::max();
+  return read_next(shards, cursor, into, all);
 }
 
 }  // namespace
@@ -377,6 +389,28 @@ std::optional<Snapshot> TableReader::next(Cursor& cursor) const noexcept {
   std::optional<Snapshot> found{std::in_place};
   if (!read_next(shards_, cursor, *found)) found.reset();
   return found;
+}
+
+std::optional<Snapshot> TableReader::next(Cursor& cursor, std::size_t& slots) const noexcept {
+  std::optional<Snapshot> found{std::in_place};
+  if (!read_next(shards_, cursor, *found, slots)) found.reset();
+  return found;
+}
+
+std::size_t TableReader::next(Cursor& cursor, std::span<wire::StateId> ids, std::size_t& slots) const noexcept {
+  std::size_t count = 0;
+  while (count < ids.size() && read_next(shards_, cursor, ids[count], slots)) ++count;
+  return count;
+}
+
+TableReader::Progress TableReader::progress(const Cursor& cursor) const noexcept {
+  Progress progress;
+  for (std::size_t number = 0; number < shards_.size(); ++number) {
+    const std::size_t touched = shards_[number]->touched.load(std::memory_order_relaxed);
+    progress.of += touched;
+    if (number <= cursor.shard) progress.at += number < cursor.shard ? touched : std::min(cursor.slot, touched);
+  }
+  return progress;
 }
 
 std::size_t TableReader::next(Cursor& cursor, std::span<wire::State> states, Seconds now_s) const noexcept {

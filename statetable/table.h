@@ -266,6 +266,19 @@ class TableReader {
   };
   /// The next state at or behind the cursor, which is advanced behind it; nullopt at the end.
   [[nodiscard]] std::optional<Snapshot> next(Cursor& cursor) const noexcept;
+  /// The same walk in bounded steps: looks at no more than `slots` slots, free ones too, and takes those that it looked
+  /// at off `slots`. nullopt: at the end, or `slots` is 0.
+  [[nodiscard]] std::optional<Snapshot> next(Cursor& cursor, std::size_t& slots) const noexcept;
+  /// Of as many of the next states as there are, fit, and lie in the next `slots` slots, who they are: a cache line
+  /// each.
+  [[nodiscard]] std::size_t next(Cursor& cursor, std::span<wire::StateId> ids, std::size_t& slots) const noexcept;
+  [[nodiscard]] bool at_end(const Cursor& cursor) const noexcept { return cursor.shard >= shards_.size(); }
+  /// How far a walk has come. Units: slots that have ever been used.
+  struct Progress {
+    std::size_t at = 0;
+    std::size_t of = 0;
+  };
+  [[nodiscard]] Progress progress(const Cursor& cursor) const noexcept;
   /// As many of the next states as there are and fit, as values for messages; 0 at the end. The fast way through a
   /// table.
   [[nodiscard]] std::size_t next(Cursor& cursor, std::span<wire::State> states, Seconds now_s) const noexcept;

@@ -7,13 +7,16 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "engine/ctl/carp.h"
 #include "engine/ctl/client.h"
 #include "engine/ctl/exit_status.h"
+#include "engine/ctl/states.h"
 #include "engine/ctl/text.h"
 #include "engine/ctl/user.h"
 #include "engine/ctl/watch.h"
+#include "engine/state_filter.h"
 #include "engine/state_id.h"
 #include "engine/version.h"
 
@@ -27,7 +30,8 @@ struct Options {
   bool verbose = false;
   bool digest = false;
   std::string interface;
-  std::string id;
+  std::vector<std::string> words;  ///< of a filter
+  std::vector<std::string> of_k;
   double interval_s = 1;
   std::uint64_t pictures = 0;
   int demotion = 0;
@@ -78,33 +82,46 @@ int show_counters(const Options& options) {
                    [&](const Json& counters) { return counters_text(counters, options.verbose); });
 }
 
-/// Page after page: neither end ever holds the whole table.
+int order(const Options& options, const Json& request) {
+  return answer_to(options, request,
+                   [](const Json& answer) { return answer.at("sentence").get<std::string>() + ".\n"; });
+}
+
 int show_states(const Options& options) {
   auto client = Client::connect(options.socket);
   if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
-  // The daemon's control thread works some milliseconds on a page of either kind; it has more to do than this.
-  Json request{
-      {"command", "show"}, {"what", "states"}, {"only_text", !options.json}, {"limit", options.json ? 250 : 1000}};
-  bool first = true;
-  do {
-    const auto answer = std::get<Client>(client).ask(request);
-    if (const auto* why = std::get_if<Unreached>(&answer)) return fail(why->sentence, exit_no_daemon);
-    const Json& page = std::get<Json>(answer);
-    if (page["ok"] == false) return fail(page["error"].get<std::string>(), exit_unhealthy);
-    if (options.json && first) std::cout << "{\"ok\":true,\"states\":[";
-    for (const Json& state : page.at("states")) {
-      if (options.json) {
-        std::cout << (first ? "\n" : ",\n") << state.dump(-1, ' ', true, Json::error_handler_t::replace);
-      } else {
-        const std::string text = terminal_safe(state.at("text").get_ref<const std::string&>());
-        options.verbose ? std::cout << text : std::cout << first_line(text) << "\n";
-      }
-      first = false;
-    }
-    request["cursor"] = page.at("cursor");
-  } while (!request["cursor"].is_null() && std::cout);
-  if (options.json) std::cout << "\n]}\n";
+  const auto shown =
+      show_states(std::get<Client>(client),
+                  {.filter = filter_text(options.words, {}), .json = options.json, .verbose = options.verbose});
+  // Pages may stand on standard output already: no object of JSON may follow them.
+  if (const auto* why = std::get_if<Unreached>(&shown)) return fail(why->sentence, exit_no_daemon);
+  if (const auto* why = std::get_if<std::string>(&shown)) return fail(*why, exit_unhealthy);
   return exit_ok;
+}
+
+int kill_states(const Options& options) {
+  auto client = Client::connect(options.socket);
+  if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
+  const auto killed = kill_states(std::get<Client>(client), filter_text(options.words, options.of_k));
+  if (const auto* why = std::get_if<Unreached>(&killed)) return fail(options, why->sentence, exit_no_daemon);
+  const Json& answer = std::get<Json>(killed);
+  if (answer["ok"] == false) return fail(options, answer["error"].get<std::string>(), exit_unhealthy);
+  if (options.json)
+    print_json(answer);
+  else
+    std::cout << answer.at("sentence").get<std::string>() << ".\n";
+  return exit_ok;
+}
+
+/// One state by its whole identity, as ever: it is an error when there is none. Else all that fit.
+int kill(const Options& options) {
+  if (options.of_k.empty() && options.words.size() == 1 && pfsync::engine::parse_state_id(options.words[0]))
+    return order(options, {{"command", "kill"}, {"id", options.words[0]}});
+  return kill_states(options);
+}
+
+int show_creators(const Options& options) {
+  return answer_to(options, {{"command", "show"}, {"what", "creators"}}, creators_text);
 }
 
 int show_tdbs(const Options& options) { return answer_to(options, {{"command", "show"}, {"what", "tdbs"}}, tdbs_text); }
@@ -114,11 +131,6 @@ int show_carp(const Options& options) {
       options, {{"command", "show"}, {"what", "carp"}},
       [&](const Json& carp) { return carp_text(carp, options.verbose); },
       [](const Json& carp) { return carp.at("healthy").get<bool>() ? exit_ok : exit_unhealthy; });
-}
-
-int order(const Options& options, const Json& request) {
-  return answer_to(options, request,
-                   [](const Json& answer) { return answer.at("sentence").get<std::string>() + ".\n"; });
 }
 
 int change_users(const Options& options, UserOutcome (*change)(const std::string&, const std::string&)) {
@@ -149,14 +161,23 @@ int watch_status(const Options& options) {
                 .json = options.json});
 }
 
-std::string check_id(const std::string& text) {
-  if (pfsync::engine::parse_state_id(text)) return "";
-  return "\"" + terminal_safe(text) +
-         "\" is no state's id: give ID/CREATOR in hex digits, as show states -v prints them";
+/// What is wrong with words that must make a filter; empty: nothing.
+std::string wrong_with(const std::string& filter) {
+  const auto parsed = pfsync::engine::parse_state_filter(filter);
+  if (const auto* why = std::get_if<std::string>(&parsed)) return terminal_safe(*why);
+  return "";
 }
 
 std::string check_interface(const std::string& name) {
   return !name.empty() && name.size() <= 15 ? "" : "an interface name has 1 to 15 characters";
+}
+
+constexpr const char* filter_words =
+    "host ADDRESS, net ADDRESS/BITS, port PORT, each also behind src or dst; proto NAME; on INTERFACE; creator HEX; id "
+    "HEX";
+
+void require_filter(const std::string& filter) {
+  if (const std::string why = wrong_with(filter); !why.empty()) throw CLI::ValidationError{"FILTER", why};
 }
 
 /// Declares the commands; `chosen` becomes what the command line asks for.
@@ -177,9 +198,13 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
   command(*show, "status", "health, table and traffic, in the manner of pfctl -si; exit status 1 when unhealthy", [&] {
     return show_status(options);
   })->add_flag("--digest", options.digest, "also the digest of the table, to compare two nodes by");
-  command(*show, "states", "the state table, in the manner of pfctl -ss", [&] {
-    return show_states(options);
-  })->add_flag("-v", options.verbose, "all about each state, as pfctl -ss -vv does");
+  auto* states = command(*show, "states", "the state table, or what of it fits a filter, in the manner of pfctl -ss",
+                         [&] { return show_states(options); });
+  states->add_flag("-v", options.verbose, "all about each state, as pfctl -ss -vv does");
+  states->add_option("FILTER", options.words, filter_words);
+  states->parse_complete_callback([&options] { require_filter(filter_text(options.words, {})); });
+  command(*show, "creators", "how many states each node has created, in the manner of pfctl -sc",
+          [&] { return show_creators(options); });
   command(*show, "counters", "what was counted, in the manner of netstat -s", [&] {
     return show_counters(options);
   })->add_flag("-v", options.verbose, "also what is 0");
@@ -235,13 +260,21 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
       ->add_option("-i", options.interface, "only those on this interface")
       ->type_name("IFACE")
       ->check(check_interface);
-  command(app, "kill", "remove one state",
-          [&] {
-            return order(options, {{"command", "kill"}, {"id", options.id}});
-          })
-      ->add_option("ID/CREATOR", options.id, "the state's id and creatorid, as show states -v prints them")
-      ->required()
-      ->check(check_id);
+  auto* killing =
+      command(app, "kill", "remove one state by its id, or all that fit a filter", [&] { return kill(options); });
+  killing->add_option("FILTER", options.words,
+                      "ID/CREATOR as show states -v prints them, or " + std::string{filter_words});
+  killing
+      ->add_option("-k", options.of_k,
+                   "as pfctl: -k HOST: what comes from there; -k HOST -k HOST: from one to the other; -k id -k ID")
+      ->type_name("HOST")
+      ->allow_extra_args(false)
+      ->expected(0, 2);
+  killing->parse_complete_callback([&options] {
+    const std::string filter = filter_text(options.words, options.of_k);
+    if (filter.empty()) throw CLI::ValidationError{"kill", "name the states to kill: give FILTER or -k"};
+    require_filter(filter);
+  });
   command(app, "push", "announce queued changes at once", [&] { return order(options, {{"command", "push"}}); });
   auto* synthetic = app.add_subcommand("synthetic", "the load of a node that plays a firewall");
   synthetic->require_subcommand(1);

@@ -1,5 +1,7 @@
 #include "engine/report.h"
 
+#include "engine/states_report.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <map>
 #include <set>
@@ -184,6 +185,36 @@ TEST(Cursor, SurvivesInsertsAndErases) {
   }
   for (std::uint64_t n = 0; n < 1000; n += 2) EXPECT_EQ(seen[n], 1) << n;
   for (const auto& [n, times] : seen) EXPECT_LE(times, 1) << n;
+}
+
+TEST(Cursor, GoesInBoundedStepsThatCountFreeSlots) {
+  OwnedTable table{{.states_max = 2000, .shard_bits = 2, .hash_seed = 3}};
+  for (std::uint64_t n = 0; n < 1000; ++n) ASSERT_EQ(table.insert(id_of(n)).inserted, ShardWriter::Inserted::yes);
+  for (std::uint64_t n = 0; n < 1000; ++n)
+    if (n % 10 != 0) table.writer_of(id_of(n)).erase(table.find(id_of(n)));
+  const TableReader reader = table->reader();
+  std::set<std::uint64_t> seen, ids;
+  TableReader::Cursor cursor;
+  std::size_t steps = 0;
+  for (; !reader.at_end(cursor); ++steps) {
+    const std::size_t before = reader.progress(cursor).at;
+    std::size_t slots = 7;
+    while (const auto entry = reader.next(cursor, slots)) EXPECT_TRUE(seen.insert(entry->hot.id.id).second);
+    EXPECT_EQ(reader.progress(cursor).at, before + 7 - slots);
+    EXPECT_TRUE(slots == 0 || reader.at_end(cursor));
+  }
+  EXPECT_EQ(seen.size(), 100u);
+  EXPECT_GE(steps, 1000u / 7);
+  EXPECT_EQ(reader.progress(cursor).at, 1000u);
+  EXPECT_EQ(reader.progress(cursor).of, 1000u);
+
+  std::array<wire::StateId, 8> some;
+  for (cursor = {}; !reader.at_end(cursor);) {
+    std::size_t slots = 50;
+    const std::size_t found = reader.next(cursor, some, slots);
+    for (std::size_t i = 0; i < found; ++i) EXPECT_TRUE(ids.insert(some[i].id).second);
+  }
+  EXPECT_EQ(ids, seen);
 }
 
 class DigestTest : public ::testing::Test {

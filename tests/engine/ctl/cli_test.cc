@@ -7,6 +7,7 @@
 #include <set>
 
 #include "engine/ctl/exit_status.h"
+#include "engine/states_report.h"
 #include "tests/engine/ctl/daemon.h"
 #include "tests/engine/ctl/program.h"
 #include "tests/engine/temporary_directory.h"
@@ -111,6 +112,27 @@ TEST_F(CliTest, StatesAreShownPageByPageToTheLast) {
   EXPECT_EQ(ids.size(), count);
 }
 
+TEST_F(CliTest, AFilterChoosesWhatIsShownAndKilled) {
+  for (std::uint64_t id = 1; id <= 5; ++id) ASSERT_EQ(node.open(id, id == 5 ? "em1" : "em0"), Session::Local::done);
+  serve();
+  EXPECT_EQ(run({"show", "states", "src", "10.1.0.3", "tcp"}).out,
+            "em0 tcp 10.1.0.3:1027 -> 10.2.0.100:80       ESTABLISHED:ESTABLISHED\n");
+  EXPECT_EQ(run({"show", "states", "--json", "on", "em1"}).json()["states"].size(), 1u);
+  EXPECT_EQ(run({"kill", "on", "em1"}).out, "1 state killed.\n");
+  EXPECT_EQ(run({"kill", "-k", "10.1.0.1", "-k", "10.2.0.100"}).out, "1 state killed.\n");
+  EXPECT_EQ(run({"kill", "-k", "10.2.0.100"}).out, "0 states killed.\n");  // nothing comes from there
+  EXPECT_EQ(run({"kill", "-k", "id", "-k", "2/97bc0c81"}).out, "1 state killed.\n");
+  EXPECT_EQ(run({"kill", "--json", "host", "10.2.0.100"}).json(),
+            (Json{{"ok", true}, {"sentence", "2 states killed"}, {"states", 2}}));
+  EXPECT_EQ(run({"show", "creators"}).out, "creator id       states\n");
+}
+
+TEST_F(CliTest, CreatorsAreALineEach) {
+  ASSERT_EQ(node.open(1), Session::Local::done);
+  serve();
+  EXPECT_EQ(run({"show", "creators"}).out, "creator id       states\n97bc0c81              1  this node\n");
+}
+
 TEST_F(CliTest, NoStatesAreNoLinesAndAnEmptyArray) {
   serve();
   EXPECT_EQ(run({"show", "states"}).out, "");
@@ -183,6 +205,9 @@ TEST_F(CliTest, UsageIsStatusTwo) {
                                             {"show", "weather"},
                                             {"kill"},
                                             {"kill", "nonsense"},
+                                            {"kill", "-k"},
+                                            {"kill", "-k", "example.org"},
+                                            {"show", "states", "port", "x"},
                                             {"kill", "\x1b[2J/1"},
                                             {"flush", "-i", ""},
                                             {"flush", "-i", "a-name-of-sixteen"},
