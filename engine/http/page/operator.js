@@ -1,0 +1,78 @@
+// What is said to the operator and asked of him: sentences, questions, the password; and how an order is carried out.
+import { el, id, text } from "./dom.js";
+import { login, order, refresh_session, Refused, session } from "./api.js";
+
+const watchers = new Set();
+// Called after each order that was carried out.
+export const on_change = (watcher) => watchers.add(watcher);
+
+export function note(sentence, kind = "done") {
+  const line = el("div", { class: `note ${kind}` }, el("span", null, sentence.endsWith(".") ? sentence : `${sentence}.`),
+    el("button", { type: "button", "aria-label": "Close", onclick: () => line.remove() }, "×"));
+  id("notes").append(line);
+  setTimeout(() => line.remove(), kind === "bad" ? 15_000 : 6000);
+}
+
+function ask(dialog) {
+  return new Promise((resolve) => {
+    dialog.returnValue = "no";
+    dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true });
+    dialog.showModal();
+  });
+}
+
+export async function confirmed(title, sentence, word) {
+  text(id("confirm-title"), title);
+  text(id("confirm-text"), sentence);
+  text(id("confirm-yes"), word);
+  const answer = ask(id("confirm"));
+  id("confirm-no").focus();
+  return (await answer) === "yes";
+}
+
+export async function log_in(why) {
+  const form = id("login-form");
+  text(id("login-why"), why ?? "Changes need a user.");
+  id("login-error").hidden = true;
+  form.reset();
+  const answer = ask(id("login"));
+  form.elements.user.focus();
+  return (await answer) === "yes";
+}
+
+// Carries an order out, after logging in if need be. The answer, or null when it came to nothing, which is said.
+export async function carry_out(request, { quiet = false } = {}) {
+  try {
+    if (session.csrf === null && !(await log_in("This changes something on the node: log in first."))) return null;
+    let answer;
+    try {
+      answer = await order(request);
+    } catch (error) {
+      if (!(error instanceof Refused) || (error.status !== 401 && error.status !== 403)) throw error;
+      await refresh_session();
+      if (session.csrf === null && !(await log_in(`The session has ended (${error.message}). Log in again.`))) return null;
+      answer = await order(request);
+    }
+    if (!quiet && answer.sentence) note(answer.sentence);
+    for (const watcher of watchers) watcher();
+    return answer;
+  } catch (error) {
+    note(error.message, "bad");
+    return null;
+  }
+}
+
+id("login-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const { user, password } = event.target.elements;
+  try {
+    await login(user.value, password.value);
+    id("login").close("yes");
+  } catch (error) {
+    text(id("login-error"), `${error.message}.`);
+    id("login-error").hidden = false;
+    password.value = "";
+    password.focus();
+  }
+});
+id("login-cancel").addEventListener("click", () => id("login").close("no"));
