@@ -1,0 +1,261 @@
+"""The web page in a real browser, before two pfsyncd that share addresses and states over a link inside this machine."""
+import http.client
+import json
+import os
+import pathlib
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import unittest
+import urllib.parse
+
+import browser
+import tap
+
+from daemon import Daemon
+
+PFSYNCCTL = os.environ["PFSYNCCTL"]
+SCREENSHOTS = pathlib.Path(os.environ["PFSYNC_SCREENSHOTS"])
+VHID, STATES = 42, 3000
+USER, PASSWORD = "operator", "a password of the tests"
+WAIT_S = 20
+PHONE = 360  # pixels
+VIEWS = ("carp", "sync", "states", "health")
+
+CONFIG = """
+[link]
+device = "net_memif0,role={role},socket-abstract=no,socket={folder}/link.sock,id=0,rsize=10"
+address = "192.0.2.{host}/24"
+[table]
+states_max = 20000
+[sync]
+creatorid = "0000000{creator}"
+[[carp]]
+vhid = {vhid}
+advskew = {skew}
+password = "of the tests"
+addresses = ["192.0.2.100/24", "2001:db8::100/64"]
+[http]
+listen = "127.0.0.1:{port}"
+"""
+SYNTHETIC = f"[synthetic]\nstates = {STATES}\nfill_per_s = 20000\n"
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+class Pfsyncd(Daemon):
+    def __init__(self, folder, name, role, host, skew, more=""):
+        self.port = free_port()
+        self.state_dir = folder / f"state-{name}"
+        self.state_dir.mkdir()
+        super().__init__(name, tap.PFSYNCD, folder, more + CONFIG.format(
+            role=role, folder=folder, host=host, creator=name.lower(), vhid=VHID, skew=skew, port=self.port))
+        with open(self.config, "a") as config:  # [control] is its last section
+            config.write(f"state_dir = {json.dumps(str(self.state_dir))}\n")
+
+    def is_master(self):
+        return self.ask("show", what="carp")["hosts"][0]["state"] == "MASTER"
+
+    def has(self, state):
+        return bool(self.ask("show", what="states", filter=f"id {state}")["states"])
+
+
+class Page(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if why := browser.missing():
+            raise unittest.SkipTest(why)
+        folder = tempfile.TemporaryDirectory(prefix="pfsync-page-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        cls.a = Pfsyncd(cls.folder, "A", "server", 1, 0, SYNTHETIC)
+        cls.b = Pfsyncd(cls.folder, "B", "client", 2, 100)
+        for node in (cls.a, cls.b):
+            cls.addClassCleanup(node.end)
+            subprocess.run([PFSYNCCTL, "user", "add", USER, "--file", str(node.state_dir / "users")],
+                           input=PASSWORD + "\n", text=True, check=True, capture_output=True)
+            node.start()
+            node.await_socket(WAIT_S)
+        cls.browser = browser.Browser()
+        cls.addClassCleanup(cls.browser.end)
+        tap.eventually(cls.a.is_master, WAIT_S, "A leads")
+        tap.eventually(lambda: cls.b.status()["states"] > STATES / 2, WAIT_S, "B follows")
+
+    def setUp(self):
+        self.origin = f"https://127.0.0.1:{self.a.port}"
+        self.browser.look(1280)
+
+    def tearDown(self):
+        # No test leaves a complaint of the page's own, nor a request to anybody else.
+        complaints = [line for line in self.browser.console() if not any(word in line for word in self.allowed)]
+        self.assertEqual(complaints, [])
+        others = {url for url in self.browser.requested() if urllib.parse.urlsplit(url).scheme in ("http", "https", "ws", "wss")
+                  and not url.startswith(self.origin + "/")}
+        self.assertEqual(others, set())
+
+    allowed = ()  # what a test's own doing makes the browser complain of
+
+    def open(self, view):
+        self.browser.open("about:blank")
+        self.browser.open(f"{self.origin}/#{view}")
+        self.await_text("h1", ".")
+
+    def await_text(self, selector, pattern, seconds=WAIT_S):
+        def found():
+            self.seen = self.browser.text(selector)
+            return re.search(pattern, self.seen)
+        try:
+            return tap.eventually(found, seconds, f"{selector} shows {pattern}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it shows {self.seen!r}") from None
+
+    def log_in(self):
+        tap.eventually(lambda: self.browser.run("return document.getElementById('login').open"), WAIT_S, "a password is asked for")
+        self.browser.type("#login input[name=user]", USER)
+        self.browser.type("#login input[name=password]", PASSWORD)
+        self.browser.click("#login button[type=submit]")
+        tap.eventually(lambda: not self.browser.run("return document.getElementById('login').open"), WAIT_S, "the password is taken")
+
+    def ensure_logged_in(self):
+        if not self.browser.text("#account").startswith("Log out"):
+            self.browser.click("#account")
+            self.log_in()
+
+    def test_1_each_view_shows_live_values_in_every_look(self):
+        shows = {"carp": r"192\.0\.2\.100/24[\s\S]*MASTER[\s\S]*0000000a\s+this node", "sync": r"0000000a[\s\S]*not configured",
+                 "states": r"\d,\d\d\d of at most 20,000[\s\S]*ESTABLISHED:ESTABLISHED", "health": r"Healthy[\s\S]*updates\s+\d[\d.k]*/s"}
+        self.allowed = ("show/config_sync",)  # refused, and said so
+        for view in VIEWS:
+            self.open(view)
+            self.await_text("#verdict", "^Healthy$")
+            self.await_text("main", shows[view])
+            for look, width, scheme in (("light", 1280, "light"), ("dark", 1280, "dark"), ("phone", PHONE, "light")):
+                self.browser.look(width, 900, scheme, look == "phone")
+                self.browser.screenshot(SCREENSHOTS / f"{view}-{look}.png")
+                wide = self.browser.run("return document.documentElement.scrollWidth")
+                self.assertLessEqual(wide, width, f"{view} scrolls sideways in {look}")
+            self.browser.look(1280)
+
+        # The numbers move, and the theme switch overrides the system's.
+        before = self.browser.text("main .tiles")
+        tap.eventually(lambda: self.browser.text("main .tiles") != before, WAIT_S, "the numbers move")
+        colour = "return getComputedStyle(document.body).backgroundColor"
+        light = self.browser.run(colour)
+        self.browser.keys("tt")  # auto, light, dark
+        self.assertNotEqual(self.browser.run(colour), light)
+        self.browser.keys("t")
+        self.assertEqual(self.browser.run(colour), light)
+
+    def test_2_the_maintenance_button_moves_the_master(self):
+        self.allowed = ("api/login", "api/command")
+        self.open("carp")
+        self.await_text("main", "MASTER")
+        self.browser.click_button("Enter persistent CARP maintenance mode")
+        self.browser.click_button("Enter maintenance mode")
+        # Changes need a user; a wrong password is said, not taken.
+        tap.eventually(lambda: self.browser.run("return document.getElementById('login').open"), WAIT_S, "a password is asked for")
+        self.browser.type("#login input[name=user]", USER)
+        self.browser.type("#login input[name=password]", "wrong")
+        self.browser.click("#login button[type=submit]")
+        self.await_text("#login-error", "user or password is wrong")
+        self.assertFalse(self.a.ask("show", what="carp")["maintenance"])
+        self.log_in()
+        tap.eventually(lambda: self.b.is_master() and not self.a.is_master(), WAIT_S, "B leads alone")
+        self.await_text("main", "BACKUP")
+        self.await_text("main", "This node stands back: demotion 240, because of maintenance mode")
+        self.browser.click_button("Leave persistent CARP maintenance mode")
+        tap.eventually(lambda: self.a.is_master() and not self.b.is_master(), WAIT_S, "A leads alone")
+        self.await_text("main", "MASTER")
+        self.browser.click("main summary")
+        self.await_text("main .history", "BACKUP → MASTER")
+
+    def test_3_states_are_found_by_filter_and_killed_after_a_question(self):
+        self.a.ask("synthetic", run=False)
+        both = self.a.ask("show", what="states", filter="tcp", limit=1000)["states"]
+        known = next(state for state in both if state["levels"] == "ESTABLISHED:ESTABLISHED" and state["direction"] == "out"
+                     and state["wire"] == state["stack"])
+        tap.eventually(lambda: self.b.has(known["id"]), WAIT_S, "B has the state too")
+        far, near = known["wire"]
+        self.open("states")
+        self.ensure_logged_in()
+        self.browser.keys("/")
+        self.browser.type("#filter", f"src {near.rsplit(':', 1)[0] if '[' not in near else near.split('[')[0]} {near} dst {far} proto tcp")
+        self.browser.keys("\ue007")  # Enter
+        self.await_text("main .pager", "Page 1, 1 state, the last")
+        self.assertIn(f"{near} -> {far}", self.browser.text("main tbody"))
+
+        # By keyboard alone: all about it, then kill it; first not, then yes.
+        self.browser.run("document.querySelector('main tbody tr').focus()")
+        self.browser.keys("\ue007")
+        self.await_text("main tr.more", f"id: {known['id'].split('/')[0]}")
+        self.browser.keys("\ue017")  # Delete
+        self.await_text("#confirm", "Kill this state")
+        self.browser.click("#confirm-no")
+        self.assertTrue(self.a.has(known["id"]))
+        self.browser.run("document.querySelector('main tbody tr').focus()")
+        self.browser.keys("\ue017")
+        self.await_text("#confirm", re.escape(near))
+        self.browser.click("#confirm-yes")
+        tap.eventually(lambda: not self.a.has(known["id"]), WAIT_S, "A has forgotten it")
+        tap.eventually(lambda: not self.b.has(known["id"]), WAIT_S, "B has forgotten it")
+        self.await_text("#notes", "killed")
+
+        # A filter that fits nothing, one that is wrong and looks like markup, and pages.
+        self.allowed = ("show/states",)
+        self.browser.type("#filter", "creator ffffffff")
+        self.browser.click("main .filter button[type=submit]")
+        self.await_text("main", "No state fits this filter")
+        self.browser.type("#filter", "<img src=x>")
+        self.browser.click("main .filter button[type=submit]")
+        self.await_text("main .error", re.escape('"<img" is no term of a filter'))
+        self.assertEqual(self.browser.run("return document.querySelectorAll('main img').length"), 0)
+        self.browser.type("#filter", "proto tcp")
+        self.browser.click("main .filter button[type=submit]")
+        self.await_text("main .pager", "Page 1, 50 states")
+        first = self.browser.text("main tbody tr")
+        self.browser.run("document.activeElement.blur()")
+        self.browser.keys("n")
+        self.await_text("main .pager", "Page 2, 50 states")
+        self.assertNotEqual(self.browser.text("main tbody tr"), first)
+        self.browser.keys("p")
+        self.await_text("main .pager", "Page 1, 50 states")
+
+    def test_4_a_change_without_a_session_or_from_elsewhere_is_refused(self):
+        def post(headers):
+            connection = http.client.HTTPSConnection("127.0.0.1", self.a.port, timeout=10, context=ssl._create_unverified_context())
+            connection.request("POST", "/api/command", json.dumps({"command": "flush"}), {"Content-Type": "application/json", **headers})
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            connection.close()
+            return response.status, answer["error"]
+
+        before = self.a.status()["states"]
+        self.assertEqual(post({})[0], 401)
+        self.assertEqual(post({"Origin": "https://elsewhere.example"})[0], 403)
+        self.assertEqual(post({"Sec-Fetch-Site": "cross-site"})[0], 403)
+        self.assertGreaterEqual(self.a.status()["states"], before - 100)
+
+    def test_5_a_daemon_that_is_restarted_is_waited_for(self):
+        self.open("health")
+        self.await_text("#verdict", "^Healthy$")
+        self.allowed = ("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET", "ERR_CONNECTION_CLOSED")
+        self.a.end()
+        self.await_text("#banner", "pfsyncd does not answer.*Trying again")
+        self.await_text("#verdict", "^No answer$")
+        self.a.start()
+        self.a.await_socket(WAIT_S)
+        self.await_text("#verdict", "^Healthy$")
+        self.assertEqual(self.browser.text("#banner"), "")
+        self.await_text("main", r"updates\s+\d")
+        # The session ended with the daemon: it is said, and asked for.
+        self.await_text("#account", "^Log in$")
+
+
+if __name__ == "__main__":
+    sys.exit(tap.main())
