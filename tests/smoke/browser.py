@@ -92,8 +92,8 @@ class Browser:
         return self.ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def text(self, selector="body"):
-        """What a user reads there; empty when there is no such element."""
-        return self.run("const one = document.querySelector(arguments[0]); return one ? one.innerText : '';", selector)
+        """What a user reads there; empty when there is no such element, or it is hidden."""
+        return self.run("const one = document.querySelector(arguments[0]); return one?.checkVisibility() ? one.innerText : '';", selector)
 
     def find(self, selector):
         return self.ask("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]

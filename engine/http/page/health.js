@@ -32,7 +32,8 @@ function bulk_lines(peer) {
   const own = [`${phases[bulk.phase] ?? bulk.phase}${bulk.states_received ? `, ${number(bulk.states_received)} states` : ""}`];
   if (bulk.phase === "asked") own.push(`request ${bulk.tries} of ${bulk.tries_max}`);
   if (bulk.phase === "receiving" && bulk.rate_per_s) own.push(`${number(bulk.rate_per_s)} a second`);
-  return [el("dt", null, "From it"), el("dd", null, own.join(", "), bulk.phase === "receiving" ? el("progress", { "aria-label": "A bulk update is being received" }) : null),
+  const heard = peer.heard_s === undefined ? [] : [el("dt", null, "Last heard"), el("dd", null, peer.heard_s === null ? "never" : peer.heard_s < 2 ? "now" : `${duration(peer.heard_s)} ago`)];
+  return [...heard, el("dt", null, "From it"), el("dd", null, own.join(", "), bulk.phase === "receiving" ? el("progress", { "aria-label": "A bulk update is being received" }) : null),
     el("dt", null, "To it"), el("dd", null, serving.running ? serving_line(serving) : `${number(serving.bulks_served)} served`)];
 }
 

@@ -16,8 +16,13 @@ export function note(sentence, kind = "done") {
 function ask(dialog) {
   return new Promise((resolve) => {
     dialog.returnValue = "no";
-    dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true });
     dialog.showModal();
+    const closed = () => {
+      if (dialog.open) return;  // that was the question before, whose event came late
+      dialog.removeEventListener("close", closed);
+      resolve(dialog.returnValue);
+    };
+    dialog.addEventListener("close", closed);
   });
 }
 

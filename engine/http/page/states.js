@@ -149,14 +149,19 @@ export function states_view() {
 
   async function kill_matching() {
     if (!(await confirmed("Kill all states that fit?", `Filter: ${filter}\nEach is removed here and at the peers.`, "Kill them all"))) return;
+    const mine = ++run;
     let cursor = null;
     let killed = 0;
     do {
       const answer = await carry_out({ command: "kill", filter, ...(cursor ? { cursor } : {}) }, { quiet: true });
-      if (answer === null) break;
+      if (answer === null || closed) break;
       killed += answer.states;
       cursor = answer.cursor;
-    } while (cursor !== null);
+      scan.hidden = false;
+      bar.value = answer.progress.of ? answer.progress.at / answer.progress.of : 1;
+      text(scanned, `Looked at ${number(answer.progress.at)} of ${number(answer.progress.of)} places, ${number(killed)} killed`);
+    } while (cursor !== null && mine === run);
+    scan.hidden = true;
     note(`${number(killed)} ${killed === 1 ? "state" : "states"} killed`);
     start(filter);
   }
