@@ -272,7 +272,7 @@ class Page(unittest.TestCase):
         self.a.start()
         self.a.await_socket(WAIT_S)
         self.await_text("#verdict", "^(Healthy|Unhealthy)$")  # for a moment there may be two masters
-        self.assertEqual(self.browser.text("#banner"), "")
+        tap.eventually(lambda: self.browser.text("#banner") == "", WAIT_S, "the page no longer complains")
         self.await_text("main", r"updates\s*\d")
         # The session ended with the daemon: it is said, and asked for.
         self.await_text("#account", "^Log in$")
