@@ -227,7 +227,7 @@ std::string make_self_signed(const std::filesystem::path& certificate_file, cons
   if (!made || PEM_write_bio_X509(out.get(), made.get()) != 1 ||
       PEM_write_bio_PrivateKey(key_out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1)
     return "no certificate can be made (" + tls_error() + "): give http.certificate and http.key";
-  if (const std::string why = write_whole(key_file, text_of(key_out.get()), 0600); !why.empty()) return why;
+  if (std::string why = write_whole(key_file, text_of(key_out.get()), 0600); !why.empty()) return why;
   return write_whole(certificate_file, text_of(out.get()), 0644);
 }
 
