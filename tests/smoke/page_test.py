@@ -277,6 +277,27 @@ class Page(unittest.TestCase):
         # The session ended with the daemon: it is said, and asked for.
         self.await_text("#account", "^Log in$")
 
+    def test_6_a_failed_push_shows_its_reason(self):
+        folder = self.folder / "alone"
+        folder.mkdir()
+        nobody = free_port()
+        alone = Pfsyncd(folder, "C", "server", 3, 0, f'[config_sync]\nrole = "primary"\npeer = "127.0.0.1:{nobody}"\n')
+        checked = subprocess.run([tap.PFSYNCD, "--check-config", "--config", alone.config], text=True, capture_output=True)
+        if checked.returncode != 0 and "config_sync" in checked.stdout + checked.stderr:
+            self.skipTest("this pfsyncd synchronizes no configuration")
+        subprocess.run([PFSYNCCTL, "user", "add", USER, "--file", str(alone.state_dir / "users")], input=PASSWORD + "\n", text=True, check=True,
+                       capture_output=True)
+        self.addCleanup(alone.end)
+        alone.start()
+        alone.await_socket(WAIT_S)
+        self.origin = f"https://127.0.0.1:{alone.port}"
+        self.open("sync")
+        self.await_text("main", "primary: pushes its configuration")
+        self.browser.click("#sync-push")
+        self.log_in()
+        for where in ("#sync-result", "main > [role=status]"):
+            self.await_text(where, rf"127\.0\.0\.1 port {nobody} cannot be reached")
+
 
 if __name__ == "__main__":
     sys.exit(tap.main())

@@ -77,21 +77,22 @@ export function sync_view() {
 
   function draw() {
     const primary = sync.role === "primary";
+    const in_sync = [sync.in_sync].flat()[0] ?? null;
     push.disabled = !primary;
     compare.disabled = !sync.peer;
     const said = [...(sync.alarms ?? []), ...(sync.error && !(sync.alarms ?? []).some((one) => one.includes(sync.error)) ? [sync.error] : [])];
     renew(alarms, said, () => said.map((one) => el("p", { class: "say bad" }, sentence(`${one[0].toUpperCase()}${one.slice(1)}`))));
     const force = sync.in_force;
-    const same = Boolean(force) && (sync.peer_digest ? sync.peer_digest === force.digest : sync.in_sync === true);
-    renew(here, [sync.role, sync.peer, sync.listen, sync.trust, force, sync.in_sync, sync.staged, sync.unconfirmed, sync.pairing, same], () => rows([
+    const same = Boolean(force) && (sync.peer_digest ? sync.peer_digest === force.digest : in_sync === true);
+    renew(here, [sync.role, sync.peer, sync.listen, sync.trust, force, in_sync, sync.staged, sync.unconfirmed, sync.pairing, same], () => rows([
       ["Role", roles[sync.role] ?? sync.role], ["Other node", mono(sync.peer)], sync.listen ? ["Listens at", mono(sync.listen)] : null, ["Trust", trusts[sync.trust] ?? dash(sync.trust)],
       ["In force", force ? `generation ${force.generation}, since ${at(force.time)}, from ${dash(force.source)}` : "nothing yet"],
-      sync.in_sync === null || sync.in_sync === undefined ? null : ["Both nodes", badge(sync.in_sync ? "hold the same" : "differ", sync.in_sync ? "good" : "bad")],
+      in_sync === null ? null : ["Both nodes", badge(in_sync ? "hold the same" : "not in step", in_sync ? "good" : "bad")],
       sync.staged || sync.unconfirmed ? ["On its way", sync.staged ? "a configuration is staged here" : "a configuration waits to be confirmed"] : null,
       sync.pairing?.code ? ["Pairing code", el("strong", { class: "mono" }, sync.pairing.code)] : null,
     ]));
     const pushed = sync.last_push ?? {};
-    renew(last, [pushed, sync.in_sync, sync.error, primary], () => (!primary && !pushed.pushes ? el("p", { class: "empty" }, "This node pushes nothing: it takes what the primary sends.") : rows([
+    renew(last, [pushed, sync.error, primary], () => (!primary && !pushed.pushes ? el("p", { class: "empty" }, "This node pushes nothing: it takes what the primary sends.") : rows([
       ["When", pushed.time ? at(pushed.time) : "not yet"], ["Generation", force ? String(force.generation) : "–"],
       ["Sections", Object.keys(sync.sections ?? {}).join(", ") || "–"],
       ["Result", sync.error ? el("span", { class: "error", id: "sync-result" }, sentence(sync.error)) : el("span", { id: "sync-result" }, pushed.pushes ? "The other node has taken it." : "–")],
