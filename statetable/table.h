@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +15,7 @@
 
 #include "statetable/connection.h"
 #include "statetable/entry.h"
+#include "statetable/fetch.h"
 #include "statetable/hash.h"
 #include "statetable/layout.h"
 #include "statetable/shard.h"
@@ -263,6 +265,8 @@ class TableReader {
   struct Cursor {
     std::size_t shard = 0;
     std::size_t slot = 0;  ///< within the shard
+
+    friend constexpr auto operator<=>(const Cursor&, const Cursor&) noexcept = default;
   };
   /// The next state at or behind the cursor, which is advanced behind it; nullopt at the end.
   [[nodiscard]] std::optional<Snapshot> next(Cursor& cursor) const noexcept;
@@ -279,6 +283,33 @@ class TableReader {
     std::size_t of = 0;
   };
   [[nodiscard]] Progress progress(const Cursor& cursor) const noexcept;
+  /// What never changes while a state is held: what a walk may choose by, and another walk by the contrary.
+  struct Lasting {
+    std::uint8_t proto;
+    Seconds created_s;
+  };
+  /// The next state for which is_wanted(Lasting) holds. Those passed over cost two cache lines and no copy.
+  template <class F>
+  [[nodiscard]] std::optional<Snapshot> next_of(Cursor& cursor, F&& is_wanted) const noexcept {
+    constexpr std::size_t hot_ahead = 16, cold_ahead = 8;
+    std::optional<Snapshot> found{std::in_place};
+    for (; cursor.shard < shards_.size(); ++cursor.shard, cursor.slot = 0) {
+      const Shard& shard = *shards_[cursor.shard];
+      const auto wants = [&](std::size_t local) { return is_wanted(lasting(shard.hot[local])); };
+      // Acquire: pairs with the release in insert, so that entries below it have been written once.
+      const std::size_t touched = shard.touched.load(std::memory_order_acquire);
+      while (cursor.slot < touched) {
+        if (cursor.slot + hot_ahead < touched) shard.prefetch_hot(cursor.slot + hot_ahead);
+        if (cursor.slot + cold_ahead < touched && wants(cursor.slot + cold_ahead))
+          fetch(&shard.cold[cursor.slot + cold_ahead]);
+        const std::size_t local = cursor.slot++;
+        // What is read before its version is sure may be another state's, in this slot before or after: one that comes
+        // or goes meanwhile.
+        if (wants(local) && shard.read(local, *found)) return found;
+      }
+    }
+    return std::nullopt;
+  }
   /// As many of the next states as there are and fit, as values for messages; 0 at the end. The fast way through a
   /// table.
   [[nodiscard]] std::size_t next(Cursor& cursor, std::span<wire::State> states, Seconds now_s) const noexcept;
@@ -286,6 +317,9 @@ class TableReader {
  private:
   friend class Table;
   [[nodiscard]] const Shard& shard_of(Hash hash) const noexcept { return *shards_[hash.shard(config_->shard_bits)]; }
+  [[nodiscard]] static Lasting lasting(const HotEntry& entry) noexcept {
+    return {static_cast<std::uint8_t>(get(entry.meta) >> 24u), static_cast<Seconds>(low_of(get(entry.created_anchor)))};
+  }
   [[nodiscard]] static bool read(const Shard& shard, wire::StateId id, Hash hash, Packed& packed) noexcept;
   explicit TableReader(std::span<const std::unique_ptr<Shard>> shards, const TableConfig& config) noexcept
       : shards_{shards}, config_{&config} {}
