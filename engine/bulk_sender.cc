@@ -6,6 +6,7 @@
 
 namespace pfsync::engine {
 
+using statetable::TableReader;
 using wire::BulkStatus;
 using wire::Message;
 
@@ -13,38 +14,100 @@ BulkSender::BulkSender(const BulkSenderConfig& config, const statetable::Table& 
     : config_{config}, table_{&table}, reader_{table.reader()}, gate_{gate}, interfaces_{config.interfaces} {}
 
 void BulkSender::start(Instant now) noexcept {
-  cursor_ = {};
-  requested_at_ = now;
-  next_packet_at_ = now;
-  start_sent_ = false;
-  states_sent_.store(0, std::memory_order_relaxed);
-  states_total_.store(table_->size(), std::memory_order_relaxed);
+  if (running()) {
+    merged_.store(requests_merged() + 1, std::memory_order_relaxed);
+    is_asked_again_ = true;
+    return;
+  }
+  begin(started_at_ ? std::max(now, *started_at_ + start_every) : now);
   running_.store(true, std::memory_order_relaxed);
 }
 
+void BulkSender::begin(Instant at) noexcept {
+  at_ = {};
+  round_ = {at, {.lap = 1}};
+  following_.reset();
+  is_asked_again_ = false;
+  is_start_due_ = true;
+  lasting_since_s_ = statetable::to_seconds(at) - long_lived_s;
+  next_packet_at_ = at;
+  states_sent_.store(0, std::memory_order_relaxed);
+  states_total_.store(table_->size(), std::memory_order_relaxed);
+  began_.store(at, std::memory_order_relaxed);
+}
+
+/// Takes up the requests that came meanwhile.
+void BulkSender::merge(Instant now) noexcept {
+  is_asked_again_ = false;
+  is_start_due_ = true;
+  if (at_ == Position{}) {  // nothing has gone that would have to go again
+    round_.began = now;
+    return;
+  }
+  following_ = Round{now, at_};
+  ++following_->end.lap;
+  states_total_.store(states_sent() + table_->size(), std::memory_order_relaxed);
+}
+
 BulkSender::Instant BulkSender::timeout() const noexcept { return running() ? next_packet_at_ : Instant::max(); }
+
+statetable::Duration BulkSender::taking(Instant now) const noexcept {
+  const Instant began = began_.load(std::memory_order_relaxed);
+  const Instant end = running() ? now : ended_.load(std::memory_order_relaxed);
+  return std::max(end - began, statetable::Duration::zero());
+}
+
+/// By what never changes: each state belongs to one half of the lap for as long as it is held, and is sent once.
+bool BulkSender::has_lasted(const TableReader::Lasting& state) const noexcept {
+  return state.proto == wire::ipproto::tcp && state.created_s <= lasting_since_s_;
+}
+
+std::optional<statetable::Snapshot> BulkSender::next() noexcept {
+  while (at_ < round_.end) {
+    auto found = reader_.next(at_.cursor,
+                              [this](const TableReader::Lasting& state) { return has_lasted(state) != at_.is_rest; });
+    if (!found) {
+      at_ = {.lap = at_.lap + (at_.is_rest ? 1 : 0), .is_rest = !at_.is_rest};
+      continue;
+    }
+    --at_.cursor.slot;  // where it stands
+    if (at_ >= round_.end) break;
+    ++at_.cursor.slot;
+    return found;
+  }
+  return std::nullopt;
+}
 
 std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
   if (!running() || now < next_packet_at_) return 0;
   if (gate_ != nullptr) gate_->frame_begun();
   wire::PacketWriter writer{config_.dialect, room};
+  if (is_asked_again_ && (!started_at_ || now >= *started_at_ + start_every)) merge(now);
   // START travels in front of the first states, END behind the last: one link keeps their order.
   bool start_is_last = false;
-  if (!start_sent_) start_sent_ = start_is_last = writer.append_bulk_status({config_.creatorid, 0, BulkStatus::start});
+  if (is_start_due_ && writer.append_bulk_status({config_.creatorid, 0, BulkStatus::start})) {
+    is_start_due_ = false;
+    start_is_last = true;
+    started_at_ = now;
+  }
   const statetable::Seconds now_s = statetable::to_seconds(now);
   std::uint64_t states = 0;
+  bool is_over = false;
   // A state is read only when there is room for it: one read for this frame and sent with the next
   // could be deleted between the two, and the gate would not know.
   while (writer.fits(Message::upd)) {
-    const auto snapshot = reader_.next(cursor_);
+    const auto snapshot = next();
     if (!snapshot) {
-      if (start_is_last) break;  // receivers look at the first BUS of a section only: END goes by itself
-      const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - requested_at_).count();
-      if (writer.append_bulk_status({config_.creatorid, static_cast<std::uint32_t>(age), BulkStatus::end})) {
-        running_.store(false, std::memory_order_relaxed);
-        bulks_served_.store(bulks_served() + 1, std::memory_order_relaxed);
+      // OpenBSD takes any END for its own: it is told only that of the last request.
+      if (following_ && config_.dialect == wire::Dialect::openbsd) {
+        go_on();
+        continue;
       }
-      break;  // without room for it, END is all of the next packet
+      if (start_is_last) break;  // receivers look at the first BUS of a section only: END goes by itself
+      const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - round_.began).count();
+      // Without room for it, END begins the next packet.
+      is_over = writer.append_bulk_status({config_.creatorid, static_cast<std::uint32_t>(age), BulkStatus::end});
+      break;
     }
     if ((snapshot->hot.state_flags & wire::state_flag::nosync) != 0) continue;
     wire::State state = statetable::to_state(snapshot->hot, snapshot->cold, now_s);
@@ -56,13 +119,33 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
     ++states;
   }
   states_sent_.store(states_sent() + states, std::memory_order_relaxed);
-  if (config_.states_per_s > 0) {
-    // A token bucket that holds 10 ms: a late turn may catch up that much, no more.
-    const Instant earliest = now - std::chrono::milliseconds{10};
-    next_packet_at_ =
-        std::max(next_packet_at_, earliest) + std::chrono::nanoseconds{states * 1'000'000'000u / config_.states_per_s};
+  if (is_over) {
+    bulks_served_.store(bulks_served() + 1, std::memory_order_relaxed);
+    if (following_) {
+      go_on();
+    } else if (is_asked_again_) {
+      begin(*started_at_ + start_every);
+    } else {
+      ended_.store(now, std::memory_order_relaxed);
+      running_.store(false, std::memory_order_relaxed);
+    }
   }
+  pace(states, now);
   return writer.finish();
+}
+
+/// To the end of what was asked for during the round that is over.
+void BulkSender::go_on() noexcept {
+  round_ = *following_;
+  following_.reset();
+}
+
+void BulkSender::pace(std::uint64_t states, Instant now) noexcept {
+  if (!is_paced()) return;
+  // A token bucket that holds 10 ms: a late turn may catch up that much, no more.
+  const Instant earliest = now - std::chrono::milliseconds{10};
+  next_packet_at_ =
+      std::max(next_packet_at_, earliest) + std::chrono::nanoseconds{states * 1'000'000'000u / config_.states_per_s};
 }
 
 }  // namespace pfsync::engine
