@@ -78,6 +78,23 @@ std::vector<std::string> ConfigSection::texts(std::string_view key) {
   return values;
 }
 
+std::vector<std::variant<std::string, ConfigSection>> ConfigSection::texts_or_sections(std::string_view key) {
+  const toml::node* node = find(key);
+  if (node == nullptr) return {};
+  const auto* array = node->as_array();
+  if (array == nullptr) fail(key, "is " + type_word(*node) + " but must be an array, as [\"a\", \"b\"]");
+  std::vector<std::variant<std::string, ConfigSection>> values;
+  for (const toml::node& element : *array) {
+    if (const auto* text = element.as_string())
+      values.emplace_back(text->get());
+    else if (const auto* table = element.as_table())
+      values.emplace_back(ConfigSection{*table, file_, full_name(key)});
+    else
+      fail(key, "holds " + type_word(element) + " but must hold strings, or tables in { }");
+  }
+  return values;
+}
+
 std::optional<ConfigSection> ConfigSection::section(std::string_view key) {
   const toml::node* node = find(key);
   if (node == nullptr) return std::nullopt;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace pfsync::engine {
@@ -29,6 +30,7 @@ class ConfigSection {
   [[nodiscard]] std::optional<bool> flag(std::string_view key);
   [[nodiscard]] std::optional<std::int64_t> number(std::string_view key, std::int64_t low, std::int64_t high);
   [[nodiscard]] std::vector<std::string> texts(std::string_view key);
+  [[nodiscard]] std::vector<std::variant<std::string, ConfigSection>> texts_or_sections(std::string_view key);
   [[nodiscard]] std::optional<ConfigSection> section(std::string_view key);
   /// Tables of a [[key]].
   [[nodiscard]] std::vector<ConfigSection> sections(std::string_view key);
@@ -41,6 +43,7 @@ class ConfigSection {
   /// The keys that are there, for a section whose keys are names of the operator's.
   [[nodiscard]] std::vector<std::string> keys() const;
   [[nodiscard]] bool is_section(std::string_view key) const { return table_->get_as<toml::table>(key) != nullptr; }
+  [[nodiscard]] bool is_text(std::string_view key) const { return table_->get_as<std::string>(key) != nullptr; }
   [[nodiscard]] bool has(std::string_view key) const { return table_->contains(key); }
   /// Refuses a key whose feature is not there yet.
   void not_yet(std::string_view key, std::string_view what);

@@ -21,14 +21,18 @@ Link::Link(const LinkConfig& config, Counters& counters)
   for (const LinkPeer& peer : config.peers) peers_.push_back({peer.address, peer.mac, !peer.mac, peer.source});
 }
 
-std::optional<unsigned> Link::peer_of(const wire::Address& source) const noexcept {
-  const bool listed = std::find(config_.sources.begin(), config_.sources.end(), source) != config_.sources.end();
-  if (!config_.sources.empty() && !listed) return std::nullopt;
+const LinkSource* Link::find_source(const wire::Address& address) const noexcept {
+  const auto found = std::ranges::find(config_.sources, address, &LinkSource::address);
+  return found == config_.sources.end() ? nullptr : &*found;
+}
+
+std::optional<unsigned> Link::peer_of(const wire::Address& source, const LinkSource* listed) const noexcept {
+  if (!config_.sources.empty() && listed == nullptr) return std::nullopt;
   if (multicast_) return 0;
   for (unsigned i = 0; i < peers_.size(); ++i)
     if (peers_[i].address == source) return i;
   // The one peer may be a shared address, whose holders send under their own.
-  return listed && peers_.size() == 1 ? std::optional{0u} : std::nullopt;
+  return listed != nullptr && peers_.size() == 1 ? std::optional{0u} : std::nullopt;
 }
 
 bool Link::may_speak(unsigned peer) const noexcept {
@@ -69,8 +73,10 @@ std::optional<Arrival> Link::on_frame(wire::Bytes frame) noexcept {
     return std::nullopt;
   }
   if (ip.packet.source == config_.address) return reject(Reject::looped);
-  const auto peer = peer_of(ip.packet.source);
+  const LinkSource* const listed = find_source(ip.packet.source);
+  const auto peer = peer_of(ip.packet.source, listed);
   if (!peer) return reject(Reject::badif);
+  if (listed != nullptr && listed->mac && *listed->mac != ethernet->source) return reject(Reject::badmac);
   if (ip.packet.ttl != wire::link_local_ttl) return reject(Reject::badttl);
   return Arrival{ip.packet.payload, ip.packet.source, *peer};
 }
@@ -82,8 +88,12 @@ void Link::on_arp(wire::Bytes payload) noexcept {
     return;
   }
   learn(arp->sender, arp->sender_mac);
-  if (arp->operation == wire::ArpOperation::request && arp->target == config_.address && arp->sender != config_.address)
-    answer_due_ = Answer{arp->sender_mac, arp->sender};
+  if (arp->operation != wire::ArpOperation::request || arp->target != config_.address || arp->sender == config_.address)
+    return;
+  if (answers_due_count_ == answers_max || !answers_.take(now_))
+    answers_dropped_.add();  // who needs it asks again
+  else
+    answers_due_[answers_due_count_++] = {arp->sender_mac, arp->sender};
 }
 
 void Link::on_neighbour(const wire::IpPacket& packet) noexcept {
@@ -129,17 +139,18 @@ std::size_t Link::write_question(const Peer& peer, wire::Room frame) const noexc
 
 std::size_t Link::transmit_resolution(wire::Room frame, Instant now) noexcept {
   now_ = now;
-  if (answer_due_) {
+  if (answers_due_count_ > 0) {
+    const Answer& answer = answers_due_[answers_due_count_ - 1];
     const wire::Arp arp{.operation = wire::ArpOperation::reply,
                         .sender_mac = config_.mac,
                         .sender = config_.address,
-                        .target_mac = answer_due_->mac,
-                        .target = answer_due_->address};
+                        .target_mac = answer.mac,
+                        .target = answer.address};
     const std::size_t header =
-        wire::write_ethernet_header(answer_due_->mac, config_.mac, config_.vlan, wire::ethertype::arp, frame);
+        wire::write_ethernet_header(answer.mac, config_.mac, config_.vlan, wire::ethertype::arp, frame);
     const std::size_t body = header == 0 ? 0 : wire::write_arp(arp, frame.subspan(header));
     if (body == 0) return 0;
-    answer_due_.reset();
+    --answers_due_count_;
     arp_replies_.add();
     return header + body;
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -9,6 +10,7 @@
 #include "engine/arrival.h"
 #include "engine/counters.h"
 #include "engine/own_addresses.h"
+#include "engine/token_bucket.h"
 #include "statetable/time.h"
 #include "wire/address.h"
 #include "wire/bytes.h"
@@ -26,6 +28,14 @@ struct LinkPeer {
   std::optional<wire::Address> source{};
 };
 
+/// Who may send to us.
+struct LinkSource {
+  wire::Address address{};
+  std::optional<wire::MacAddress> mac{};  ///< and from where; none: from anywhere
+
+  friend bool operator==(const LinkSource&, const LinkSource&) = default;
+};
+
 struct LinkConfig {
   wire::MacAddress mac{};
   wire::Family family = wire::Family::inet;
@@ -37,7 +47,7 @@ struct LinkConfig {
   std::size_t mtu = 1500;  ///< bytes from the IP header on; at least 576
   /// Who may send to us; empty: anybody on a multicast link, only the peers on a unicast one.
   /// Of several peers each is known by its source address, so that nobody else's packets are taken.
-  std::vector<wire::Address> sources{};
+  std::vector<LinkSource> sources{};
 };
 
 /// The one door between frames and the session: checks what comes in, in the kernels' order, wraps
@@ -51,6 +61,8 @@ class Link {
   /// A peer's Ethernet address is asked for anew when it has not been heard for this long; the old one is used
   /// meanwhile.
   static constexpr std::chrono::seconds reachable{60};
+  /// ARP requests answered in a second.
+  static constexpr unsigned answers_per_s = 1000;
   /// Largest room that headers take: Ethernet with a tag, IPv6.
   static constexpr std::size_t headers_max = 18 + 40;
 
@@ -84,6 +96,8 @@ class Link {
   /// Frames that were neither pfsync nor ARP for us, and ARP requests answered.
   [[nodiscard]] std::uint64_t frames_other() const noexcept { return frames_other_.value(); }
   [[nodiscard]] std::uint64_t arp_replies() const noexcept { return arp_replies_.value(); }
+  /// Those not answered, since there were too many.
+  [[nodiscard]] std::uint64_t answers_dropped() const noexcept { return answers_dropped_.value(); }
   [[nodiscard]] std::uint64_t arp_requests() const noexcept { return arp_requests_.value(); }
   [[nodiscard]] std::uint64_t neighbour_requests() const noexcept { return neighbour_requests_.value(); }
 
@@ -95,7 +109,8 @@ class Link {
   struct Peer;
   [[nodiscard]] std::size_t write_question(const Peer& peer, wire::Room frame) const noexcept;
   /// Which peer's the packets of a source are; nullopt: it may not send.
-  [[nodiscard]] std::optional<unsigned> peer_of(const wire::Address& source) const noexcept;
+  [[nodiscard]] std::optional<unsigned> peer_of(const wire::Address& source, const LinkSource* listed) const noexcept;
+  [[nodiscard]] const LinkSource* find_source(const wire::Address& address) const noexcept;
   [[nodiscard]] std::size_t ethernet_bytes() const noexcept { return config_.vlan ? 18 : 14; }
 
   LinkConfig config_;
@@ -113,11 +128,14 @@ class Link {
     wire::MacAddress mac{};
     wire::Address address{};
   };
-  std::optional<Answer> answer_due_;  ///< one at a time: a second question within a turn is asked again
+  static constexpr std::size_t answers_max = 8;  ///< within a turn
+  std::array<Answer, answers_max> answers_due_{};
+  std::size_t answers_due_count_ = 0;
   Counters* counters_;
   const OwnAddresses* more_addresses_ = nullptr;
+  TokenBucket answers_{answers_per_s, 32};
   Instant now_{};  ///< of the last transmit_resolution
-  Counter frames_other_, arp_replies_, arp_requests_, neighbour_requests_;
+  Counter frames_other_, arp_replies_, arp_requests_, neighbour_requests_, answers_dropped_;
 };
 
 }  // namespace pfsync::engine

@@ -27,6 +27,7 @@ enum class Reject : std::uint8_t {
   badip,
   fragment,
   looped,
+  badmac,
 };
 
 struct RejectInfo {
@@ -50,11 +51,12 @@ inline constexpr std::array reject_table{
     RejectInfo{Reject::badip, "badip", "frames with a malformed Ethernet or IP header"},
     RejectInfo{Reject::fragment, "fragment", "IP fragments: pfsync is never fragmented"},
     RejectInfo{Reject::looped, "looped", "own packets that came back"},
+    RejectInfo{Reject::badmac, "badmac", "packets from an allowed address but not from its Ethernet address"},
 };
 
 inline constexpr std::size_t reject_count = reject_table.size();
 
-static_assert(describes_each(reject_table, &RejectInfo::reject, Reject::looped),
+static_assert(describes_each(reject_table, &RejectInfo::reject, Reject::badmac),
               "reject_table[i] must describe Reject(i), and every Reject");
 
 [[nodiscard]] constexpr std::string_view word(Reject reject) noexcept {

@@ -101,7 +101,7 @@ TEST(Link, RoomForThePacketIsWhatTheReceiversOwnKindLeavesOfTheMtu) {
 TEST(Link, EachRefusalHasItsCounter) {
   End a{multicast(mac_a, address_a)};
   LinkConfig config = multicast(mac_b, address_b);
-  config.sources = {address_a};
+  config.sources = {{address_a}};
   End b{config};
   const Frame good = a.send();
 
@@ -133,6 +133,17 @@ TEST(Link, EachRefusalHasItsCounter) {
       0u);
   EXPECT_FALSE(b.link.on_frame(other_protocol));
   EXPECT_EQ(b.link.frames_other(), 1u);
+}
+
+TEST(Link, TakesAnAddressFromItsOwnEthernetAddressAlone) {
+  LinkConfig config = multicast(mac_b, address_b);
+  config.sources = {{address_a, mac_a}, {wire::ipv4_address(10, 0, 0, 3)}};
+  End b{config};
+  EXPECT_TRUE(b.link.on_frame(End{multicast(mac_a, address_a)}.send()));
+  EXPECT_FALSE(b.link.on_frame(End{multicast({{2, 0, 0, 0, 0, 9}}, address_a)}.send()));
+  EXPECT_EQ(b.count(Reject::badmac), 1u);
+  EXPECT_TRUE(b.link.on_frame(End{multicast({{2, 0, 0, 0, 0, 9}}, wire::ipv4_address(10, 0, 0, 3))}.send()));
+  EXPECT_EQ(b.count(Reject::badif), 0u);
 }
 
 TEST(Link, KnowsEachOfSeveralPeersByItsAddress) {
@@ -293,6 +304,27 @@ TEST(Link, AnswersArpOnlyForItsOwnAddress) {
   End a{multicast(mac_a, address_a)}, asker{unicast(mac_b, address_b, wire::ipv4_address(10, 0, 0, 9))};
   EXPECT_FALSE(a.link.on_frame(asker.resolution()));
   EXPECT_TRUE(a.resolution().empty());
+}
+
+TEST(Link, BoundsTheArpRequestsThatItAnswersInASecond) {
+  End a{multicast(mac_a, address_a)}, asker{unicast(mac_b, address_b, address_a)};
+  const Frame question = asker.resolution();
+  std::size_t answers = 0;
+  for (statetable::Instant now = t0; now < t0 + 1s; now += 100us) {
+    EXPECT_TRUE(a.resolution(now).empty());
+    EXPECT_FALSE(a.link.on_frame(question));
+    answers += !a.resolution(now).empty();
+  }
+  EXPECT_LE(answers, Link::answers_per_s + 32);
+  EXPECT_GE(answers, Link::answers_per_s);
+  EXPECT_EQ(a.link.arp_replies(), answers);
+  EXPECT_EQ(a.link.answers_dropped(), 10000 - answers);
+  // Of a burst between two turns, some.
+  static_cast<void>(a.resolution(t0 + 2s));
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(a.link.on_frame(question));
+  std::size_t burst = 0;
+  while (!a.resolution(t0 + 2s).empty()) ++burst;
+  EXPECT_EQ(burst, 8u);
 }
 
 TEST(Link, SurvivesEveryTruncation) {

@@ -26,7 +26,7 @@ constexpr std::size_t ip_at = 14, packet_at = ip_at + 20, section_at = packet_at
 
 /// A link and a session behind it, as one core runs them.
 struct Node {
-  explicit Node(const LinkConfig& link_config = {.address = own_address, .sources = {peer_address, own_address}})
+  explicit Node(const LinkConfig& link_config = {.address = own_address, .sources = {{peer_address}, {own_address}}})
       : table{std::get<std::unique_ptr<statetable::Table>>(
             statetable::Table::create({.states_max = 3000, .shard_bits = 1, .hash_seed = 7}))},
         session{{.creatorid = own_creatorid, .ids_queued_max = 256, .request_bulk = false}, *table},
