@@ -56,6 +56,8 @@ enum class Tally : std::uint8_t {
   not_understood,
   sync_skipped,
   sync_short,
+  requests_limited,
+  answers_delayed,
 };
 
 struct TallyInfo {
@@ -103,8 +105,14 @@ inline constexpr std::array tally_table{
               "packets heard from nodes that do not take the dialect written to them"},
     TallyInfo{Tally::sync_skipped, "sync_skipped", "states never announced because a sync.rule says so"},
     TallyInfo{Tally::sync_short, "sync_short", "states that ended before a sync.rule let them be announced"},
+    TallyInfo{Tally::requests_limited, "requests_limited",
+              "update requests not answered because the peer sent more than sync.requests_per_s"},
+    TallyInfo{
+        Tally::answers_delayed, "answers_delayed",
+        "answers to stale updates that waited for the next packet: another one of the state had gone a moment ago, or "
+        "too many had"},
 };
-static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::sync_short),
+static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::answers_delayed),
               "tally_table[i] must describe Tally(i), and every Tally");
 
 /// What the dialect that is spoken had no words for (wire/fields.h). Written by one thread, read by any.

@@ -224,21 +224,43 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
   wire::PacketWriter writer{dialect, room};
   // What a clear is about left the queues with it: all that is queued now is later, or of other creators.
   for (; !clears_.empty() && writer.append_clear(clears_.front()); clears_.pop()) counters_->out(Message::clr).add();
-  // In the order of the kernel's sections. Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_qs[].
-  write_states(writer, Queue::ins, Message::ins, dialect, source);
-  write_ids(writer, acks_, Message::ins_ack, acks_.size());
-  write_states(writer, Queue::upd, Message::upd, dialect, source);
-  write_states(writer, Queue::upd_c, Message::upd_c, dialect, source);
-  const std::size_t before = deletes_.size();
-  write_ids(writer, deletes_, Message::del_c, deletes_allowed());
-  deletes_gated_ -= std::min(deletes_gated_, before - deletes_.size());
-  write_tdbs(writer, dialect, source);
-  write_ids(writer, requests_, Message::upd_req, requests_.size());
+  dialect == wire::Dialect::openbsd ? write_as_openbsd(writer, source) : write_as_freebsd(writer, dialect, source);
 
   if (queued() == 0) push_ = false;
   if (writer.empty()) return 0;  // only deletes that wait behind a bulk frame, or states without words for them
   (*counters_)[Tally::opackets].add();
   return writer.finish();
+}
+
+/// In the order of the kernel's sections. Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_qs[].
+void Outbox::write_as_freebsd(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source) noexcept {
+  write_states(writer, Queue::ins, Message::ins, dialect, source);
+  write_ids(writer, acks_, Message::ins_ack, acks_.size());
+  write_states(writer, Queue::upd, Message::upd, dialect, source);
+  write_states(writer, Queue::upd_c, Message::upd_c, dialect, source);
+  write_deletes(writer);
+  write_tdbs(writer, dialect, source);
+  write_ids(writer, requests_, Message::upd_req, requests_.size());
+}
+
+/// Clears and requests have packets of their own there. Source: OpenBSD sys/net/if_pfsync.c.
+void Outbox::write_as_openbsd(wire::PacketWriter& writer, const StateSource& source) noexcept {
+  constexpr wire::Dialect dialect = wire::Dialect::openbsd;
+  if (!writer.empty()) return;
+  write_ids(writer, requests_, Message::upd_req, requests_.size());
+  if (!writer.empty()) return;
+  write_ids(writer, acks_, Message::ins_ack, acks_.size());
+  write_states(writer, Queue::upd_c, Message::upd_c, dialect, source);
+  write_deletes(writer);
+  write_states(writer, Queue::ins, Message::ins, dialect, source);
+  write_states(writer, Queue::upd, Message::upd, dialect, source);
+  write_tdbs(writer, dialect, source);
+}
+
+void Outbox::write_deletes(wire::PacketWriter& writer) noexcept {
+  const std::size_t before = deletes_.size();
+  write_ids(writer, deletes_, Message::del_c, deletes_allowed());
+  deletes_gated_ -= std::min(deletes_gated_, before - deletes_.size());
 }
 
 void Outbox::write_states(wire::PacketWriter& writer, Queue queue, Message message, wire::Dialect dialect,

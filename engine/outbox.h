@@ -143,6 +143,9 @@ class Outbox {
   [[nodiscard]] List& list(Queue queue) noexcept { return lists_[static_cast<std::size_t>(queue)]; }
   [[nodiscard]] const List& list(Queue queue) const noexcept { return lists_[static_cast<std::size_t>(queue)]; }
   [[nodiscard]] std::size_t bytes_queued(wire::Dialect dialect) const noexcept;
+  void write_as_freebsd(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source) noexcept;
+  void write_as_openbsd(wire::PacketWriter& writer, const StateSource& source) noexcept;
+  void write_deletes(wire::PacketWriter& writer) noexcept;
   void write_states(wire::PacketWriter& writer, Queue queue, wire::Message message, wire::Dialect dialect,
                     const StateSource& source) noexcept;
   void write_tdbs(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source) noexcept;

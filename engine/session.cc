@@ -29,6 +29,12 @@ std::vector<ShardWriter> claim_all(statetable::Table& table) {
   return writers;
 }
 
+/// Whether who speaks it removes the states of one interface for a clear that names one. FreeBSD 12 to 14 remove those
+/// of all: they are told of each state instead. Source: sys/netpfil/pf/if_pfsync.c, pfsync_in_clr().
+constexpr bool clears_by_interface(wire::Dialect dialect) noexcept {
+  return dialect == wire::Dialect::freebsd_1500 || dialect == wire::Dialect::openbsd;
+}
+
 /// Whether an update says anything new.
 bool is_changed(const HotEntry& before, const Renewal& renewal) noexcept {
   return (renewal.src != nullptr && !statetable::is_same(before.src, *renewal.src)) ||
@@ -44,6 +50,7 @@ Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std:
       outbox{{session.delay, session.maxupd, session.ids_queued_max, tdb_places}, slots, counters, config.gate},
       active{!config.is_shared},
       is_shared{config.is_shared},
+      requests{session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s / 10, 1)},
       interfaces{config.interfaces} {
   if (config.is_shared) outbox.stand_by(true, {});
 }
@@ -89,6 +96,7 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
   if (const auto reject = reader.reject()) counters_[*reject].add();
   if (reader.skipped() > 0) counters_[Tally::sections_skipped].add(reader.skipped());
   if (reader.reject()) return;  // whoever sends nonsense does not decide what is written
+  peers_[arrival.peer].heard_at.store(now, std::memory_order_relaxed);
   PeerDialect& dialect = peers_[arrival.peer].dialect;
   const std::uint64_t changes = dialect.changes();
   if (!dialect.heard(arrival.source, reader.header().version, told, now)) counters_[Tally::not_understood].add();
@@ -206,7 +214,7 @@ bool Session::makes_place(const HotState& hot, const statetable::Beside& beside,
         counters_[Tally::collisions].add();
         return false;
       }
-      const bool announce = held.heard_s() == statetable::never_heard && is_announced(held.state_flags());
+      const bool announce = statetable::is_said_here(held.heard_s()) && is_announced(held.state_flags());
       remove(writer, slot, id, announce, nobody, now);
       removed_.remember(id, table_->hash(id), statetable::to_seconds(now));
       counters_[Tally::displaced].add();
@@ -265,9 +273,13 @@ void Session::on_insert(const Pending& pending, Instant now) noexcept {
   const bool exists = writer_of(pending.search.hash).find(pending.id, pending.search) != no_slot;
   if (exists) counters_[Tally::insert_exists].add();
   const bool held = exists || import(state, beside, pending, now);
-  // The sender holds a packet until we have the state: answer at once.
-  if (held && (state.state_flags & wire::state_flag::ack) != 0 && !config_.passive)
-    peers_[pending.peer].outbox.acknowledge(state.id, now);
+  if (held) acknowledge(state, pending.peer, now);
+}
+
+/// The sender may hold a packet until we have the state: it is answered at once.
+void Session::acknowledge(const wire::State& state, unsigned peer, Instant now) noexcept {
+  if ((state.state_flags & wire::state_flag::ack) != 0 && !config_.passive)
+    peers_[peer].outbox.acknowledge(state.id, now);
 }
 
 void Session::on_update(const Pending& pending, Instant now) noexcept {
@@ -291,6 +303,8 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
       counters_[Reject::badval].add();
     else if (state.id.creatorid == 0 || !import(state, beside, pending, now))
       counters_[Reject::badstate].add();
+    else
+      acknowledge(state, pending.peer, now);
     return;
   }
   release(pending.id, pending.search.hash, Deferrals::Why::updated, now);
@@ -314,17 +328,28 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   if (pass_on) for_all_but(pending.peer, [&](Outbox& outbox) { outbox.updated(slot, tcp, now); });
   if (merged.any_stale()) {
     counters_[Reject::stale].add();
-    if (announced) {  // tell the sender what we know better
-      Outbox& outbox = peers_[pending.peer].outbox;
-      outbox.updated(slot, false, now);
-      outbox.push();
-    }
+    if (announced) answer_stale(pending, slot, now);
   }
+}
+
+/// Tells the sender what we know better: at once, but of a state once a second. Two nodes that each find the other's
+/// update stale would otherwise never end; what is not pushed waits, merged, for the next packet.
+void Session::answer_stale(const Pending& pending, Slot slot, Instant now) noexcept {
+  Peer& peer = peers_[pending.peer];
+  peer.outbox.updated(slot, false, now);
+  Asked& answered = answered_[pending.search.hash.value() % answered_.size()];
+  const bool is_lately = answered.id == pending.id && now < answered.at + std::chrono::seconds{1};
+  if (is_lately || !peer.requests.take(now)) {
+    counters_[Tally::answers_delayed].add();
+    return;
+  }
+  answered = {pending.id, now};
+  peer.outbox.push();
 }
 
 bool Session::is_refresh_due(const HotEntry& before, Seconds now_s) const noexcept {
   const std::int64_t period = std::max<std::int64_t>(config_.timeouts.seconds(before.timeout(), states_) / 16, 1);
-  return before.heard_s() == statetable::never_heard || now_s / period != before.heard_s() / period;
+  return statetable::is_said_here(before.heard_s()) || now_s / period != before.heard_s() / period;
 }
 
 void Session::ask_for(const Pending& pending, Instant now) noexcept {
@@ -357,6 +382,10 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
     if (is_active(pending.peer)) peers_[pending.peer].bulk_asked.store(true, std::memory_order_release);
     return;
   }
+  if (!peers_[pending.peer].requests.take(now)) {  // who still needs it asks again
+    counters_[Tally::requests_limited].add();
+    return;
+  }
   ShardWriter& writer = writer_of(pending.search.hash);
   const Slot slot = writer.find(pending.id, pending.search);
   if (slot == no_slot)
@@ -365,8 +394,8 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
     peers_[pending.peer].outbox.update_requested(slot, now);
 }
 
-void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from,
-                     Instant now) noexcept {
+void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from, Instant now,
+                     bool only_old) noexcept {
   const bool is_sayable_to_all = !announce || std::ranges::all_of(peers_, [](const Peer& peer) {
     return can_say_two_families(peer.dialect.in_use());
   }) || !has_two_families(writer, slot);
@@ -379,7 +408,7 @@ void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool anno
   if (delayed_ && delayed_->forget(slot)) counters_[Tally::sync_short].add();
   for (unsigned i = 0; i < peers_.size(); ++i) {
     Peer& peer = peers_[i];
-    const bool tell = announce && i != from;
+    const bool tell = announce && i != from && (!only_old || !clears_by_interface(peer.dialect.in_use()));
     const bool can_have = is_sayable_to_all || can_say_two_families(peer.dialect.in_use());
     if (tell && !can_have) counters_.lost.updates.add();
     peer.outbox.erased(slot, id, tell && can_have, now);
@@ -401,10 +430,13 @@ void Session::on_delete(const Pending& pending, Instant now) noexcept {
 
 std::size_t Session::on_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept {
   std::size_t removed = 0;
+  const bool is_of_one = !clear.ifname.view().empty();
   for (ShardWriter& writer : writers_)
     writer.for_each_of(clear.creatorid, [&](Slot slot) {
-      if (!clear.ifname.view().empty() && writer.interface(slot) != clear.ifname) return;
-      remove(writer, slot, {}, false, from, now);
+      if (is_of_one && writer.interface(slot) != clear.ifname) return;
+      const statetable::HotEntry& ended = writer.entry(slot);
+      remove(writer, slot, {ended.id, ended.creatorid}, is_of_one && is_announced(ended.state_flags()), from, now,
+             true);
       counters_[Tally::removals].add();
       ++removed;
     });
@@ -413,6 +445,10 @@ std::size_t Session::on_clear(const wire::Clear& clear, unsigned from, Instant n
   if (!config_.passive && (removed > 0 || from == nobody))
     for (unsigned i = 0; i < peers_.size(); ++i) {
       if (i == from) continue;
+      if (is_of_one && !clears_by_interface(peers_[i].dialect.in_use())) {
+        peers_[i].outbox.push();
+        continue;
+      }
       wire::Clear theirs = clear;
       peers_[i].interfaces.to_theirs(theirs);
       peers_[i].outbox.clear(theirs, now);
@@ -452,7 +488,7 @@ void Session::expire(Instant now) noexcept {
     const std::size_t budget = writer.slots_touched() / sweeps_per_round + 64;
     writer.sweep(now_s, std::min(budget, writer.slots_touched()), [&](Slot slot) {
       const HotEntry& ended = writer.entry(slot);
-      const bool ours = ended.heard_s() == statetable::never_heard;
+      const bool ours = statetable::is_said_here(ended.heard_s());
       if (!ours && std::int64_t{now_s} - ended.expire_at_s() < grace_s) return;
       const bool announce = ours && is_announced(ended.state_flags());
       const wire::StateId id{ended.id, ended.creatorid};

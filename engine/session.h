@@ -22,6 +22,7 @@
 #include "engine/sync_rules.h"
 #include "engine/tdb_table.h"
 #include "engine/timeouts.h"
+#include "engine/token_bucket.h"
 #include "statetable/table.h"
 #include "statetable/time.h"
 #include "wire/bytes.h"
@@ -63,6 +64,9 @@ struct SessionConfig {
   /// How much longer a state lives that another node announced: its owner's DEL_C should come first,
   /// and a lost one must not keep the state for ever.
   Duration foreign_grace = std::chrono::seconds{5};
+  /// Answers a second that each peer can have of single requests and stale updates; 0: any number. The latter wait for
+  /// the delay otherwise, the former are not given.
+  std::uint64_t requests_per_s = 10'000;
   Duration defer{};                 ///< how long the first packet of a new state may wait for an INS_ACK; 0: none does
   std::size_t deferred_max = 4096;  ///< packets that wait; the oldest goes when another comes
   Timeouts timeouts{};
@@ -163,6 +167,15 @@ class Session {
   [[nodiscard]] const BulkRequester& bulk(unsigned peer = 0) const noexcept { return peers_[peer].bulk; }
   /// What is written to a peer, and how that came.
   [[nodiscard]] const PeerDialect& dialect(unsigned peer = 0) const noexcept { return peers_[peer].dialect; }
+  /// When a peer's last packet came; nullopt: none has. Any thread.
+  [[nodiscard]] std::optional<Instant> heard_at(unsigned peer = 0) const noexcept {
+    const Instant at = peers_[peer].heard_at.load(std::memory_order_relaxed);
+    return at == Instant{} ? std::nullopt : std::optional{at};
+  }
+  /// Changes that waited for a peer at the last turn. Any thread.
+  [[nodiscard]] std::uint64_t queued_for(unsigned peer) const noexcept { return peers_[peer].queued.value(); }
+  /// States that are not old enough to be announced. Any thread.
+  [[nodiscard]] std::size_t delayed() const noexcept { return delayed_ ? delayed_->size() : 0; }
   /// Its map of interface names at work. Any thread may read what it has no row for.
   [[nodiscard]] const InterfaceTranslator& interfaces(unsigned peer = 0) const noexcept {
     return peers_[peer].interfaces;
@@ -205,9 +218,12 @@ class Session {
     Outbox outbox;
     BulkRequester bulk;
     std::atomic<bool> bulk_asked{false};
-    std::atomic<bool> active;    ///< a word alone: pairs with nothing
-    bool is_shared;              ///< with another node
-    bool is_taken_over = false;  ///< the bulk update under way only fills the gap between two nodes
+    std::atomic<bool> active;                  ///< a word alone: pairs with nothing
+    bool is_shared;                            ///< with another node
+    TokenBucket requests;                      ///< what it may make us answer
+    std::atomic<Instant> heard_at{Instant{}};  ///< the last packet that could be read; Instant{}: none
+    Counter queued;                            ///< in the outbox, as of the last turn
+    bool is_taken_over = false;                ///< the bulk update under way only fills the gap between two nodes
     InterfaceTranslator interfaces;
   };
 
@@ -233,6 +249,8 @@ class Session {
   std::size_t on_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept;
   void on_tdb(const Pending& pending, Instant now) noexcept;
   void ask_for(const Pending& pending, Instant now) noexcept;
+  void answer_stale(const Pending& pending, Slot slot, Instant now) noexcept;
+  void acknowledge(const wire::State& state, unsigned peer, Instant now) noexcept;
   /// Whether a message about an unknown state is only late: counted, and to be ignored.
   [[nodiscard]] bool was_removed(const Pending& pending, Instant now) noexcept;
   Local update(const wire::Update& update, const statetable::Search& search, Instant now) noexcept;
@@ -246,8 +264,9 @@ class Session {
   /// Enters a state that a message carried and that is not here; returns whether it is in the table now.
   bool import(const wire::State& state, const statetable::Beside& beside, const Pending& pending, Instant now) noexcept;
   /// Removes an entry; `announce`: to all peers but the one that said so.
-  void remove(statetable::ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from,
-              Instant now) noexcept;
+  /// `only_old`: of them, those who would take a clear of one interface for one of all.
+  void remove(statetable::ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from, Instant now,
+              bool only_old = false) noexcept;
   void expire(Instant now) noexcept;
   /// Whether an update that says nothing new is passed on all the same: the packets of a UDP connection
   /// change nothing, yet it must not time out elsewhere. Once in a sixteenth of its timeout.
@@ -293,12 +312,12 @@ class Session {
   std::size_t slots_per_shard_;
   std::deque<Peer> peers_;  ///< fixed at construction
   Instant sweep_due_{};
-  /// What was asked for lately; a newer pair displaces an older one in its place.
+  /// What was asked for, or answered as stale, lately; a newer pair displaces an older one in its place.
   struct Asked {
     wire::StateId id{};
     Instant at{};
   };
-  std::array<Asked, 4096> asked_{};
+  std::array<Asked, 4096> asked_{}, answered_{};
   RemovedStates removed_;
   std::optional<DelayedStates> delayed_;  ///< where a rule delays
   TdbTable tdbs_;

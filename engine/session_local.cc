@@ -83,14 +83,14 @@ Session::Local Session::update(const wire::Update& update, const Search& search,
   if (slot == no_slot) return Local::unknown;
   const Seconds now_s = statetable::to_seconds(now);
   const statetable::HotEntry& held = writer.entry(slot);
-  const Seconds heard_s = held.heard_s();
-  const bool alive_elsewhere = heard_s != statetable::never_heard && std::int64_t{now_s} - heard_s < pushed_within_s;
+  const bool alive_elsewhere = statetable::is_heard_within(held.heard_s(), now_s, pushed_within_s);
   const bool announced = is_announced(held.state_flags()), tcp = held.proto() == wire::ipproto::tcp;
-  writer.renew(slot, {.src = &update.src,
-                      .dst = &update.dst,
-                      .timeout = update.timeout,
-                      .expire_at_s = expires_at(update.timeout, now_s),
-                      .heard_s = statetable::never_heard});  // the connection is ours now: we announce its end
+  writer.renew(slot,
+               {.src = &update.src,
+                .dst = &update.dst,
+                .timeout = update.timeout,
+                .expire_at_s = expires_at(update.timeout, now_s),
+                .heard_s = statetable::said_here(held.heard_s())});  // the connection is ours now: we announce its end
   counters_[Tally::updates].add();
   release(update.id, search.hash, Deferrals::Why::updated, now);
   if (announced)

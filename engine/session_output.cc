@@ -70,6 +70,7 @@ void Session::on_timeout(Instant now) noexcept {
   for (Peer& peer : peers_) {
     peer.bulk.on_timeout(now);
     peer.outbox.on_timeout(now);
+    peer.queued.set(peer.outbox.queued());
     if (!peer.bulk.take_request()) continue;
     counters_[Tally::bulk_requests_out].add();
     peer.outbox.request(wire::bulk_request_id, now);

@@ -16,6 +16,14 @@ inline constexpr Slot no_slot = std::numeric_limits<Slot>::max();
 
 /// "Not heard through pfsync": the last word on this state was said here.
 inline constexpr Seconds never_heard = std::numeric_limits<Seconds>::min();
+/// Below 0: the last word was said here. What pfsync told before that is in it all the same.
+[[nodiscard]] constexpr bool is_said_here(Seconds heard_s) noexcept { return heard_s < 0; }
+/// The value for a word said here after that one. Contract: clocks do not stand before 0.
+[[nodiscard]] constexpr Seconds said_here(Seconds heard_s) noexcept { return heard_s < 0 ? heard_s : ~heard_s; }
+/// Whether pfsync told of it less than that many seconds ago, whoever had the last word.
+[[nodiscard]] constexpr bool is_heard_within(Seconds heard_s, Seconds now_s, Seconds seconds) noexcept {
+  return heard_s != never_heard && std::int64_t{now_s} - (heard_s < 0 ? ~heard_s : heard_s) < seconds;
+}
 
 /// What look-ups, updates and expiry touch, as a value; layout.h tells how it lies in memory.
 struct HotState {
@@ -24,7 +32,7 @@ struct HotState {
   wire::Peer dst{};
   Seconds created_s = 0;
   Seconds expire_at_s = 0;
-  Seconds heard_s = never_heard;  ///< when pfsync last told us of it
+  Seconds heard_s = never_heard;  ///< when pfsync last told us of it; is_said_here() tells whose the last word was
   std::uint16_t state_flags = 0;
   std::uint8_t timeout = 0;
   std::uint8_t proto = 0;

@@ -111,6 +111,30 @@ TEST_F(Hub, PassesAClearOnInFrontOfWhatFollowedIt) {
   EXPECT_EQ(table->size(), 1u);
 }
 
+TEST_F(Hub, AClearOfOneInterfaceIsSaidToThoseWhoTakeItForThat) {
+  make_hub({{Dialect::freebsd_1301, true, nullptr},
+            {Dialect::freebsd_1301, false, nullptr},
+            {Dialect::freebsd_1400, false, nullptr},
+            {Dialect::freebsd_1500, false, nullptr},
+            {Dialect::openbsd, false, nullptr}});
+  for (std::uint64_t id = 1; id <= 4; ++id) {
+    wire::State state = tcp_state(id);
+    state.ifname = wire::InterfaceName{id <= 2 ? "em0" : "em1"};
+    state_from(0, state, t0);
+  }
+  for (unsigned peer = 0; peer < 5; ++peer) told(peer, t0 + 1s);
+  from(0, t0 + 2s, [](wire::PacketWriter& writer) {
+    ASSERT_TRUE(writer.append_clear({wire::InterfaceName{"em0"}, peer_creatorid}));
+  });
+  EXPECT_EQ(table->size(), 2u);
+  const Told deletes{{Message::del_c, 1}, {Message::del_c, 2}}, clear{{Message::clr, 0}};
+  EXPECT_EQ(told(0, t0 + 2s), Told{});
+  EXPECT_EQ(told(1, t0 + 2s), deletes) << "it would remove all four";
+  EXPECT_EQ(told(2, t0 + 2s), deletes);
+  EXPECT_EQ(told(3, t0 + 2s), clear);
+  EXPECT_EQ(told(4, t0 + 2s), clear);
+}
+
 TEST_F(Hub, SpeaksToEachPeerInItsOwnDialect) {
   make_hub({{Dialect::freebsd_1301, true, nullptr},
             {Dialect::freebsd_1301, true, nullptr},

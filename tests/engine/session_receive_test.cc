@@ -69,6 +69,18 @@ TEST_F(SessionTest, InsertWithTheAckFlagIsAcknowledgedAtOnce) {
   EXPECT_EQ(held(state.id)->hot.state_flags, 0u);
 }
 
+TEST_F(SessionTest, AFullUpdateThatBringsAStateWithTheAckFlagIsAcknowledgedToo) {
+  make_quiet();
+  wire::State state = tcp_state(1);
+  state.state_flags = wire::state_flag::ack;
+  receive_state(Message::upd, state);
+  auto messages = said(t0);
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(messages[0].message, Message::ins_ack);
+  receive_state(Message::upd, state, t0 + 1s);
+  EXPECT_TRUE(said(t0 + 3s).empty()) << "nobody asks twice";
+}
+
 TEST_F(SessionTest, AReceivedChangeIsNeverAnnouncedAgain) {
   make_quiet();
   receive_state(Message::ins, tcp_state(1));
@@ -203,6 +215,65 @@ TEST_F(SessionTest, AStaleUpdateIsAnsweredWithOurNewerState) {
   ASSERT_EQ(messages.size(), 1u);
   EXPECT_EQ(messages[0].message, Message::upd_c);
   EXPECT_EQ(wire::read_update(wire::Layout::common, messages[0].record), update_of(tcp_state(1)));
+}
+
+TEST_F(SessionTest, OfAStateAStaleUpdateIsAnsweredAtOnceOnceASecond) {
+  make_quiet();
+  receive_state(Message::ins, tcp_state(1));
+  wire::Update stale = update_of(tcp_state(1));
+  stale.src.seqlo -= 1;
+  receive_update(stale, t0 + 1s);
+  EXPECT_EQ(said(t0 + 1s).size(), 1u);
+  for (Instant now = t0 + 1100ms; now < t0 + 2s; now += 100ms) {
+    receive_update(stale, now);
+    EXPECT_TRUE(said(now).empty());
+  }
+  EXPECT_EQ(count(Tally::answers_delayed), 9u);
+  EXPECT_EQ(count(Reject::stale), 10u);
+  EXPECT_EQ(said(t0 + 2100ms).size(), 1u) << "the nine together, as any other change";
+  receive_update(stale, t0 + 2200ms);
+  EXPECT_EQ(said(t0 + 2200ms).size(), 1u);
+}
+
+/// Each end of this pair holds what the other must find stale, and FreeBSD's rule does not give way (its dst level of 2
+/// with a sequence number further on): kernels would answer each other for ever.
+TEST_F(SessionTest, TwoNodesThatFindEachOtherStaleDoNotStorm) {
+  make_quiet();
+  wire::State state = tcp_state(1);
+  receive_state(Message::ins, state);
+  wire::Update theirs = update_of(state);
+  theirs.src.state = theirs.dst.state = wire::tcps::syn_sent;
+  theirs.dst.seqlo += 1000;
+  std::size_t answers = 0;
+  for (Instant now = t0; now < t0 + 10s; now += 1ms)
+    if (now == t0 || !said(now).empty()) {
+      ++answers;
+      receive_update(theirs, now);  // it finds our answer stale, and says so
+    }
+  EXPECT_LE(answers, 21u);
+  EXPECT_EQ(held(state.id)->hot.dst.state, wire::tcps::established);
+}
+
+TEST_F(SessionTest, APeerCanHaveSoManyAnswersASecond) {
+  make_quiet({.requests_per_s = 100});
+  for (std::uint64_t id = 1; id <= 50; ++id) receive_state(Message::ins, tcp_state(id));
+  std::size_t answers = 0;
+  const auto ask = [&](Instant from, Instant until) {
+    for (Instant now = from; now < until; now += 1ms) {
+      receive_id(Message::upd_req, {static_cast<std::uint64_t>((now - from) / 1ms) % 50 + 1, peer_creatorid}, now);
+      answers += said(now).size();
+    }
+  };
+  ask(t0, t0 + 2s);
+  EXPECT_GE(answers, 200u);
+  EXPECT_LE(answers, 211u);  // and ten at once
+  EXPECT_EQ(count(Tally::requests_limited), 2000 - answers);
+  // What is asked for at a walking pace is answered, and a bulk update is another matter.
+  receive_id(Message::upd_req, {1, peer_creatorid}, t0 + 3s);
+  EXPECT_EQ(said(t0 + 3s).size(), 1u);
+  ask(t0 + 3s, t0 + 4s);
+  receive_id(Message::upd_req, wire::bulk_request_id, t0 + 4s);
+  EXPECT_TRUE(session->take_bulk_request());
 }
 
 TEST_F(SessionTest, SequenceNumbersCompareModulo2To32) {

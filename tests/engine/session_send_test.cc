@@ -121,6 +121,18 @@ TEST_F(SessionTest, AnUpdateOfAStateThatIsAliveElsewhereLeavesAtOnce) {
   EXPECT_EQ(said(t0 + 1s).size(), 1u);
 }
 
+TEST_F(SessionTest, EveryUpdateWithinTwoSecondsOfBeingHeardLeavesAtOnce) {
+  make_quiet();
+  receive_state(Message::ins, tcp_state(1));
+  for (const Instant now : {t0 + 100ms, t0 + 900ms, t0 + 1999ms}) {
+    static_cast<void>(session->update(update_of(tcp_state(1)), now));
+    EXPECT_EQ(said(now).size(), 1u);
+  }
+  static_cast<void>(session->update(update_of(tcp_state(1)), t0 + 2s));
+  EXPECT_TRUE(said(t0 + 2s).empty());
+  EXPECT_EQ(said(t0 + 3s).size(), 1u);
+}
+
 TEST_F(SessionTest, FlushRemovesOwnStatesAndSaysOneClear) {
   make_quiet();
   static_cast<void>(session->insert(tcp_state(1, own_creatorid), t0));

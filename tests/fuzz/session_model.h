@@ -88,7 +88,7 @@ class SessionModel {
     hot.dst = update.dst;
     hot.timeout = update.timeout;
     hot.expire_at_s = ends_at(update.timeout, now);
-    hot.heard_s = statetable::never_heard;
+    hot.heard_s = hot.heard_s < 0 ? hot.heard_s : -1 - hot.heard_s;  // below 0: the last word was ours
     found->second.dirty = found->second.synchronised;
     ++updates;
     return Session::Local::done;
@@ -103,13 +103,14 @@ class SessionModel {
     return Session::Local::done;
   }
 
-  std::size_t clear(const wire::Clear& clear) {
+  /// `by_deletes`: the peer does not know the clear of one interface.
+  std::size_t clear(const wire::Clear& clear, bool by_deletes = false) {
     std::size_t removed = 0;
     for (auto at = held.begin(); at != held.end();) {
       const auto next = std::next(at);
       const bool named = clear.ifname.view().empty() || at->second.cold.ifname == clear.ifname;
       if (at->first.creatorid == clear.creatorid && named) {
-        remove(at, false);
+        remove(at, by_deletes && !clear.ifname.view().empty());
         ++removed;
       }
       at = next;
@@ -126,7 +127,7 @@ class SessionModel {
     for (auto at = held.begin(); at != held.end();) {
       const auto next = std::next(at);
       const HotState& hot = at->second.hot;
-      const bool ours = hot.heard_s == statetable::never_heard;
+      const bool ours = hot.heard_s < 0;
       const std::int64_t grace_s = ours ? 0 : config_.foreign_grace / std::chrono::seconds{1};
       if (hot.expire_at_s + grace_s <= now_s) {
         ++expired;
@@ -305,6 +306,8 @@ class SessionModel {
       ++badval;
     else if (state.id.creatorid == 0 || import(state, now) == Imported::no)
       ++badstate;
+    else
+      acks += (state.state_flags & wire::state_flag::ack) != 0 && !config_.passive;
   }
 
   void on_update(const wire::Update& update, Instant now) {
