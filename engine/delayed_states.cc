@@ -17,8 +17,8 @@ void DelayedStates::add(Slot slot, Seconds due_s, std::uint8_t from) noexcept {
   places_[slot] = {0, first, static_cast<std::uint16_t>(second_of(due_s)), from, true};
   if (first != 0) places_[first - 1].previous = slot + 1;
   first = slot + 1;
-  next_s_ = count_ == 0 ? due_s : std::min(next_s_, due_s);
-  ++count_;
+  next_s_ = size() == 0 ? due_s : std::min(next_s_, due_s);
+  count_.set(size() + 1);
 }
 
 bool DelayedStates::forget(Slot slot) noexcept {
@@ -27,7 +27,7 @@ bool DelayedStates::forget(Slot slot) noexcept {
   (place.previous != 0 ? places_[place.previous - 1].next : first_[place.second]) = place.next;
   if (place.next != 0) places_[place.next - 1].previous = place.previous;
   places_[slot] = {};
-  --count_;
+  count_.set(size() - 1);
   return true;
 }
 

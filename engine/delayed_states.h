@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "engine/counters.h"
 #include "engine/sync_rules.h"
 #include "statetable/entry.h"
 #include "statetable/time.h"
@@ -12,7 +13,7 @@
 namespace pfsync::engine {
 
 /// States whose announcement waits until they are old enough, by the second at which they are: a wheel of lists
-/// through slots. A state stands in it at most once, so that it can never be full. Thread-bound.
+/// through slots. A state stands in it at most once, so that it can never be full. Thread-bound, but for size().
 class DelayedStates {
  public:
   using Slot = statetable::Slot;
@@ -29,7 +30,7 @@ class DelayedStates {
   /// Takes up to `states` of those that are due out and calls f(slot, from) for each.
   template <class F>
   void release(Seconds now_s, std::size_t states, F&& f) noexcept {
-    for (; count_ > 0 && next_s_ <= now_s; ++next_s_)
+    for (; size() > 0 && next_s_ <= now_s; ++next_s_)
       for (; first_[second_of(next_s_)] != 0; --states) {
         if (states == 0) return;
         const Slot slot = first_[second_of(next_s_)] - 1;
@@ -40,10 +41,11 @@ class DelayedStates {
   }
   /// When release should next be called.
   [[nodiscard]] statetable::Instant timeout() const noexcept {
-    if (count_ == 0) return statetable::Instant::max();
+    if (size() == 0) return statetable::Instant::max();
     return statetable::Instant{} + std::chrono::seconds{next_s_};
   }
-  [[nodiscard]] std::size_t size() const noexcept { return count_; }
+  /// Any thread.
+  [[nodiscard]] std::size_t size() const noexcept { return count_.value(); }
 
  private:
   /// More than any state waits, and time for a turn that comes late.
@@ -64,7 +66,7 @@ class DelayedStates {
 
   std::unique_ptr<Place[], void (*)(void*)> places_;
   std::array<std::uint32_t, seconds> first_{};
-  std::size_t count_ = 0;
+  Counter count_;
   Seconds next_s_ = 0;  ///< nothing waits for a second before this
 };
 

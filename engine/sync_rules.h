@@ -26,6 +26,8 @@ struct SyncRule {
   std::optional<wire::Direction> direction{};  ///< as pf sees it: in or out
   wire::InterfaceName interface {};            ///< in our words, or where a state that floats began; empty: any
   statetable::Seconds age_s = 0;               ///< of delay: 1 to age_max_s
+
+  friend bool operator==(const SyncRule&, const SyncRule&) = default;
 };
 inline constexpr std::size_t sync_rules_max = 64;
 

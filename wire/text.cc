@@ -202,6 +202,12 @@ std::string protocol_text(std::uint8_t proto) {
   return formatted("%u", static_cast<unsigned>(proto));
 }
 
+std::optional<std::uint8_t> find_protocol(std::string_view word) {
+  for (const auto& [number, name] : protocols)
+    if (name == word) return number;
+  return std::nullopt;
+}
+
 std::string levels_text(std::uint8_t proto, std::uint8_t left, std::uint8_t right) {
   const auto words = [&](const auto& table) { return std::string{table[left]} + ":" + std::string{table[right]}; };
   if (proto == ipproto::tcp) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,8 @@ namespace pfsync::wire {
 
 /// "tcp", "ipv6-icmp", …; the number where there is no word.
 [[nodiscard]] std::string protocol_text(std::uint8_t proto);
+/// The number of such a word; nullopt when there is none.
+[[nodiscard]] std::optional<std::uint8_t> find_protocol(std::string_view word);
 
 /// "ESTABLISHED:ESTABLISHED", "MULTIPLE:SINGLE", "0:0" for ICMP, "PROXY:SRC".
 [[nodiscard]] std::string levels_text(std::uint8_t proto, std::uint8_t left, std::uint8_t right);
