@@ -1,13 +1,15 @@
 #include "engine/bulk_requester.h"
 
+#include <algorithm>
+
 namespace pfsync::engine {
 
 void BulkRequester::ask(Instant now) noexcept {
   phase_.store(BulkPhase::asked, std::memory_order_relaxed);
   tries_.store(1, std::memory_order_relaxed);
   states_.store(0, std::memory_order_relaxed);
-  asked_at_ = now;
-  due_ = now + retry_after;
+  asked_at_.store(now, std::memory_order_relaxed);
+  set_due(now + retry_after);
   wants_request_ = true;
 }
 
@@ -20,20 +22,20 @@ void BulkRequester::on_status(const wire::BulkStatus& status, Instant now) noexc
   if (phase() != BulkPhase::asked && phase() != BulkPhase::receiving) return;
   if (status.status == wire::BulkStatus::start) {
     phase_.store(BulkPhase::receiving, std::memory_order_relaxed);
-    due_ = now + silence_max;
+    set_due(now + silence_max);
   } else if (status.status == wire::BulkStatus::end) {
     // The END of a bulk that began before our request answers somebody else's. One second of grace:
     // both ends count whole seconds.
     const auto began = now - std::chrono::seconds{status.endtime_s};
-    if (began + std::chrono::seconds{1} < asked_at_) return;
-    phase_.store(BulkPhase::done, std::memory_order_relaxed);
+    if (began + std::chrono::seconds{1} < asked_at_.load(std::memory_order_relaxed)) return;
+    end(BulkPhase::done, now);
   }
 }
 
 void BulkRequester::on_full_state(Instant now) noexcept {
   if (phase() != BulkPhase::asked && phase() != BulkPhase::receiving) return;
   states_.store(states_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  if (phase() == BulkPhase::receiving) due_ = now + silence_max;
+  if (phase() == BulkPhase::receiving) set_due(now + silence_max);
 }
 
 void BulkRequester::on_timeout(Instant now) noexcept {
@@ -41,18 +43,28 @@ void BulkRequester::on_timeout(Instant now) noexcept {
   if (!due || *due > now) return;
   // The first request and tries_max repeats of it. Source: PFSYNC_MAX_BULKTRIES.
   if (tries() > tries_max) {
-    phase_.store(BulkPhase::failed, std::memory_order_relaxed);
+    end(BulkPhase::failed, now);
     return;
   }
   tries_.store(tries() + 1, std::memory_order_relaxed);
   phase_.store(BulkPhase::asked, std::memory_order_relaxed);
-  due_ = now + retry_after;
+  set_due(now + retry_after);
   wants_request_ = true;
 }
 
-std::optional<BulkRequester::Instant> BulkRequester::timeout() const noexcept {
+void BulkRequester::end(BulkPhase how, Instant now) noexcept {
+  ended_at_.store(now, std::memory_order_relaxed);
+  phase_.store(how, std::memory_order_relaxed);
+}
+
+std::optional<BulkRequester::Instant> BulkRequester::due() const noexcept {
   if (phase() != BulkPhase::asked && phase() != BulkPhase::receiving) return std::nullopt;
-  return due_;
+  return due_.load(std::memory_order_relaxed);
+}
+
+statetable::Duration BulkRequester::taking(Instant now) const noexcept {
+  const Instant until = due() ? now : ended_at_.load(std::memory_order_relaxed);
+  return std::max(until - asked_at_.load(std::memory_order_relaxed), statetable::Duration::zero());
 }
 
 bool BulkRequester::take_request() noexcept {

@@ -36,13 +36,17 @@ class BulkRequester {
   /// A full state (UPD) arrived.
   void on_full_state(Instant now) noexcept;
   void on_timeout(Instant now) noexcept;
-  [[nodiscard]] std::optional<Instant> timeout() const noexcept;
+  [[nodiscard]] std::optional<Instant> timeout() const noexcept { return due(); }
   /// True once for each request that has to go out.
   [[nodiscard]] bool take_request() noexcept;
 
   // Any thread:
   [[nodiscard]] BulkPhase phase() const noexcept { return phase_.load(std::memory_order_relaxed); }
   [[nodiscard]] unsigned tries() const noexcept { return tries_.load(std::memory_order_relaxed); }
+  /// When it will be asked again, or given up; nullopt unless one is awaited.
+  [[nodiscard]] std::optional<Instant> due() const noexcept;
+  /// From the first request on, until its end or now.
+  [[nodiscard]] statetable::Duration taking(Instant now) const noexcept;
   /// Full states received since the request.
   [[nodiscard]] std::uint64_t states() const noexcept { return states_.load(std::memory_order_relaxed); }
 
@@ -50,8 +54,12 @@ class BulkRequester {
   std::atomic<BulkPhase> phase_{BulkPhase::none};
   std::atomic<unsigned> tries_{0};
   std::atomic<std::uint64_t> states_{0};
-  Instant asked_at_{};  ///< not renewed by a retry: an END that answers any of the requests counts
-  Instant due_{};
+  void end(BulkPhase how, Instant now) noexcept;
+  void set_due(Instant due) noexcept { due_.store(due, std::memory_order_relaxed); }
+
+  std::atomic<Instant> asked_at_{
+      Instant{}};  ///< not renewed by a retry: an END that answers any of the requests counts
+  std::atomic<Instant> due_{Instant{}}, ended_at_{Instant{}};
   bool wants_request_ = false;
 };
 

@@ -64,8 +64,8 @@ bool BulkSender::has_lasted(const TableReader::Lasting& state) const noexcept {
 
 std::optional<statetable::Snapshot> BulkSender::next() noexcept {
   while (at_ < round_.end) {
-    auto found = reader_.next(at_.cursor,
-                              [this](const TableReader::Lasting& state) { return has_lasted(state) != at_.is_rest; });
+    auto found = reader_.next_of(
+        at_.cursor, [this](const TableReader::Lasting& state) { return has_lasted(state) != at_.is_rest; });
     if (!found) {
       at_ = {.lap = at_.lap + (at_.is_rest ? 1 : 0), .is_rest = !at_.is_rest};
       continue;

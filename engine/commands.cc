@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/carp/report.h"
+#include "engine/config_report.h"
+#include "engine/peers_report.h"
 #include "engine/states_report.h"
 
 namespace pfsync::engine {
@@ -74,13 +76,16 @@ Json show(const Json& request, const DaemonView& daemon) {
   if (what == "counters") return answer(counters_json(daemon, flag_of(request, "sentences", false)));
   if (what == "tdbs") return answer(tdbs_json(daemon));
   if (what == "creators") return answer(creators_json(daemon));
+  if (what == "peers") return answer({{"peers", peers_json(daemon)}});
+  if (what == "bulk") return answer({{"bulk", bulk_json(daemon)}});
+  if (what == "config") return answer({{"config", config_json(daemon.config)}});
   if (what == "carp") {
     if (daemon.carp == nullptr) throw Refusal{"this node has no virtual address: its configuration has no [[carp]]"};
     return answer(carp::status_json(*daemon.carp, daemon.now()));
   }
   throw Refusal{
-      "there is nothing of that name to show: give \"status\", \"states\", \"counters\", \"creators\", \"tdbs\" or "
-      "\"carp\""};
+      "there is nothing of that name to show: give \"status\", \"states\", \"creators\", \"peers\", \"bulk\", "
+      "\"counters\", \"tdbs\", \"carp\" or \"config\""};
 }
 
 template <class F, class... Arguments>

@@ -31,7 +31,7 @@ struct Commands {
 /// Answers one request of the control socket. Any JSON is a possible request; every answer is an object
 /// with `ok`, and `error` (one sentence) when that is false.
 ///   {"command": "show", "what": "status", "digest": false}
-///   {"command": "show", "what": "tdbs"}
+///   {"command": "show", "what": "peers"}, likewise "bulk", "config", "tdbs"
 ///   {"command": "show", "what": "states", "filter": "", "limit": 1000, "cursor": {"shard": 0, "slot": 0},
 ///    "only_text": false}: engine/state_filter.h, engine/states_report.h
 ///   {"command": "show", "what": "creators"}

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "engine/carp/read_settings.h"
+#include "engine/config_rules.h"
 #include "engine/config_section.h"
 #include "engine/http/read_settings.h"
 #include "engine/session.h"
@@ -22,6 +23,7 @@ namespace {
 /// Larger packets leave FreeBSD's pfsync with an error instead of on the wire.
 /// Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_sendout(): one m_get2() buffer of at most a page.
 constexpr std::size_t mtu_freebsd_max = 4080;
+constexpr std::int64_t rate_max = 1'000'000'000;
 constexpr std::int64_t number_max = std::numeric_limits<std::int64_t>::max();
 constexpr std::uintmax_t file_bytes_max = 1u << 20u;
 
@@ -126,6 +128,32 @@ InterfaceMap read_interface_map(ConfigSection& owner) {
   return interfaces;
 }
 
+std::optional<wire::MacAddress> read_mac(ConfigSection& section) {
+  const auto text = section.text("mac");
+  if (!text) return std::nullopt;
+  const auto mac = wire::parse_mac(*text);
+  if (!mac || (mac->bytes[0] & 1u) != 0)
+    section.fail("mac", "\"" + *text + "\" is not a host's Ethernet address: write it as 02:00:00:00:00:01");
+  return mac;
+}
+
+/// An address alone, or with the Ethernet address that it must come from.
+std::vector<LinkSource> read_sources(ConfigSection& section, const Config::Link& link) {
+  std::vector<LinkSource> sources;
+  for (auto& element : section.texts_or_sections("sources")) {
+    if (const auto* text = std::get_if<std::string>(&element)) {
+      sources.push_back({host_of(section, "sources", *text, link.family).address, {}});
+      continue;
+    }
+    auto& source = std::get<ConfigSection>(element);
+    const auto text = source.text("address");
+    if (!text) source.fail("address", "is missing: give the address that may send, or the address alone as a string");
+    sources.push_back({host_of(source, "address", *text, link.family).address, read_mac(source)});
+    source.finish();
+  }
+  return sources;
+}
+
 Config::Peer read_peer(ConfigSection& section, const Config& config) {
   const auto text = section.text("address");
   if (!text) section.fail("address", "is missing: give the peer's address, or remove [[peer]] to use multicast");
@@ -139,15 +167,13 @@ Config::Peer read_peer(ConfigSection& section, const Config& config) {
     section.fail("address", "\"" + *text + "\" is outside link.address/" + std::to_string(*config.link.prefix) +
                                 ": the peer must be on the link, there are no routes here");
   peer.dialect = read_dialect(section);
-  if (const auto mac = section.text("mac")) {
-    peer.mac = wire::parse_mac(*mac);
-    if (!peer.mac || (peer.mac->bytes[0] & 1u) != 0)
-      section.fail("mac", "\"" + *mac + "\" is not a host's Ethernet address: write it as 02:00:00:00:00:01");
-  }
+  peer.mac = read_mac(section);
   if (const auto source = section.text("source")) {
     const wire::Address address = host_of(section, "source", *source, config.link.family).address;
     if (address != config.link.address) peer.source = address;
   }
+  if (const auto rate = section.number("bulk_states_per_s", 0, rate_max))
+    peer.bulk_states_per_s = static_cast<std::uint64_t>(*rate);
   peer.interfaces = read_interface_map(section);
   section.finish();
   return peer;
@@ -209,8 +235,7 @@ bool read_link(ConfigSection& file, Config& config) {
     link.destination = parsed.address;
   }
   link.dialect = read_dialect(*section);
-  for (const std::string& source : section->texts("sources"))
-    link.sources.push_back(host_of(*section, "sources", source, link.family).address);
+  link.sources = read_sources(*section, link);
   link.interfaces = read_interface_map(*section);
   section->finish();
   return group.has_value();
@@ -286,9 +311,11 @@ void read_sync(ConfigSection& file, Config::Sync& sync) {
     section->fail(
         "defer",
         "needs a firewall: pfsyncd forwards no packets that could wait, only [synthetic] plays at it; remove it");
-  section->number_into(sync.bulk_states_per_s, "bulk_states_per_s", 0, 1'000'000'000);
+  section->number_into(sync.bulk_states_per_s, "bulk_states_per_s", 0, rate_max);
+  section->number_into(sync.requests_per_s, "requests_per_s", 0, rate_max);
   sync.dialect = read_dialect(*section, false).value_or(sync.dialect);
   sync.request_bulk = section->flag("request_bulk").value_or(sync.request_bulk);
+  sync.rules = read_sync_rules(*section);
   section->finish();
 }
 
@@ -339,7 +366,6 @@ void read_synthetic(ConfigSection& file, Config& config) {
   auto section = file.section("synthetic");
   if (!section) return;
   SyntheticConfig synthetic;
-  constexpr std::int64_t rate_max = 1'000'000'000;
   const auto states_max = static_cast<std::int64_t>(config.table.states_max);
   synthetic.states = std::min(synthetic.states, config.table.states_max);
   section->number_into(synthetic.states, "states", 1, states_max);

@@ -12,6 +12,8 @@
 #include "engine/carp/settings.h"
 #include "engine/http/settings.h"
 #include "engine/interface_map.h"
+#include "engine/link.h"
+#include "engine/sync_rules.h"
 #include "engine/synthetic.h"
 #include "engine/timeouts.h"
 #include "wire/address.h"
@@ -32,7 +34,7 @@ struct Config {
     std::optional<std::uint16_t> vlan;
     wire::Address destination{};           ///< the group, or the first peer
     std::optional<wire::Dialect> dialect;  ///< of the group; none: learned from what is heard
-    std::vector<wire::Address> sources;    ///< who may send to us; empty: the link's own rule
+    std::vector<LinkSource> sources;       ///< who may send to us; empty: the link's own rule
     InterfaceMap interfaces;               ///< of the group
 
     friend bool operator==(const Link&, const Link&) = default;
@@ -46,7 +48,8 @@ struct Config {
     /// A virtual address of [[carp]] that the peer knows us by: we speak with it only while its master. None: the
     /// link's own.
     std::optional<wire::Address> source;
-    InterfaceMap interfaces;  ///< empty: names pass as they are
+    InterfaceMap interfaces;                         ///< empty: names pass as they are
+    std::optional<std::uint64_t> bulk_states_per_s;  ///< none: as [sync] has it
 
     friend bool operator==(const Peer&, const Peer&) = default;
   };
@@ -68,9 +71,11 @@ struct Config {
     unsigned maxupd = 128;
     unsigned delay_ms = 1000;
     std::uint64_t bulk_states_per_s = 50'000;  ///< 0 = as fast as the link takes them
+    std::uint64_t requests_per_s = 10'000;     ///< answered of each peer; 0 = any number
     bool request_bulk = true;
     bool defer = false;                                   ///< with [synthetic] only: pfsyncd itself forwards no packets
     wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< spoken where none is fixed, until something was heard
+    std::vector<SyncRule> rules;                          ///< what of the states is announced
 
     friend bool operator==(const Sync&, const Sync&) = default;
   } sync;

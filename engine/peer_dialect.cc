@@ -64,6 +64,18 @@ void PeerDialect::forget(Instant now) noexcept {
   }
 }
 
+void PeerDialect::publish(Instant now) noexcept {
+  published_.publish(sources_);
+  publish_due_ = now + std::chrono::seconds{1};
+}
+
+std::vector<PeerDialect::Heard> PeerDialect::heard_lately() const {
+  std::vector<Heard> all;
+  for (const Source& source : published_.read())
+    if (source.header_version != 0) all.push_back({source.address, source.heard, source.header_version, source.told});
+  return all;
+}
+
 bool PeerDialect::heard(const wire::Address& address, std::uint8_t header_version, std::optional<Dialect> told,
                         Instant now) noexcept {
   Source& source = place_of(address, now);
@@ -73,6 +85,7 @@ bool PeerDialect::heard(const wire::Address& address, std::uint8_t header_versio
   if (source.header_version != header_version) source.told.reset();
   source.header_version = header_version;
   if (told) source.told = told;
+  if (changed || now >= publish_due_) publish(now);
   if (!changed && now < forget_due_) return takes(source, in_use());
 
   forget(now);

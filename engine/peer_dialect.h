@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "engine/counters.h"
+#include "engine/published.h"
 #include "statetable/time.h"
 #include "wire/address.h"
 #include "wire/dialect.h"
@@ -36,7 +38,17 @@ class PeerDialect {
   bool heard(const wire::Address& source, std::uint8_t header_version, std::optional<wire::Dialect> told,
              Instant now) noexcept;
 
+  /// A source, as it is shown.
+  struct Heard {
+    wire::Address address{};
+    Instant at{};
+    std::uint8_t header_version = 0;
+    std::optional<wire::Dialect> told{};  ///< by its own full states
+  };
+
   // Any thread:
+  /// The sources heard lately, as they were a second ago at most.
+  [[nodiscard]] std::vector<Heard> heard_lately() const;
   [[nodiscard]] wire::Dialect in_use() const noexcept { return in_use_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool is_fixed() const noexcept { return !learn_; }
   /// Something that was heard has decided.
@@ -60,7 +72,12 @@ class PeerDialect {
 
   wire::Dialect first_;
   bool learn_;
+  /// Reads of them are rare; a second's lag is the price of a packet's store.
+  void publish(Instant now) noexcept;
+
   std::array<Source, sources_max> sources_{};
+  Published<std::array<Source, sources_max>> published_;
+  Instant publish_due_{};
   Instant forget_due_ = Instant::max();
   std::atomic<wire::Dialect> in_use_;
   std::atomic<bool> learned_{false};

@@ -68,6 +68,8 @@ void compare_rest(Fixed& fixed, const Config& current, const Config& wanted) {
   // Without a creatorid of its own the file says nothing: the daemon keeps what it took at start.
   if (!wanted.sync.has_random_creatorid) fixed("sync.creatorid", current.sync.creatorid, wanted.sync.creatorid);
   fixed("sync.dialect", current.sync.dialect, wanted.sync.dialect);
+  fixed("sync.requests_per_s", current.sync.requests_per_s, wanted.sync.requests_per_s);
+  fixed("sync.rule", current.sync.rules, wanted.sync.rules);
   fixed("sync.defer", current.sync.defer, wanted.sync.defer);
   fixed("control.socket", current.control.socket, wanted.control.socket);
   fixed("control.state_dir", current.control.state_dir, wanted.control.state_dir);
@@ -156,6 +158,7 @@ void note_peer(Difference& found, const Config::Peer& before, const Config::Peer
   note_number(found, name + "mac", mac(before), mac(after));
   note_number(found, name + "source", source(before), source(after));
   if (before.interfaces != after.interfaces) found.changes.push_back(name + "interface_map changed");
+  if (before.bulk_states_per_s != after.bulk_states_per_s) found.changes.push_back(name + "bulk_states_per_s changed");
 }
 
 void compare_peers(Difference& found, const Config& current, const Config& wanted) {

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
 #include <vector>
 
 #include "engine/carp/report.h"
+#include "engine/peers_report.h"
 #include "engine/states_report.h"
 #include "wire/address.h"
 #include "wire/text.h"
@@ -26,20 +26,6 @@ Json link_json(const DaemonView& daemon) {
   json[daemon.config.peers.empty() ? "multicast" : "peer"] = wire::to_string(link.destination, link.family);
   json["up"] = daemon.link_up();
   return json;
-}
-
-Json bulk_json(const BulkRequester& bulk) {
-  return {{"phase", word(bulk.phase())},
-          {"tries", bulk.tries()},
-          {"tries_max", 1 + BulkRequester::tries_max},
-          {"states_received", bulk.states()}};
-}
-
-Json serving_json(const BulkSender& sender) {
-  return {{"running", sender.running()},
-          {"states_sent", sender.states_sent()},
-          {"states_total", sender.states_total()},
-          {"bulks_served", sender.bulks_served()}};
 }
 
 /// All peers' together: of those that run, else of the last ones.
@@ -65,52 +51,13 @@ Json synthetic_json(const SyntheticFirewall* synthetic) {
           {"waited", synthetic->waited()}};
 }
 
-/// Where the dialect that is written comes from.
-std::string_view origin_word(const PeerDialect& dialect) {
-  if (dialect.is_fixed()) return "fixed";
-  return dialect.is_learned() ? "learned" : "default";
-}
-
-/// The names of a peer's interfaces, and of ours towards it, that its map has no row for.
-Json unmapped_json(const InterfaceTranslator& live, const InterfaceTranslator& bulk) {
-  struct Count {
-    std::uint64_t in = 0, out = 0;
-  };
-  std::map<std::string, Count> names;
-  const auto each = [](const UnmappedNames& unmapped, auto&& f) {
-    for (std::size_t i = 0; i < unmapped.size(); ++i) f(wire::printable(unmapped.name(i).view()), unmapped.count(i));
-  };
-  each(live.unmapped_in(), [&](const std::string& name, std::uint64_t count) { names[name].in += count; });
-  for (const UnmappedNames* sent : {&live.unmapped_out(), &bulk.unmapped_out()})
-    each(*sent, [&](const std::string& name, std::uint64_t count) { names[name].out += count; });
-  Json json = Json::array();
-  for (const auto& [name, count] : names) json.push_back({{"name", name}, {"in", count.in}, {"out", count.out}});
-  return json;
-}
-
-/// One object for each destination.
-Json peers_json(const DaemonView& daemon) {
-  const Config& config = daemon.config;
-  Json peers = Json::array();
-  for (unsigned i = 0; i < daemon.session.peers(); ++i) {
-    const PeerDialect& dialect = daemon.session.dialect(i);
-    const wire::Address& address = i < config.peers.size() ? config.peers[i].address : config.link.destination;
-    peers.push_back(
-        {{"address", wire::to_string(address, config.link.family)},
-         {"source", wire::to_string(i < config.peers.size() && config.peers[i].source ? *config.peers[i].source
-                                                                                      : config.link.address,
-                                    config.link.family)},
-         {"active", daemon.session.is_active(i)},
-         {"dialect", wire::word(dialect.in_use())},
-         {"dialect_from", origin_word(dialect)},
-         {"dialect_changes", dialect.changes()},
-         {"not_understood_by", dialect.apart()},
-         {"interfaces_mapped", daemon.session.interfaces(i).map().rows().size()},
-         {"interfaces_unmapped", unmapped_json(daemon.session.interfaces(i), daemon.senders[i]->interfaces())},
-         {"bulk", bulk_json(daemon.session.bulk(i))},
-         {"serving", serving_json(*daemon.senders[i])}});
-  }
-  return peers;
+/// What the rules hold back. Null where there are none.
+Json sync_rules_json(const Session& session) {
+  if (session.config().sync_rules.empty()) return nullptr;
+  return {{"rules", session.config().sync_rules.size()},
+          {"delayed", session.delayed()},
+          {"skipped", session.counters()[Tally::sync_skipped].value()},
+          {"short", session.counters()[Tally::sync_short].value()}};
 }
 
 double seconds_between(Instant from, Instant to) { return std::chrono::duration<double>(to - from).count(); }
@@ -236,10 +183,11 @@ Json status_json(const DaemonView& daemon, bool with_digest) {
   json["states_max"] = daemon.table.config().states_max;
   json["creators"] = creators_json(daemon);
   json["queued"] = daemon.queued();
-  json["bulk"] = bulk_json(slowest_bulk(daemon.session));
+  json["bulk"] = asked_json(slowest_bulk(daemon.session), daemon.now());
   json["serving"] = serving_json(daemon.senders);
   json["peers"] = peers_json(daemon);
   json["synthetic"] = synthetic_json(daemon.synthetic);
+  json["sync_rules"] = sync_rules_json(daemon.session);
   json["insert_ack"] = insert_ack_json(daemon.session);
   json["totals"] = totals_json(daemon.session.counters());
   if (with_digest) {

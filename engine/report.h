@@ -40,7 +40,7 @@ struct DaemonView {
   std::string version;
   const Config& config;
   const statetable::Table& table;
-  const Session& session;  ///< only counters(), dialect(), bulk(), tdbs(), is_active() and peers() are read
+  const Session& session;                        ///< only what any thread may read of it
   std::vector<const BulkSender*> senders;        ///< one for each of the session's peers
   const SyntheticFirewall* synthetic = nullptr;  ///< null: this node plays no firewall
   const carp::View* carp = nullptr;              ///< null: no [[carp]] here

@@ -12,6 +12,7 @@
 #include "engine/ctl/carp.h"
 #include "engine/ctl/client.h"
 #include "engine/ctl/exit_status.h"
+#include "engine/ctl/peers.h"
 #include "engine/ctl/states.h"
 #include "engine/ctl/text.h"
 #include "engine/ctl/user.h"
@@ -126,6 +127,10 @@ int show_creators(const Options& options) {
 
 int show_tdbs(const Options& options) { return answer_to(options, {{"command", "show"}, {"what", "tdbs"}}, tdbs_text); }
 
+int show_plainly(const Options& options, const char* what, std::string (*text)(const Json&)) {
+  return answer_to(options, {{"command", "show"}, {"what", what}}, text);
+}
+
 int show_carp(const Options& options) {
   return answer_to(
       options, {{"command", "show"}, {"what", "carp"}},
@@ -209,6 +214,12 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
     return show_counters(options);
   })->add_flag("-v", options.verbose, "also what is 0");
 
+  command(*show, "peers", "who is spoken with: dialect, last heard, queue, bulk updates, interfaces",
+          [&] { return show_plainly(options, "peers", peers_text); });
+  command(*show, "bulk", "bulk updates, those asked for and those given, with their progress",
+          [&] { return show_plainly(options, "bulk", bulk_text); });
+  command(*show, "config", "the configuration that is at work, with every default and without passwords",
+          [&] { return show_plainly(options, "config", config_text); });
   command(*show, "tdbs", "replay and byte counters of IPsec SAs, as the peers told them",
           [&] { return show_tdbs(options); });
   command(*show, "carp",

@@ -154,6 +154,11 @@ std::string status_text(const Json& status) {
   text += row("current entries", number(status, "states"));
   text += row("limit", number(status, "states_max"));
   text += row("changes to announce", number(status, "queued"));
+  if (const Json& rules = status.at("sync_rules"); !rules.is_null()) {
+    text += row("too young to announce", number(rules, "delayed"));
+    text += row("ended too young", number(rules, "short"));
+    text += row("never announced", number(rules, "skipped"));
+  }
   text += averages(status, state_totals);
   text += "Traffic\n" + averages(status, traffic_totals);
   text += fmt::format("Bulk Update\n  {:<25} {}\n  {:<25} {}\n", "own", asked_text(status.at("bulk")), "for peers",

@@ -311,7 +311,8 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
       {"neighbour_requests", "neighbour solicitations sent for the peer's address", link.neighbour_requests()},
       {"neighbour_replies", "neighbour solicitations answered", count_of(carp::Tally::neighbour_replies)},
       {"echo_replies", "echo requests answered", count_of(carp::Tally::echo_replies)},
-      {"answers_dropped", "answers not given: too many at once, or too large", count_of(carp::Tally::answers_dropped)},
+      {"answers_dropped", "answers not given: too many at once, or too large",
+       count_of(carp::Tally::answers_dropped) + link.answers_dropped()},
       {"bulk_frames", "frames of bulk updates sent", data_path.bulk_frames()},
   };
   for (const MembershipTallyInfo& row : membership_tally_table) {
@@ -379,7 +380,7 @@ milliseconds Daemon::Parts::serve_bulk() {
     if (!lane.sender.running()) continue;
     const bool filled = lane.bulk.fill(lane.sender, link, now) > 0;
     // For the pace a millisecond is short enough. Without one the data path empties a full ring in less.
-    const bool paced = config.sync.bulk_states_per_s != 0;
+    const bool paced = lane.sender.is_paced();
     if (!filled && !paced) std::this_thread::sleep_for(std::chrono::microseconds{50});
     wait = std::min(wait, milliseconds{paced ? 1 : 0});
   }

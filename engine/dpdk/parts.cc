@@ -37,8 +37,9 @@ const InterfaceMap& interfaces_of(const Config& config, std::size_t peer) {
 }
 
 BulkSenderConfig sender_config(const Config& config, std::size_t peer) {
+  const auto own_rate = config.peers.empty() ? std::nullopt : config.peers[peer].bulk_states_per_s;
   return {.creatorid = config.sync.creatorid,
-          .states_per_s = config.sync.bulk_states_per_s,
+          .states_per_s = own_rate.value_or(config.sync.bulk_states_per_s),
           .interfaces = interfaces_of(config, peer)};
 }
 
@@ -62,6 +63,7 @@ void require_memory(const Config& config) {
   std::uint64_t needed = statetable::Table::memory_bytes(table) +
                          std::max<std::size_t>(config.peers.size(), 1) * Outbox::memory_bytes(config.table.states_max) +
                          (std::uint64_t{buffers_mib(config)} << 20);
+  if (has_delay(config.sync.rules)) needed += DelayedStates::memory_bytes(config.table.states_max);
   if (config.synthetic) needed += SyntheticFirewall::memory_bytes(*config.synthetic);
   const std::uint64_t available = available_memory();
   if (needed > available)
@@ -119,8 +121,10 @@ SessionConfig session_config(const Config& config, std::deque<Lane>& lanes) {
           .maxupd = config.sync.maxupd,
           .delay = milliseconds{config.sync.delay_ms},
           .request_bulk = config.sync.request_bulk,
+          .requests_per_s = config.sync.requests_per_s,
           .defer = config.sync.defer ? Deferrals::usual_limit : Duration::zero(),
-          .timeouts = config.table.timeouts};
+          .timeouts = config.table.timeouts,
+          .sync_rules = config.sync.rules};
 }
 
 LinkConfig link_config(const Config& config, const wire::MacAddress& mac) {

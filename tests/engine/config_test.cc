@@ -97,11 +97,12 @@ device = "0000:03:00.0"
 address = "10.0.0.1/24"
 mtu = 9000
 vlan = 42
-sources = ["10.0.0.2", "10.0.0.3"]
+sources = ["10.0.0.2", { address = "10.0.0.3", mac = "02:00:00:00:00:03" }]
 [[peer]]
 address = "10.0.0.2"
 dialect = "1500"
 mac = "02:00:00:00:00:02"
+bulk_states_per_s = 8
 [table]
 states_max = 5000
 shards = 16
@@ -117,7 +118,21 @@ delay_ms = 20
 defer = false
 dialect = "1400"
 bulk_states_per_s = 7
+requests_per_s = 9
 request_bulk = false
+[[sync.rule]]
+action = "sync"
+proto = "tcp"
+port = 443
+direction = "in"
+interface = "igb0"
+[[sync.rule]]
+action = "delay"
+port = "8000-8999"
+age_s = 10
+[[sync.rule]]
+action = "skip"
+proto = 58
 [control]
 socket = "/tmp/s"
 [cores]
@@ -139,7 +154,11 @@ seed = 50
 )");
   EXPECT_EQ(config.link.mtu, 9000u);
   EXPECT_EQ(config.link.vlan, 42);
-  EXPECT_EQ(config.link.sources.size(), 2u);
+  ASSERT_EQ(config.link.sources.size(), 2u);
+  EXPECT_EQ(config.link.sources[0].address, wire::ipv4_address(10, 0, 0, 2));
+  EXPECT_EQ(config.link.sources[0].mac, std::nullopt);
+  EXPECT_EQ(config.link.sources[1].address, wire::ipv4_address(10, 0, 0, 3));
+  EXPECT_EQ(config.link.sources[1].mac, wire::parse_mac("02:00:00:00:00:03"));
   ASSERT_EQ(config.peers.size(), 1u);
   EXPECT_EQ(config.link.destination, wire::ipv4_address(10, 0, 0, 2));
   EXPECT_EQ(config.peers[0].mac, wire::parse_mac("02:00:00:00:00:02"));
@@ -156,7 +175,22 @@ seed = 50
   EXPECT_EQ(config.sync.maxupd, 1u);
   EXPECT_EQ(config.sync.delay_ms, 20u);
   EXPECT_EQ(config.sync.bulk_states_per_s, 7u);
+  EXPECT_EQ(config.sync.requests_per_s, 9u);
+  EXPECT_EQ(config.peers[0].bulk_states_per_s, 8u);
   EXPECT_FALSE(config.sync.request_bulk);
+  ASSERT_EQ(config.sync.rules.size(), 3u);
+  EXPECT_EQ(config.sync.rules[0].action, SyncRule::Action::sync);
+  EXPECT_EQ(config.sync.rules[0].proto, wire::ipproto::tcp);
+  EXPECT_EQ(config.sync.rules[0].port, (std::pair<std::uint16_t, std::uint16_t>{443, 443}));
+  EXPECT_EQ(config.sync.rules[0].direction, wire::Direction::in);
+  EXPECT_EQ(config.sync.rules[0].interface, wire::InterfaceName{"igb0"});
+  EXPECT_EQ(config.sync.rules[1].action, SyncRule::Action::delay);
+  EXPECT_EQ(config.sync.rules[1].port, (std::pair<std::uint16_t, std::uint16_t>{8000, 8999}));
+  EXPECT_EQ(config.sync.rules[1].age_s, 10);
+  EXPECT_EQ(config.sync.rules[1].proto, std::nullopt);
+  EXPECT_TRUE(config.sync.rules[1].interface.empty());
+  EXPECT_EQ(config.sync.rules[2].action, SyncRule::Action::skip);
+  EXPECT_EQ(config.sync.rules[2].proto, wire::ipproto::icmpv6);
   EXPECT_EQ(config.control.socket, "/tmp/s");
   EXPECT_EQ(config.cores.control, 0u);
   EXPECT_EQ(config.cores.data, 1u);
@@ -229,6 +263,8 @@ TEST_P(ConfigRefusal, NamesFileLineAndKey) {
   EXPECT_EQ(sentence.find('\n'), std::string::npos) << sentence;
 }
 
+const std::string rule_section = link_section + "[[sync.rule]]\n";  // lines 1 to 4
+
 const std::string six = "[link]\ndevice = \"d\"\naddress = \"fd00::1/64\"\n";
 
 INSTANTIATE_TEST_SUITE_P(
@@ -260,6 +296,12 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"sources_type", link_section + "sources = \"10.0.0.2\"\n", "t.toml:4: link.sources: ", "array"},
         Refusal{"sources_element", link_section + "sources = [1]\n", "t.toml:4: link.sources: ", "strings"},
         Refusal{"sources_family", link_section + "sources = [\"fd00::2\"]\n", "t.toml:4: link.sources: ", "family"},
+        Refusal{"sources_table", link_section + "sources = [{ mac = \"02:00:00:00:00:02\" }]\n",
+                "t.toml:4: link.sources.address: is missing", "string"},
+        Refusal{"sources_mac", link_section + "sources = [{ address = \"10.0.0.2\", mac = \"x\" }]\n",
+                "t.toml:4: link.sources.mac: ", "02:"},
+        Refusal{"sources_key", link_section + "sources = [{ address = \"10.0.0.2\", max = 1 }]\n",
+                "t.toml:4: link.sources.max: unknown key", "mac"},
         Refusal{"peer_section", link_section + "[peer]\n", "t.toml:4: peer: must be a list", "[[peer]]"},
         Refusal{"peer_no_address", link_section + "[[peer]]\n", "t.toml:4: peer.address: is missing", "multicast"},
         Refusal{"peer_twice", link_section + "[[peer]]\naddress = \"10.0.0.2\"\n[[peer]]\naddress = \"10.0.0.2\"\n",
@@ -349,6 +391,40 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"defer", link_section + "[sync]\ndefer = true\n", "t.toml:5: sync.defer: needs a firewall", "remove"},
         Refusal{"defer_type", link_section + "[sync]\ndefer = 1\n", "t.toml:5: sync.defer: is an integer",
                 "true or false"},
+        Refusal{"rule_section", link_section + "[sync.rule]\n", "t.toml:4: sync.rule: must be a list", "[[sync.rule]]"},
+        Refusal{"rule_no_action", rule_section + "proto = \"udp\"\n", "t.toml:4: sync.rule.action: is missing", "skip"},
+        Refusal{"rule_action", rule_section + "action = \"drop\"\n", "t.toml:5: sync.rule.action: ", "delay"},
+        Refusal{"rule_key", rule_section + "action = \"skip\"\nage = 3\n", "t.toml:6: sync.rule.age: unknown key",
+                "action"},
+        Refusal{"rule_proto", rule_section + "action = \"skip\"\nproto = \"ospf6\"\n",
+                "t.toml:6: sync.rule.proto: ", "number"},
+        Refusal{"rule_proto_high", rule_section + "action = \"skip\"\nproto = 256\n",
+                "t.toml:6: sync.rule.proto: ", "255"},
+        Refusal{"rule_port", rule_section + "action = \"skip\"\nport = \"9-8\"\n",
+                "t.toml:6: sync.rule.port: ", "range"},
+        Refusal{"rule_port_word", rule_section + "action = \"skip\"\nport = \"http\"\n",
+                "t.toml:6: sync.rule.port: ", "range"},
+        Refusal{"rule_port_zero", rule_section + "action = \"skip\"\nport = 0\n",
+                "t.toml:6: sync.rule.port: ", "65535"},
+        Refusal{"rule_port_of_icmp", rule_section + "action = \"skip\"\nport = 1\nproto = \"icmp\"\n",
+                "t.toml:6: sync.rule.port: ", "only TCP"},
+        Refusal{"rule_direction", rule_section + "action = \"skip\"\ndirection = \"both\"\n",
+                "t.toml:6: sync.rule.direction: ", "out"},
+        Refusal{"rule_interface", rule_section + "action = \"skip\"\ninterface = \"\"\n",
+                "t.toml:6: sync.rule.interface: ", "15"},
+        Refusal{"rule_no_age", rule_section + "action = \"delay\"\n", "t.toml:4: sync.rule.age_s: is missing",
+                "seconds"},
+        Refusal{"rule_age", rule_section + "action = \"delay\"\nage_s = 3601\n", "t.toml:6: sync.rule.age_s: ", "3600"},
+        Refusal{"rule_age_of_skip", rule_section + "action = \"skip\"\nage_s = 3\n",
+                "t.toml:6: sync.rule.age_s: ", "delay"},
+        Refusal{"too_many_rules",
+                link_section +
+                    [] {
+                      std::string rules;
+                      for (std::size_t i = 0; i <= sync_rules_max; ++i) rules += "[[sync.rule]]\naction = \"sync\"\n";
+                      return rules;
+                    }(),
+                "t.toml:132: sync.rule: is one too many", "64"},
         Refusal{"socket_empty", link_section + "[control]\nsocket = \"\"\n", "t.toml:5: control.socket: ", "107"},
         Refusal{"core", link_section + "[cores]\ndata = -1\n", "t.toml:5: cores.data: ", "from 0"},
         Refusal{"memory", link_section + "[table]\nmemory = \"some\"\n", "t.toml:5: table.memory: ", "reserve"},

@@ -23,11 +23,14 @@ inline constexpr Instant node_started = Instant{} + std::chrono::seconds{1000};
 /// The clock stands at `now`; commands run at once, as there is no other thread to hand them to.
 class Node {
  public:
-  explicit Node(std::size_t states_max = 1000, bool request_bulk = true, const InterfaceMap& interfaces = {})
+  explicit Node(std::size_t states_max = 1000, bool request_bulk = true, const InterfaceMap& interfaces = {},
+                wire::Dialect dialect = wire::Dialect::freebsd_1301)
       : config{configured(states_max)},
         table{std::get<std::unique_ptr<statetable::Table>>(
             statetable::Table::create({.states_max = states_max, .shard_bits = 1, .hash_seed = 7}))},
-        session{{.creatorid = node_creatorid, .peers = {{.interfaces = interfaces}}, .request_bulk = request_bulk},
+        session{{.creatorid = node_creatorid,
+                 .peers = {{.dialect = dialect, .interfaces = interfaces}},
+                 .request_bulk = request_bulk},
                 *table},
         sender{{.creatorid = node_creatorid, .interfaces = interfaces}, *table} {
     session.start(now);

@@ -104,7 +104,7 @@ TEST(Status, GivesTheDigestOfTheTableWhenAsked) {
 TEST(Status, ListsTheInterfacesThatAPeersMapHasNoRowFor) {
   InterfaceMap map;
   ASSERT_EQ(map.add(wire::InterfaceName{"igb0"}, wire::InterfaceName{"vmx1"}), InterfaceMap::Added::yes);
-  Node node{1000, false, map};
+  Node node{1000, false, map, wire::Dialect::freebsd_1500};
   EXPECT_EQ(status_json(node.view(), false)["peers"][0]["interfaces_mapped"], 1);
   ASSERT_EQ(node.open(1, "igb0"), Session::Local::done);
   ASSERT_EQ(node.open(2, "em\x1b"), Session::Local::done);

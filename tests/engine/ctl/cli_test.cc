@@ -89,6 +89,20 @@ TEST_F(CliTest, StatusAsJsonIsTheDaemonsOwn) {
   EXPECT_EQ(json, expected);
 }
 
+TEST_F(CliTest, PeersBulkAndConfigAreShownAsTextAndAsJson) {
+  serve();
+  const std::pair<const char*, const char*> begins[] = {
+      {"peers", "224.0.0.240\n  spoken with "}, {"bulk", "224.0.0.240\n  own "}, {"config", "[link]\ndevice = "}};
+  for (const auto& [what, text] : begins) {
+    const Ran ran = run({"show", what});
+    EXPECT_EQ(ran.status, exit_ok) << ran.err;
+    EXPECT_TRUE(ran.out.starts_with(text)) << ran.out;
+    const Ran json = run({"--json", "show", what});
+    EXPECT_EQ(json.status, exit_ok);
+    EXPECT_TRUE(json.json().contains(what)) << json.out;
+  }
+}
+
 TEST_F(CliTest, DigestIsShownWhenAsked) {
   ASSERT_EQ(node.open(1), Session::Local::done);
   serve();

@@ -58,7 +58,7 @@ TEST(StatusText, HasALineForEachThingThatANodeMayHave) {
 TEST(StatusText, NamesTheInterfacesWithoutARow) {
   InterfaceMap map;
   ASSERT_EQ(map.add(wire::InterfaceName{"igb0"}, wire::InterfaceName{"vmx1"}), InterfaceMap::Added::yes);
-  Node node{1000, false, map};
+  Node node{1000, false, map, wire::Dialect::freebsd_1500};
   EXPECT_EQ(status_text(status_json(node.view(), false)).find("interface_map"), std::string::npos);
   node.session.flush(wire::InterfaceName{"em9"}, node.now);
   node.session.flush(wire::InterfaceName{"em7"}, node.now);

@@ -1,0 +1,142 @@
+#include "engine/peers_report.h"
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "wire/text.h"
+
+namespace pfsync::engine {
+namespace {
+
+double seconds_of(statetable::Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+/// States a second; 0 where the time is too short to tell.
+double rate_of(std::uint64_t states, statetable::Duration taking) {
+  constexpr double shortest_s = 0.001;
+  const double seconds = seconds_of(taking);
+  return seconds < shortest_s ? 0 : static_cast<double>(states) / seconds;
+}
+
+/// The names of a peer's interfaces, and of ours towards it, that its map has no row for.
+Json unmapped_json(const InterfaceTranslator& live, const InterfaceTranslator& bulk) {
+  struct Count {
+    std::uint64_t in = 0, out = 0;
+  };
+  std::map<std::string, Count> names;
+  const auto each = [](const UnmappedNames& unmapped, auto&& f) {
+    for (std::size_t i = 0; i < unmapped.size(); ++i) f(wire::printable(unmapped.name(i).view()), unmapped.count(i));
+  };
+  each(live.unmapped_in(), [&](const std::string& name, std::uint64_t count) { names[name].in += count; });
+  for (const UnmappedNames* sent : {&live.unmapped_out(), &bulk.unmapped_out()})
+    each(*sent, [&](const std::string& name, std::uint64_t count) { names[name].out += count; });
+  Json json = Json::array();
+  for (const auto& [name, count] : names) json.push_back({{"name", name}, {"in", count.in}, {"out", count.out}});
+  return json;
+}
+
+Json map_json(const InterfaceMap& map) {
+  Json json = Json::object();
+  for (const InterfaceMap::Row& row : map.rows())
+    json[wire::printable(row.ours.view())] = wire::printable(row.theirs.view());
+  return json;
+}
+
+/// Who was heard within the last hour.
+Json heard_json(const PeerDialect& dialect, wire::Family family, Instant now) {
+  Json nodes = Json::array();
+  for (const PeerDialect::Heard& node : dialect.heard_lately())
+    nodes.push_back({{"address", wire::to_string(node.address, family)},
+                     {"heard_s", seconds_of(std::max(now - node.at, statetable::Duration::zero()))},
+                     {"header_version", node.header_version},
+                     {"dialect", node.told ? Json(wire::word(*node.told)) : Json(nullptr)}});
+  return nodes;
+}
+
+std::string address_of(const DaemonView& daemon, unsigned peer) {
+  const Config& config = daemon.config;
+  return wire::to_string(peer < config.peers.size() ? config.peers[peer].address : config.link.destination,
+                         config.link.family);
+}
+
+std::string source_of(const DaemonView& daemon, unsigned peer) {
+  const Config& config = daemon.config;
+  const bool has_own = peer < config.peers.size() && config.peers[peer].source;
+  return wire::to_string(has_own ? *config.peers[peer].source : config.link.address, config.link.family);
+}
+
+}  // namespace
+
+std::string_view origin_word(const PeerDialect& dialect) {
+  if (dialect.is_fixed()) return "fixed";
+  return dialect.is_learned() ? "learned" : "default";
+}
+
+Json asked_json(const BulkRequester& bulk, Instant now) {
+  const bool is_asked = bulk.phase() != BulkPhase::none;
+  const auto due = bulk.due();
+  return {{"phase", word(bulk.phase())},
+          {"tries", bulk.tries()},
+          {"tries_max", 1 + BulkRequester::tries_max},
+          {"states_received", bulk.states()},
+          {"taking_s", is_asked ? Json(seconds_of(bulk.taking(now))) : Json(nullptr)},
+          {"rate_per_s", is_asked ? rate_of(bulk.states(), bulk.taking(now)) : 0},
+          {"next_try_s", due ? Json(std::max(seconds_of(*due - now), 0.0)) : Json(nullptr)}};
+}
+
+Json serving_json(const BulkSender& sender, Instant now) {
+  const double rate = rate_of(sender.states_sent(), sender.taking(now));
+  Json eta = nullptr;
+  if (sender.running() && rate > 0)
+    eta = sender.states_total() <= sender.states_sent()
+              ? 0.0
+              : static_cast<double>(sender.states_total() - sender.states_sent()) / rate;
+  return {{"running", sender.running()},
+          {"states_sent", sender.states_sent()},
+          {"states_total", sender.states_total()},
+          {"taking_s", seconds_of(sender.taking(now))},
+          {"rate_per_s", rate},
+          {"eta_s", std::move(eta)},
+          {"limit_per_s", sender.states_per_s()},
+          {"bulks_served", sender.bulks_served()},
+          {"requests_merged", sender.requests_merged()}};
+}
+
+Json peers_json(const DaemonView& daemon) {
+  const Session& session = daemon.session;
+  const Instant now = daemon.now();
+  Json peers = Json::array();
+  for (unsigned i = 0; i < session.peers(); ++i) {
+    const PeerDialect& dialect = session.dialect(i);
+    const auto heard_at = session.heard_at(i);
+    peers.push_back({{"address", address_of(daemon, i)},
+                     {"source", source_of(daemon, i)},
+                     {"active", session.is_active(i)},
+                     {"heard_s", heard_at ? Json(seconds_of(std::max(now - *heard_at, statetable::Duration::zero())))
+                                          : Json(nullptr)},
+                     {"queued", session.queued_for(i)},
+                     {"dialect", wire::word(dialect.in_use())},
+                     {"dialect_from", origin_word(dialect)},
+                     {"dialect_changes", dialect.changes()},
+                     {"not_understood_by", dialect.apart()},
+                     {"interfaces_mapped", session.interfaces(i).map().rows().size()},
+                     {"interface_map", map_json(session.interfaces(i).map())},
+                     {"interfaces_unmapped", unmapped_json(session.interfaces(i), daemon.senders[i]->interfaces())},
+                     {"nodes", heard_json(dialect, daemon.config.link.family, now)},
+                     {"bulk", asked_json(session.bulk(i), now)},
+                     {"serving", serving_json(*daemon.senders[i], now)}});
+  }
+  return peers;
+}
+
+Json bulk_json(const DaemonView& daemon) {
+  const Instant now = daemon.now();
+  Json peers = Json::array();
+  for (unsigned i = 0; i < daemon.session.peers(); ++i)
+    peers.push_back({{"address", address_of(daemon, i)},
+                     {"active", daemon.session.is_active(i)},
+                     {"bulk", asked_json(daemon.session.bulk(i), now)},
+                     {"serving", serving_json(*daemon.senders[i], now)}});
+  return peers;
+}
+
+}  // namespace pfsync::engine

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string_view>
+
+#include "engine/report.h"
+
+namespace pfsync::engine {
+
+/// Where the dialect that is written comes from: "fixed", "learned", "default".
+[[nodiscard]] std::string_view origin_word(const PeerDialect& dialect);
+
+/// The bulk update that was asked of a peer. Its size is not known: pfsync does not announce it.
+[[nodiscard]] Json asked_json(const BulkRequester& bulk, Instant now);
+/// The one that a peer is given, or was given last; `eta_s` is null unless it runs and its rate is known.
+[[nodiscard]] Json serving_json(const BulkSender& sender, Instant now);
+
+/// Of each destination who it is, what it is spoken with, what waits for it, both bulk updates, its interfaces, and the
+/// nodes heard there.
+[[nodiscard]] Json peers_json(const DaemonView& daemon);
+/// Of each destination both bulk updates.
+[[nodiscard]] Json bulk_json(const DaemonView& daemon);
+
+}  // namespace pfsync::engine
