@@ -106,7 +106,7 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::sync_skipped, "sync_skipped", "states never announced because a sync.rule says so"},
     TallyInfo{Tally::sync_short, "sync_short", "states that ended before a sync.rule let them be announced"},
     TallyInfo{Tally::requests_limited, "requests_limited",
-              "update requests not answered because the peer sent more than sync.requests_per_s"},
+              "update requests answered later because the peer asked for more than sync.requests_per_s"},
     TallyInfo{
         Tally::answers_delayed, "answers_delayed",
         "answers to stale updates that waited for the next packet: another one of the state had gone a moment ago, or "

@@ -22,6 +22,7 @@ Outbox::Outbox(const Config& config, std::size_t slots, Counters& counters, Bulk
       clears_{16},
       tdbs_{config.tdb_places},
       tdb_queued_(config.tdb_places),
+      answers_{config.requests_per_s, std::max<std::uint64_t>(config.requests_per_s / 10, 1)},
       counters_{&counters},
       gate_{gate} {
   if (places_ == nullptr) throw std::bad_alloc{};  // at start, before any core runs
@@ -81,6 +82,7 @@ void Outbox::updated(Slot slot, bool tcp, Instant now) noexcept {
 }
 
 void Outbox::update_requested(Slot slot, Instant now) noexcept {
+  if (answers_.is_empty(now)) (*counters_)[Tally::requests_limited].add();
   const Queue queue = places_[slot].queue;
   if (queue == Queue::none || queue == Queue::upd_c) {
     dequeue(slot);
@@ -204,6 +206,7 @@ std::size_t Outbox::bytes_queued(wire::Dialect dialect) const noexcept {
 Outbox::Instant Outbox::timeout(Instant now) const noexcept {
   if (queued() == 0) return Instant::max();
   if (standing_by_) return has_to_forget() ? now : generation_ends_;
+  if (list(Queue::upd).count == queued() && answers_.is_empty(now)) return answers_.next();
   return push_ ? now : oldest_ + config_.delay;
 }
 
@@ -224,7 +227,8 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
   wire::PacketWriter writer{dialect, room};
   // What a clear is about left the queues with it: all that is queued now is later, or of other creators.
   for (; !clears_.empty() && writer.append_clear(clears_.front()); clears_.pop()) counters_->out(Message::clr).add();
-  dialect == wire::Dialect::openbsd ? write_as_openbsd(writer, source) : write_as_freebsd(writer, dialect, source);
+  dialect == wire::Dialect::openbsd ? write_as_openbsd(writer, now, source)
+                                    : write_as_freebsd(writer, now, dialect, source);
 
   if (queued() == 0) push_ = false;
   if (writer.empty()) return 0;  // only deletes that wait behind a bulk frame, or states without words for them
@@ -233,27 +237,28 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
 }
 
 /// In the order of the kernel's sections. Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_qs[].
-void Outbox::write_as_freebsd(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source) noexcept {
-  write_states(writer, Queue::ins, Message::ins, dialect, source);
+void Outbox::write_as_freebsd(wire::PacketWriter& writer, Instant now, wire::Dialect dialect,
+                              const StateSource& source) noexcept {
+  write_states(writer, now, Queue::ins, Message::ins, dialect, source);
   write_ids(writer, acks_, Message::ins_ack, acks_.size());
-  write_states(writer, Queue::upd, Message::upd, dialect, source);
-  write_states(writer, Queue::upd_c, Message::upd_c, dialect, source);
+  write_states(writer, now, Queue::upd, Message::upd, dialect, source);
+  write_states(writer, now, Queue::upd_c, Message::upd_c, dialect, source);
   write_deletes(writer);
   write_tdbs(writer, dialect, source);
   write_ids(writer, requests_, Message::upd_req, requests_.size());
 }
 
 /// Clears and requests have packets of their own there. Source: OpenBSD sys/net/if_pfsync.c.
-void Outbox::write_as_openbsd(wire::PacketWriter& writer, const StateSource& source) noexcept {
+void Outbox::write_as_openbsd(wire::PacketWriter& writer, Instant now, const StateSource& source) noexcept {
   constexpr wire::Dialect dialect = wire::Dialect::openbsd;
   if (!writer.empty()) return;
   write_ids(writer, requests_, Message::upd_req, requests_.size());
   if (!writer.empty()) return;
   write_ids(writer, acks_, Message::ins_ack, acks_.size());
-  write_states(writer, Queue::upd_c, Message::upd_c, dialect, source);
+  write_states(writer, now, Queue::upd_c, Message::upd_c, dialect, source);
   write_deletes(writer);
-  write_states(writer, Queue::ins, Message::ins, dialect, source);
-  write_states(writer, Queue::upd, Message::upd, dialect, source);
+  write_states(writer, now, Queue::ins, Message::ins, dialect, source);
+  write_states(writer, now, Queue::upd, Message::upd, dialect, source);
   write_tdbs(writer, dialect, source);
 }
 
@@ -263,7 +268,7 @@ void Outbox::write_deletes(wire::PacketWriter& writer) noexcept {
   deletes_gated_ -= std::min(deletes_gated_, before - deletes_.size());
 }
 
-void Outbox::write_states(wire::PacketWriter& writer, Queue queue, Message message, wire::Dialect dialect,
+void Outbox::write_states(wire::PacketWriter& writer, Instant now, Queue queue, Message message, wire::Dialect dialect,
                           const StateSource& source) noexcept {
   // Some way ahead of the one that is written, so that its memory is here by then.
   constexpr std::size_t ahead = 8;
@@ -275,6 +280,7 @@ void Outbox::write_states(wire::PacketWriter& writer, Queue queue, Message messa
   };
   for (std::size_t i = 0; i < ahead; ++i) fetch_next();
   while (list(queue).first != 0 && writer.fits(message)) {
+    if (queue == Queue::upd && !answers_.take(now)) break;  // the rest waits for its turn, each state once
     const Slot slot = list(queue).first - 1;
     fetch_next();
     dequeue(slot);

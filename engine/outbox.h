@@ -10,6 +10,7 @@
 #include "engine/bulk_gate.h"
 #include "engine/counters.h"
 #include "engine/tdb_table.h"
+#include "engine/token_bucket.h"
 #include "statetable/entry.h"
 #include "statetable/fetch.h"
 #include "statetable/time.h"
@@ -71,8 +72,9 @@ class Outbox {
   struct Config {
     Duration delay = std::chrono::seconds{1};
     unsigned maxupd = 128;
-    std::size_t ids_max = 65536;  ///< in each queue of bare ids
-    std::size_t tdb_places = 0;   ///< of the TdbTable
+    std::size_t ids_max = 65536;       ///< in each queue of bare ids
+    std::size_t tdb_places = 0;        ///< of the TdbTable
+    std::uint64_t requests_per_s = 0;  ///< full states written in answer to requests; 0: any number
   };
   /// How long changes are held for a peer that another node speaks with: at least this, at most twice as much. Longer
   /// than that node's silence takes to be noticed (CARP: 3 seconds and a bit with advbase 1) and a change may have
@@ -143,10 +145,11 @@ class Outbox {
   [[nodiscard]] List& list(Queue queue) noexcept { return lists_[static_cast<std::size_t>(queue)]; }
   [[nodiscard]] const List& list(Queue queue) const noexcept { return lists_[static_cast<std::size_t>(queue)]; }
   [[nodiscard]] std::size_t bytes_queued(wire::Dialect dialect) const noexcept;
-  void write_as_freebsd(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source) noexcept;
-  void write_as_openbsd(wire::PacketWriter& writer, const StateSource& source) noexcept;
+  void write_as_freebsd(wire::PacketWriter& writer, Instant now, wire::Dialect dialect,
+                        const StateSource& source) noexcept;
+  void write_as_openbsd(wire::PacketWriter& writer, Instant now, const StateSource& source) noexcept;
   void write_deletes(wire::PacketWriter& writer) noexcept;
-  void write_states(wire::PacketWriter& writer, Queue queue, wire::Message message, wire::Dialect dialect,
+  void write_states(wire::PacketWriter& writer, Instant now, Queue queue, wire::Message message, wire::Dialect dialect,
                     const StateSource& source) noexcept;
   void write_tdbs(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source) noexcept;
   void write_ids(wire::PacketWriter& writer, BoundedQueue<wire::StateId>& ids, wire::Message message,
@@ -167,6 +170,7 @@ class Outbox {
   std::uint64_t gate_stamp_ = 0;
   std::uint64_t frames_before_ins_ = 0;  ///< bulk frames handed over before the first state of the ins queue
   Instant oldest_{};                     ///< when the outbox became non-empty
+  TokenBucket answers_;
   bool push_ = false;
   bool standing_by_ = false;
   std::uint8_t generation_ = 0;  ///< the periods of `held` so far, 7 bits of them

@@ -47,10 +47,13 @@ bool is_changed(const HotEntry& before, const Renewal& renewal) noexcept {
 Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std::size_t slots, std::size_t tdb_places,
                     Counters& counters)
     : dialect{config.dialect, config.learn_dialect},
-      outbox{{session.delay, session.maxupd, session.ids_queued_max, tdb_places}, slots, counters, config.gate},
+      outbox{{session.delay, session.maxupd, session.ids_queued_max, tdb_places, session.requests_per_s},
+             slots,
+             counters,
+             config.gate},
       active{!config.is_shared},
       is_shared{config.is_shared},
-      requests{session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s / 10, 1)},
+      stale_answers{session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s / 10, 1)},
       interfaces{config.interfaces} {
   if (config.is_shared) outbox.stand_by(true, {});
 }
@@ -339,7 +342,7 @@ void Session::answer_stale(const Pending& pending, Slot slot, Instant now) noexc
   peer.outbox.updated(slot, false, now);
   Asked& answered = answered_[pending.search.hash.value() % answered_.size()];
   const bool is_lately = answered.id == pending.id && now < answered.at + std::chrono::seconds{1};
-  if (is_lately || !peer.requests.take(now)) {
+  if (is_lately || !peer.stale_answers.take(now)) {
     counters_[Tally::answers_delayed].add();
     return;
   }
@@ -380,10 +383,6 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
   if (pending.id == wire::bulk_request_id) {
     counters_[Tally::bulk_requests_in].add();
     if (is_active(pending.peer)) peers_[pending.peer].bulk_asked.store(true, std::memory_order_release);
-    return;
-  }
-  if (!peers_[pending.peer].requests.take(now)) {  // who still needs it asks again
-    counters_[Tally::requests_limited].add();
     return;
   }
   ShardWriter& writer = writer_of(pending.search.hash);

@@ -64,8 +64,8 @@ struct SessionConfig {
   /// How much longer a state lives that another node announced: its owner's DEL_C should come first,
   /// and a lost one must not keep the state for ever.
   Duration foreign_grace = std::chrono::seconds{5};
-  /// Answers a second that each peer can have of single requests and stale updates; 0: any number. The latter wait for
-  /// the delay otherwise, the former are not given.
+  /// Answers a second that each peer can have to single requests, and as many at once to stale updates; 0: any number.
+  /// The rest waits: a state once, as it is then.
   std::uint64_t requests_per_s = 10'000;
   Duration defer{};                 ///< how long the first packet of a new state may wait for an INS_ACK; 0: none does
   std::size_t deferred_max = 4096;  ///< packets that wait; the oldest goes when another comes
@@ -220,7 +220,7 @@ class Session {
     std::atomic<bool> bulk_asked{false};
     std::atomic<bool> active;                  ///< a word alone: pairs with nothing
     bool is_shared;                            ///< with another node
-    TokenBucket requests;                      ///< what it may make us answer
+    TokenBucket stale_answers;                 ///< those that leave at once
     std::atomic<Instant> heard_at{Instant{}};  ///< the last packet that could be read; Instant{}: none
     Counter queued;                            ///< in the outbox, as of the last turn
     bool is_taken_over = false;                ///< the bulk update under way only fills the gap between two nodes

@@ -18,11 +18,17 @@ class TokenBucket {
 
   /// Whether it may be done now; if so, it counts as done.
   [[nodiscard]] bool take(Instant now) noexcept {
-    if (every_ == Nanoseconds::zero()) return true;
-    if (full_at_ > now + depth_) return false;
+    if (is_empty(now)) return false;
     full_at_ = std::max(full_at_, now) + every_;
     return true;
   }
+
+  /// Whether it may not be done now.
+  [[nodiscard]] bool is_empty(Instant now) const noexcept {
+    return every_ != Nanoseconds::zero() && full_at_ > now + depth_;
+  }
+  /// When it may be done again, if it is empty.
+  [[nodiscard]] Instant next() const noexcept { return full_at_ - depth_; }
 
  private:
   using Nanoseconds = std::chrono::nanoseconds;
