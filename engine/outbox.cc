@@ -206,7 +206,8 @@ std::size_t Outbox::bytes_queued(wire::Dialect dialect) const noexcept {
 Outbox::Instant Outbox::timeout(Instant now) const noexcept {
   if (queued() == 0) return Instant::max();
   if (standing_by_) return has_to_forget() ? now : generation_ends_;
-  if (list(Queue::upd).count == queued() && answers_.is_empty(now)) return answers_.next();
+  if (list(Queue::upd).count == queued() && answers_.is_empty(now))
+    return std::min(answers_.next(), oldest_ + config_.delay);
   return push_ ? now : oldest_ + config_.delay;
 }
 
@@ -280,7 +281,8 @@ void Outbox::write_states(wire::PacketWriter& writer, Instant now, Queue queue, 
   };
   for (std::size_t i = 0; i < ahead; ++i) fetch_next();
   while (list(queue).first != 0 && writer.fits(message)) {
-    if (queue == Queue::upd && !answers_.take(now)) break;  // the rest waits for its turn, each state once
+    // The rest waits, each state once; but no longer than any change, since changes of the state wait with it.
+    if (queue == Queue::upd && now < oldest_ + config_.delay && !answers_.take(now)) break;
     const Slot slot = list(queue).first - 1;
     fetch_next();
     dequeue(slot);
