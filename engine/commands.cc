@@ -83,9 +83,13 @@ Json show(const Json& request, const DaemonView& daemon) {
     if (daemon.carp == nullptr) throw Refusal{"this node has no virtual address: its configuration has no [[carp]]"};
     return answer(carp::status_json(*daemon.carp, daemon.now()));
   }
+  if (what == "config_sync") {
+    if (!daemon.config_sync) throw Refusal{"this node synchronizes no configuration: its own has no [config_sync]"};
+    return answer(daemon.config_sync());
+  }
   throw Refusal{
       "there is nothing of that name to show: give \"status\", \"states\", \"creators\", \"peers\", \"bulk\", "
-      "\"counters\", \"tdbs\", \"carp\" or \"config\""};
+      "\"counters\", \"tdbs\", \"carp\", \"config\" or \"config_sync\""};
 }
 
 template <class F, class... Arguments>
@@ -106,6 +110,10 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
     const auto order = carp::order_of(request);
     if (const auto* why = std::get_if<std::string>(&order)) throw Refusal{*why};
     return run(commands.carp, std::get<carp::Order>(order));
+  }
+  if (command == "config") {
+    if (!commands.config_sync) throw Refusal{"this node synchronizes no configuration: its own has no [config_sync]"};
+    return commands.config_sync(request);
   }
   if (command == "synthetic") return run(commands.synthetic, flag_of(request, "run", std::nullopt));
   if (command == "flush") {

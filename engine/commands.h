@@ -26,6 +26,8 @@ struct Commands {
   std::function<Outcome(bool run)> synthetic;         ///< stop or resume the load
   std::function<Outcome()> push;                      ///< announce what is queued at once
   std::function<Outcome(const carp::Order&)> carp{};  ///< empty: no [[carp]] here
+  /// The whole answer: the order's number, under which show config_sync tells what became of it.
+  std::function<Json(const Json& request)> config_sync{};
 };
 
 /// Answers one request of the control socket. Any JSON is a possible request; every answer is an object
@@ -37,6 +39,7 @@ struct Commands {
 ///   {"command": "show", "what": "creators"}
 ///   {"command": "show", "what": "counters", "sentences": false}
 ///   {"command": "show", "what": "carp"}, {"command": "carp", "do": …}: engine/carp/order.h
+///   {"command": "show", "what": "config_sync"}, {"command": "config", "do": …}: engine/config_sync/agent.h
 ///   {"command": "resync"}, {"command": "push"}, {"command": "flush", "interface": ""},
 ///   {"command": "kill", "id": "16 hex/8 hex"}, {"command": "synthetic", "run": true}
 ///   {"command": "kill", "filter": "host 10.0.0.1", "cursor": …}: as many as one request may, until "cursor" is null

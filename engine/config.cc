@@ -14,6 +14,7 @@
 #include "engine/carp/read_settings.h"
 #include "engine/config_rules.h"
 #include "engine/config_section.h"
+#include "engine/config_sync/read_settings.h"
 #include "engine/http/read_settings.h"
 #include "engine/session.h"
 
@@ -386,7 +387,7 @@ void read_synthetic(ConfigSection& file, Config& config) {
 
 void refuse_sections_to_come(ConfigSection& file) {
   constexpr std::string_view later = "is not in this version: remove the section, it would have no effect";
-  for (const std::string_view name : {"config_sync", "snapshot"}) file.not_yet(name, later);
+  file.not_yet("snapshot", later);
 }
 
 /// Keys, values and pieces of the file are quoted in sentences; no control character in them may break a line of the
@@ -455,6 +456,8 @@ std::vector<carp::PortSettings> ports_of(const Config& config) {
 
 /// A port that nobody uses is a mistake of whoever wrote it.
 void check_interfaces(ConfigSection& file, const Config& config) {
+  // What another node may push cannot be seen in this file.
+  if (config.config_sync && (config.config_sync->role == config_sync::Role::secondary || config.config_sync->compat)) return;
   auto sections = file.sections("interface");
   for (std::size_t i = 0; i < sections.size(); ++i)
     if (std::none_of(config.carp.begin(), config.carp.end(),
@@ -476,6 +479,7 @@ Config read(const toml::table& table, const std::string& name) {
   read_log(file, config.log);
   read_synthetic(file, config);
   config.http = http::read_settings(file);
+  config.config_sync = config_sync::read_settings(file);
   read_interfaces(file, config);
   config.carp = carp::read_settings(file, ports_of(config), config.warnings);
   check_interfaces(file, config);

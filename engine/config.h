@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/carp/settings.h"
+#include "engine/config_sync/settings.h"
 #include "engine/http/settings.h"
 #include "engine/interface_map.h"
 #include "engine/link.h"
@@ -118,6 +119,7 @@ struct Config {
   std::optional<SyntheticConfig> synthetic;  ///< present: this node plays a firewall
 
   std::optional<http::Settings> http;  ///< present: HTTPS is served
+  std::optional<config_sync::Settings> config_sync;  ///< present: configurations come and go over the network
 
   std::vector<std::string> warnings;  ///< sentences; nothing that stops the start
 

@@ -77,6 +77,7 @@ void compare_rest(Fixed& fixed, const Config& current, const Config& wanted) {
   fixed("cores.data", current.cores.data, wanted.cores.data);
   fixed("cores.poll", current.cores.poll, wanted.cores.poll);
   fixed("http", current.http, wanted.http);
+  fixed("config_sync", current.config_sync, wanted.config_sync);
   auto synthetic = wanted.synthetic;
   if (synthetic && current.synthetic) synthetic->first_id = current.synthetic->first_id;
   fixed("synthetic", current.synthetic, synthetic);

@@ -11,6 +11,7 @@
 
 #include "engine/ctl/carp.h"
 #include "engine/ctl/client.h"
+#include "engine/ctl/config.h"
 #include "engine/ctl/exit_status.h"
 #include "engine/ctl/peers.h"
 #include "engine/ctl/states.h"
@@ -39,6 +40,8 @@ struct Options {
   unsigned vhid = 0;
   std::string users_file = "/var/lib/pfsyncd/users";
   std::string user;
+  bool renew = false;
+  std::uint64_t generation = 0;
 };
 
 int fail(const std::string& sentence, int status) {
@@ -136,6 +139,46 @@ int show_carp(const Options& options) {
       options, {{"command", "show"}, {"what", "carp"}},
       [&](const Json& carp) { return carp_text(carp, options.verbose); },
       [](const Json& carp) { return carp.at("healthy").get<bool>() ? exit_ok : exit_unhealthy; });
+}
+
+int show_config_sync(const Options& options) {
+  return answer_to(
+      options, {{"command", "show"}, {"what", "config_sync"}},
+      [&](const Json& status) { return config_sync_text(status, options.verbose); },
+      [](const Json& status) { return status.at("healthy").get<bool>() ? exit_ok : exit_unhealthy; });
+}
+
+int say_outcome(const Options& options, const std::variant<Json, Unreached>& outcome) {
+  if (const auto* why = std::get_if<Unreached>(&outcome)) return fail(options, why->sentence, exit_no_daemon);
+  const Json& json = std::get<Json>(outcome);
+  const auto sentence = json.at("sentence").get<std::string>();
+  if (json.at("ok") == false) return fail(options, sentence, exit_unhealthy);
+  if (options.json) {
+    print_json(json);
+    return exit_ok;
+  }
+  if (const auto lines = json.find("lines"); lines != json.end())
+    for (const Json& line : *lines) std::cout << terminal_safe(line.get<std::string>()) << "\n";
+  std::cout << terminal_safe(sentence) << ".\n";
+  return exit_ok;
+}
+
+int order_config(const Options& options, const Json& request) {
+  auto client = Client::connect(options.socket);
+  if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
+  return say_outcome(options, await_order(std::get<Client>(client), request));
+}
+
+int pair_config(const Options& options) {
+  auto client = Client::connect(options.socket);
+  if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
+  std::cout << "Run pfsyncctl config pair on the other node too, within two minutes.\n" << std::flush;
+  return say_outcome(options, pair_nodes(std::get<Client>(client), [](const std::string& text) {
+                       std::cout << text << std::flush;
+                       std::string typed;
+                       std::getline(std::cin, typed);
+                       return typed;
+                     }));
 }
 
 int change_users(const Options& options, UserOutcome (*change)(const std::string&, const std::string&)) {
@@ -295,6 +338,34 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
   command(*synthetic, "stop", "let the load stand still", [&] {
     return order(options, {{"command", "synthetic"}, {"run", false}});
   });
+
+  command(*show, "config_sync",
+          "what the nodes of a pair know of each other's configuration; exit status 1 on an alarm",
+          [&] { return show_config_sync(options); })
+      ->add_flag("-v", options.verbose, "also each section's digest, and what happened");
+  auto* config = app.add_subcommand("config", "synchronize the configuration of a pair");
+  config->require_subcommand(1);
+  command(*config, "status", "as show config_sync", [&] {
+    return show_config_sync(options);
+  })->add_flag("-v", options.verbose, "also each section's digest, and what happened");
+  command(*config, "push", "push to the other node now",
+          [&] {
+            return order_config(options, {{"command", "config"}, {"do", "push"}, {"renew", options.renew}});
+          })
+      ->add_flag("--renew", options.renew,
+                 "above whatever the other node holds: after this one was restored from a backup");
+  command(*config, "diff", "compare both nodes, section by section", [&] {
+    return order_config(options, {{"command", "config"}, {"do", "diff"}});
+  });
+  command(
+      *config, "rollback", "go back to a former generation, on both nodes",
+      [&] {
+        return order_config(options, {{"command", "config"}, {"do", "rollback"}, {"generation", options.generation}});
+      })
+      ->add_option("GENERATION", options.generation)
+      ->required();
+  command(*config, "pair", "let this node and the other know each other: run it on both, and compare the codes",
+          [&] { return pair_config(options); });
 
   auto* user = app.add_subcommand("user", "who may log in to the web page");
   user->require_subcommand(1);

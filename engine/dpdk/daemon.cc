@@ -20,6 +20,7 @@
 #include "engine/commands.h"
 #include "engine/control.h"
 #include "engine/dpdk/clock.h"
+#include "engine/dpdk/config_sync.h"
 #include "engine/dpdk/data_path.h"
 #include "engine/dpdk/device.h"
 #include "engine/dpdk/eal.h"
@@ -29,6 +30,7 @@
 #include "engine/dpdk/session_log.h"
 #include "engine/dpdk/web.h"
 #include "engine/link.h"
+#include "engine/reload.h"
 #include "engine/session.h"
 #include "engine/version.h"
 #include "wire/text.h"
@@ -97,8 +99,10 @@ struct Daemon::Parts {
   Commands commands;
   std::unique_ptr<ControlServer> control;
   std::optional<Web> web;
+  std::optional<ConfigSync> config_sync;
 
   explicit Parts(const Config& given);
+  void make_config_sync(const std::string& file);
   void run(bool (*ended)());
 
  private:
@@ -106,6 +110,7 @@ struct Daemon::Parts {
   std::optional<CommandResult> call(const Command& command);
   Outcome outcome(const Command& command, const char* sentence);
   void make_commands();
+  [[nodiscard]] std::optional<std::string> apply(const Config& wanted);
   [[nodiscard]] bool is_up(std::size_t number) const {
     return stacks[number]->port().link_up() &&
            (devices[number].interface.empty() || has_carrier(devices[number].interface));
@@ -226,6 +231,21 @@ void Daemon::Parts::make_commands() {
     };
 }
 
+// --- configurations that come over the network --------------------------------------------------------
+
+std::optional<std::string> Daemon::Parts::apply(const Config& wanted) {
+  const Difference found = difference(config, wanted);
+  if (found.is_none()) return std::nullopt;
+  return "this needs a restart: " + sentence_of(found);
+}
+
+void Daemon::Parts::make_config_sync(const std::string& file) {
+  config_sync.emplace(config, file, [this](const Config& wanted) { return apply(wanted); });
+  if (!config_sync->is_there()) return;
+  view.config_sync = [this] { return config_sync->status(); };
+  commands.config_sync = [this](const Json& request) { return config_sync->order(request); };
+}
+
 // --- virtual addresses -------------------------------------------------------------------------------
 
 void Daemon::Parts::make_carp() {
@@ -337,6 +357,7 @@ void Daemon::Parts::watch_links(Instant now) {
     const bool before = links_up_[number].exchange(up, std::memory_order_relaxed);
     stacks[number]->set_link(up);
     if (!links_seen_ || up != before) spdlog::info("link {} is {}", devices[number].name(), up ? "up" : "down");
+    if (up && !before) config_sync->link_up();
     // A link that comes up may have a peer behind it that knows more than we do.
     if (number == 0 && up && !before && !call({.kind = Command::Kind::link_up})) {
       links_up_[0].store(false, std::memory_order_relaxed);  // said again in the next round
@@ -407,6 +428,7 @@ void Daemon::Parts::run(bool (*ended)()) {
     retry_bulk(clock.now());
     watch_carp(clock.now());
     web->serve([this](const Json& request) { return handle_request(request, view, commands); });
+    config_sync->serve();
     control->poll_once(wait);
   }
   sd_notify(0, "STOPPING=1");
@@ -418,6 +440,7 @@ void Daemon::Parts::run(bool (*ended)()) {
 
 Daemon::Daemon(const Config& config, const std::string& file) : parts_{std::make_unique<Parts>(config)} {
   for (const std::string& warning : config.warnings) spdlog::warn("{}: {}", file, warning);
+  parts_->make_config_sync(file);
 }
 Daemon::~Daemon() = default;
 

@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "engine/config.h"
+#include "engine/config_sync/effective.h"
 #include "engine/dpdk/daemon.h"
 #include "engine/version.h"
 
@@ -59,7 +60,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : exit_usage;
   }
 
-  const engine::ConfigResult result = engine::load_config(file);
+  const engine::ConfigResult result = check ? engine::load_config(file) : engine::config_sync::load_effective(file);
   if (const auto* sentence = std::get_if<std::string>(&result)) return refuse(*sentence, exit_usage);
   const auto& config = std::get<engine::Config>(result);
   if (check) {

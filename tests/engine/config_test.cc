@@ -445,7 +445,14 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"http_read", link_section + "[http]\nread = \"all\"\n", "t.toml:5: http.read: ", "anyone"},
         Refusal{"http_session", link_section + "[http]\nsession_minutes = 0\n",
                 "t.toml:5: http.session_minutes: ", "1440"},
-        Refusal{"config_sync", link_section + "[config_sync]\n", "t.toml:4: config_sync: ", "remove"},
+        Refusal{"sync_role", link_section + "[config_sync]\nrole = \"boss\"\n",
+                "t.toml:5: config_sync.role: ", "secondary"},
+        Refusal{"sync_peer", link_section + "[config_sync]\nrole = \"primary\"\n",
+                "t.toml:4: config_sync.peer: ", "missing"},
+        Refusal{"sync_listen", link_section + "[config_sync]\nlisten = \"10.0.0.1\"\n",
+                "t.toml:5: config_sync.listen: ", "8444"},
+        Refusal{"sync_user", link_section + "[config_sync.compat]\nlisten = \"10.0.0.1:443\"\n",
+                "t.toml:4: config_sync.compat.user: ", "missing"},
         Refusal{"snapshot", link_section + "[snapshot]\n", "t.toml:4: snapshot: ", "remove"}),
     [](const testing::TestParamInfo<Refusal>& row) { return row.param.name; });
 

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "engine/config.h"
+
+namespace pfsync::engine::config_sync {
+
+/// What an operator orders: {"command": "config", "do": …}. Carried out on the agent's thread; its end is told by
+/// show config_sync, under the order's number.
+struct Order {
+  enum class Kind : std::uint8_t { push, diff, rollback, pair, confirm_pair, abort_pair } kind = Kind::push;
+  bool renew = false;            ///< push: above whatever the other node holds
+  std::uint64_t generation = 0;  ///< rollback: to that one
+  std::string code{};            ///< confirm_pair: what both consoles show
+};
+/// Or one sentence about what is wrong with the request.
+[[nodiscard]] std::variant<Order, std::string> order_of(const nlohmann::ordered_json& request);
+
+/// What the agent needs of the daemon.
+struct Daemon {
+  /// Brings a configuration into force, or leaves all as it was: nothing, or why not. Called on the control thread.
+  std::function<std::optional<std::string>(const Config& config)> apply;
+  /// Called on the control thread.
+  std::function<void(bool warning, const std::string& sentence)> log;
+};
+
+/// Configuration synchronization at work: both doors (/sync for the other node, /xmlrpc.php for a firewall) on the
+/// listeners' threads, the client on a thread of its own. Made and called on the control thread, which waits for none
+/// of them; they wait for serve() where the daemon must change.
+class Agent {
+ public:
+  /// `toml`: the text of `file`, from which, with what the store holds, `config` was made. Or one sentence.
+  [[nodiscard]] static std::variant<std::unique_ptr<Agent>, std::string> create(const Config& config, std::string toml,
+                                                                                std::string file, Daemon daemon);
+  ~Agent();
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  /// Often: does what the other threads have handed over, and logs.
+  void serve();
+  /// The link came up: the other node may be there again.
+  void link_up();
+
+  /// The file was read again and is `config` by itself. What is to come into force now, on the control thread; nothing:
+  /// the shared part of a primary changed, and comes into force once the other node has staged it, or cannot.
+  [[nodiscard]] std::variant<std::optional<Config>, std::string> reload(const Config& config, const std::string& toml);
+  /// All of what reload() gave is in force: this text is the local part of what is applied from now on. Else the former
+  /// one stays, so that what needs a restart here keeps nothing of the other node's out.
+  void follow(std::string toml);
+
+  /// The order's number, or why it is not taken.
+  [[nodiscard]] std::variant<std::uint64_t, std::string> order(const Order& order);
+  /// show config_sync, without "ok".
+  [[nodiscard]] nlohmann::ordered_json status() const;
+
+ private:
+  struct Parts;
+  explicit Agent(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace pfsync::engine::config_sync

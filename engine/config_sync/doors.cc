@@ -1,0 +1,198 @@
+#include <algorithm>
+
+#include "engine/config_sync/faults.h"
+#include "engine/config_sync/parts.h"
+#include "engine/http/tls.h"
+#include "engine/http/users.h"
+#include "engine/http/words.h"
+#include "engine/xmlrpc/codec.h"
+
+namespace pfsync::engine::config_sync {
+namespace {
+
+constexpr const char* xml = "text/xml; charset=utf-8";
+constexpr std::size_t compat_body_bytes = std::size_t{32} * 1024 * 1024;
+
+http::Response response_of(const std::variant<xmlrpc::Value, xmlrpc::Fault>& answer) {
+  const auto* value = std::get_if<xmlrpc::Value>(&answer);
+  return {.content_type = xml,
+          .body = value != nullptr ? xmlrpc::encode_response(*value)
+                                   : xmlrpc::encode_fault(std::get<xmlrpc::Fault>(answer))};
+}
+
+/// Anything but a POST to the one path there is.
+std::optional<http::Response> misdirected(const http::Request& request, std::string_view path) {
+  if (request.path != path) return http::refusal(404, "there is nothing of that name here");
+  if (request.method != "POST") return http::refusal(405, "only POST is taken here");
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string Agent::Parts::open_doors() {
+  const auto log = [this](const std::string& sentence) {
+    const std::lock_guard front{front_mutex};
+    if (told.lines.size() < Audit::kept) told.lines.push_back({time_s(), true, sentence});
+  };
+  if (settings.listen && settings.role != Role::off) {
+    http::ListenerSettings listener{
+        .address = settings.listen->address,
+        .port = settings.listen->port,
+        .tls = {
+            .certificate = certificate, .key = key, .only_1_3 = true, .client = http::TlsSettings::Client::required}};
+    listener.limits.workers = 4;
+    listener.limits.body_bytes = body_bytes_max;
+    listener.tls.client_ca = settings.ca;
+    if (settings.ca.empty())
+      listener.tls.accept = [this](const http::PeerCertificate& shown) -> std::string {
+        const std::lock_guard front{front_mutex};
+        if (told.pairing) return "";
+        if (!told.pin) return "this node is not paired yet: run pfsyncctl config pair on both nodes";
+        if (*told.pin == shown.key) return "";
+        return "its key is not the one that the other node was paired with (wrong pin)";
+      };
+    auto made = http::Listener::create(
+        listener, [this](const http::Request& request) { return serve_sync(request); }, log);
+    if (auto* why = std::get_if<std::string>(&made)) return "config_sync.listen: " + *why;
+    sync_listener = std::move(std::get<0>(made));
+  }
+  if (settings.compat) {
+    const CompatSettings& compat = *settings.compat;
+    http::ListenerSettings listener{.address = compat.listen.address,
+                                    .port = compat.listen.port,
+                                    .tls = {.certificate = compat.certificate, .key = compat.key}};
+    if (compat.certificate.empty()) {
+      listener.tls.certificate = compat_files.path("web.pem").string();
+      listener.tls.key = compat_files.path("web.key").string();
+      if (std::string why = http::make_self_signed(listener.tls.certificate, listener.tls.key, {compat.listen.address});
+          !why.empty())
+        return why;
+    }
+    listener.limits.workers = 4;
+    listener.limits.body_bytes = compat_body_bytes;
+    listener.limits.request = std::chrono::seconds{30};
+    auto made = http::Listener::create(
+        listener, [this](const http::Request& request) { return serve_compat(request); }, log);
+    if (auto* why = std::get_if<std::string>(&made)) return "config_sync.compat.listen: " + *why;
+    compat_listener = std::move(std::get<0>(made));
+  }
+  return "";
+}
+
+http::Response Agent::Parts::serve_sync(const http::Request& request) {
+  if (auto refused = misdirected(request, "/sync")) return std::move(*refused);
+  if (!request.certificate) return http::refusal(403, "a certificate is needed here");
+  const auto decoded = xmlrpc::decode_call(request.body, {.bytes = body_bytes_max, .depth = 16, .values = 10'000});
+  const std::lock_guard lock{mutex};
+  std::variant<xmlrpc::Value, xmlrpc::Fault> answer;
+  const bool trusted = !settings.ca.empty() || (pin && *pin == request.certificate->key);
+  const auto* call = std::get_if<xmlrpc::Call>(&decoded);
+  if (call == nullptr)
+    answer = std::get<xmlrpc::Fault>(decoded);
+  else if (call->method == "hasync.pair" || !trusted)
+    answer = pairing.asked(*call, request.certificate->key);
+  else
+    answer = receiver.call(*call, now(), time_s());
+  publish();
+  return response_of(answer);
+}
+
+/// Empty: the caller is who he says. Else what he is told.
+std::string Agent::Parts::login(const http::Request& request) {
+  const CompatSettings& compat = *settings.compat;
+  if (!compat.sources.empty() &&
+      std::find(compat.sources.begin(), compat.sources.end(), request.address) == compat.sources.end())
+    return "this node takes no synchronization from " + request.address;
+  const std::string source = http::source_of(request.address);
+  const auto credentials = http::basic_of(request.header("Authorization"));
+  if (!credentials) return "Invalid username or password";
+  {
+    const std::lock_guard lock{mutex};
+    if (const auto wait = logins.begin(source, http::LoginLimit::Clock::now()))
+      return "too many wrong passwords: try again in " + std::to_string(wait->count()) + " s";
+  }
+  // The name may be anything that was sent: whoever is not the one user meets a password that nobody has.
+  const auto users = http::load_users(users_file);
+  const auto* known = std::get_if<http::Users>(&users);
+  if (known == nullptr) return std::get<std::string>(users);
+  const auto found = known->find(compat.user);
+  static const http::PasswordHash nobody = http::hash_password(sha256_hex("nobody") + std::to_string(time_s()));
+  const bool right = http::verifies(found == known->end() ? nobody : found->second, credentials->password);
+  if (!right || found == known->end() || credentials->user != compat.user) return "Invalid username or password";
+  const std::lock_guard lock{mutex};
+  logins.succeeded(source);
+  return "";
+}
+
+http::Response Agent::Parts::serve_compat(const http::Request& request) {
+  if (auto refused = misdirected(request, "/xmlrpc.php")) return std::move(*refused);
+  if (const std::string why = login(request); !why.empty()) {
+    const std::lock_guard lock{mutex};
+    if (++firewall.refused % 100 == 1) note(true, "refused " + request.address + " at /xmlrpc.php: " + why);
+    publish();
+    return {.content_type = xml, .body = compat_refusal(why)};
+  }
+  const auto decoded = xmlrpc::decode_call(request.body);
+  if (const auto* fault = std::get_if<xmlrpc::Fault>(&decoded)) return response_of(*fault);
+  const auto& call = std::get<xmlrpc::Call>(decoded);
+  const std::lock_guard lock{mutex};
+  CompatAnswer answer = answer_compat(call, settings);
+  firewall.time_s = time_s();
+  firewall.address = request.address;
+  firewall.method = call.method;
+  ++firewall.calls;
+  if (!answer.ignored.empty() || answer.wanted) firewall.ignored = answer.ignored;
+  for (std::string& alarm : answer.alarms) {
+    note(true, alarm);
+    if (firewall.alarms.size() < 16 &&
+        std::find(firewall.alarms.begin(), firewall.alarms.end(), alarm) == firewall.alarms.end())
+      firewall.alarms.push_back(std::move(alarm));
+  }
+  if (answer.wanted) {
+    xmlrpc::Fault fault;
+    if (const std::string why = apply_compat(*answer.wanted, request.address, fault); !why.empty()) {
+      note(true, "refused the virtual addresses of " + request.address + ": " + why);
+      answer.response = fault;
+    }
+  } else if (const auto* fault = std::get_if<xmlrpc::Fault>(&answer.response)) {
+    note(true, "refused " + call.method + " of " + request.address + ": " + fault->text);
+  }
+  publish();
+  return response_of(answer.response);
+}
+
+/// Under the lock. Empty: they are in force.
+std::string Agent::Parts::apply_compat(const std::string& wanted, const std::string& address, xmlrpc::Fault& fault) {
+  const auto refused = [&fault](int code, const std::string& why) {
+    fault = {code, why};
+    return why;
+  };
+  const auto& current = compat_store.current();
+  const std::string* before = compat_in_force();
+  if (before != nullptr && *before == wanted) return "";
+  const auto [shared, transform] = shared_in_force();
+  auto both = combine(toml, file, shared, transform, &wanted);
+  if (const auto* problem = std::get_if<Problem>(&both)) return refused(fault::validation_failed, problem->sentence);
+  const std::string source = "firewall " + address;
+  const Stored next{.revision = {.origin = sha256_hex(source).substr(0, 32),
+                                 .generation = current ? current->revision.generation + 1 : 1,
+                                 .sections = {{"carp", wanted}}},
+                    .source = source,
+                    .time_s = time_s()};
+  std::string why = compat_store.stage(next);
+  if (why.empty()) why = compat_store.commit();
+  std::string undone;
+  if (!why.empty()) {
+    undone = compat_store.roll_back();
+    return refused(fault::apply_failed, why);
+  }
+  if (const auto failed = apply(std::get<Effective>(both).config)) {
+    undone = compat_store.roll_back();
+    return refused(fault::apply_failed, *failed + ": rolled back" + undone);
+  }
+  if (const std::string kept = compat_store.confirm(); !kept.empty()) note(true, kept);
+  note(false, "applied the virtual addresses of " + address);
+  return "";
+}
+
+}  // namespace pfsync::engine::config_sync

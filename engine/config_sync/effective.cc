@@ -1,0 +1,88 @@
+#include "engine/config_sync/effective.h"
+
+#include <fstream>
+#include <iterator>
+
+#include "engine/config_sync/faults.h"
+#include "engine/config_sync/files.h"
+#include "engine/config_sync/store.h"
+
+namespace pfsync::engine::config_sync {
+namespace {
+
+/// A sentence about a combined text without the place in it, which nobody can look at.
+std::string without_place(const std::string& sentence, const std::string& name) {
+  if (!sentence.starts_with(name + ":")) return sentence;
+  std::size_t at = name.size() + 1;
+  while (at < sentence.size() && (sentence[at] >= '0' && sentence[at] <= '9')) ++at;
+  return sentence.substr(0, at).ends_with(':') || at >= sentence.size()
+             ? sentence
+             : sentence.substr(std::min(at + 2, sentence.size()));
+}
+
+}  // namespace
+
+bool is_rolled_back(const Stored& stored, std::string_view toml, const std::string& file) {
+  if (stored.file_digest.empty()) return false;
+  const auto own = extract(toml, file);
+  return std::holds_alternative<Sections>(own) && digest_of(std::get<Sections>(own)) == stored.file_digest;
+}
+
+std::filesystem::path store_folder(const Config& config) {
+  return std::filesystem::path{config.control.state_dir} / "config-sync";
+}
+std::filesystem::path compat_folder(const Config& config) { return store_folder(config) / "compat"; }
+
+std::variant<Effective, Problem> combine(std::string_view toml, const std::string& file, const Sections* shared,
+                                         bool transform, const std::string* compat) {
+  auto merged = merge({.toml = toml, .shared = shared, .transform = transform, .compat = compat}, file);
+  if (auto* problem = std::get_if<Problem>(&merged)) return std::move(*problem);
+  auto& made = std::get<Merged>(merged);
+  ConfigResult parsed = parse_config(made.toml, file);
+  if (const auto* why = std::get_if<std::string>(&parsed))
+    return Problem{fault::validation_failed, without_place(*why, file)};
+  return Effective{std::move(std::get<Config>(parsed)), std::move(made.notes)};
+}
+
+std::variant<Config, std::string> in_force(std::string_view toml, const std::string& file, const Kept& kept,
+                                           bool strict) {
+  ConfigResult own = parse_config(toml, file);
+  auto* config = std::get_if<Config>(&own);
+  if (config == nullptr || !config->config_sync) return own;
+  const Role role = config->config_sync->role;
+  const bool is_secondary = role == Role::secondary;
+  const bool counts =
+      kept.shared && (is_secondary || (role == Role::primary && is_rolled_back(*kept.shared, toml, file)));
+  const Sections* shared = counts ? &kept.shared->revision.sections : nullptr;
+  const std::string* compat = nullptr;
+  if (kept.compat && config->config_sync->compat)
+    if (const auto found = kept.compat->revision.sections.find("carp"); found != kept.compat->revision.sections.end())
+      compat = &found->second;
+  if (shared == nullptr && compat == nullptr) return own;
+  const bool transform = is_secondary;
+  auto both = combine(toml, file, shared, transform, compat);
+  if (auto* made = std::get_if<Effective>(&both)) return std::move(made->config);
+  if (strict) return file + ": what was synchronized does not fit it: " + std::get<Problem>(both).sentence;
+  config->warnings.push_back("what was synchronized does no longer fit this file, which is in force alone: " +
+                             std::get<Problem>(both).sentence);
+  return own;
+}
+
+ConfigResult load_effective(const std::filesystem::path& file) {
+  ConfigResult own = load_config(file);
+  auto* config = std::get_if<Config>(&own);
+  if (config == nullptr || !config->config_sync) return own;
+  std::ifstream in{file, std::ios::binary};
+  const std::string text{std::istreambuf_iterator<char>{in}, {}};
+  DiskFiles shared_files{store_folder(*config)}, compat_files{compat_folder(*config)};
+  Store shared{shared_files}, compat{compat_files};
+  std::vector<std::string> told = shared.load();
+  for (std::string& more : compat.load()) told.push_back(std::move(more));
+  auto result = in_force(text, file.string(), {shared.current(), compat.current()});
+  if (auto* why = std::get_if<std::string>(&result)) return std::move(*why);
+  auto& combined = std::get<Config>(result);
+  combined.warnings.insert(combined.warnings.end(), told.begin(), told.end());
+  return std::move(combined);
+}
+
+}  // namespace pfsync::engine::config_sync

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "engine/config.h"
+#include "engine/config_sync/revision.h"
+#include "engine/config_sync/sections.h"
+
+namespace pfsync::engine::config_sync {
+
+/// What stands beside the file and counts with it.
+struct Kept {
+  std::optional<Stored> shared;  ///< of the other node, or rolled back to
+  std::optional<Stored> compat;  ///< virtual addresses of a pfSense or OPNsense primary
+};
+
+/// A configuration in force, and what was transformed for it.
+struct Effective {
+  Config config;
+  std::vector<std::string> notes;
+};
+/// The file's text with these sections in the place of its own, and those of `compat` besides; checked as a file is.
+/// Pure but for the files that it names.
+[[nodiscard]] std::variant<Effective, Problem> combine(std::string_view toml, const std::string& file,
+                                                       const Sections* shared, bool transform,
+                                                       const std::string* compat);
+
+/// Which of what is kept counts, for a file: a secondary's shared part comes from the store, a primary's only while it
+/// is rolled back from what the file says. What is kept and does no longer fit the file is left out, with a warning;
+/// or, `strict`, a sentence.
+[[nodiscard]] std::variant<Config, std::string> in_force(std::string_view toml, const std::string& file,
+                                                         const Kept& kept, bool strict = false);
+/// Whether the store's revision counts instead of what this file of a primary says.
+[[nodiscard]] bool is_rolled_back(const Stored& stored, std::string_view toml, const std::string& file);
+
+/// The configuration to start with: the file, and what the store holds for it. A commit that the last process did not
+/// see confirmed is rolled back first.
+[[nodiscard]] ConfigResult load_effective(const std::filesystem::path& file);
+
+/// Folders below state_dir.
+[[nodiscard]] std::filesystem::path store_folder(const Config& config);
+[[nodiscard]] std::filesystem::path compat_folder(const Config& config);
+
+}  // namespace pfsync::engine::config_sync

@@ -1,0 +1,197 @@
+// What two nodes share of their configurations, and what becomes of it on the other one.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <variant>
+
+#include "engine/config_sync/effective.h"
+#include "engine/config_sync/faults.h"
+#include "engine/config_sync/sections.h"
+
+namespace pfsync::engine::config_sync {
+namespace {
+
+const std::string primary_file = R"([link]
+device = "eth1"
+address = "10.0.0.1/24"
+[[peer]]
+address = "10.0.0.2"
+mac = "02:00:00:00:00:02"
+interface_map = { igb0 = "vmx0" }
+[[peer]]
+address = "10.0.0.9"
+source = "10.0.0.254"
+[table]
+states_max = 5000
+[table.timeouts]
+tcp_established = 3600
+[sync]
+creatorid = "0000000a"
+maxupd = 64
+[[interface]]
+device = "eth2"
+address = "192.0.2.1/24"
+[[carp]]
+vhid = 1
+advskew = 10
+password = "secret"
+addresses = ["10.0.0.254/24"]
+[[carp]]
+vhid = 1
+interface = "eth2"
+advskew = 200
+password = "secret"
+addresses = ["192.0.2.254/24"]
+peer = "192.0.2.2"
+[config_sync]
+role = "primary"
+peer = "10.1.0.2:8444"
+interface_map = { wan = "eth2" }
+)";
+
+const std::string secondary_file = R"([link]
+device = "ens1"
+address = "10.0.0.2/24"
+[[peer]]
+address = "10.0.0.1"
+[sync]
+creatorid = "0000000b"
+maxupd = 1
+[[interface]]
+device = "ens2"
+address = "192.0.2.2/24"
+[config_sync]
+role = "secondary"
+listen = "10.1.0.2:8444"
+interface_map = { wan = "ens2" }
+)";
+
+Sections extracted(const std::string& toml) {
+  const auto result = extract(toml, "t.toml");
+  if (const auto* why = std::get_if<std::string>(&result)) {
+    ADD_FAILURE() << *why;
+    return {};
+  }
+  return std::get<Sections>(result);
+}
+
+Config combined(const std::string& toml, const Sections& sections) {
+  auto result = combine(toml, "t.toml", &sections, true, nullptr);
+  if (const auto* problem = std::get_if<Problem>(&result)) {
+    ADD_FAILURE() << problem->sentence;
+    return {};
+  }
+  return std::get<Effective>(result).config;
+}
+
+Problem refused(const std::string& toml, const Sections& sections) {
+  const auto result = combine(toml, "t.toml", &sections, true, nullptr);
+  if (const auto* problem = std::get_if<Problem>(&result)) return *problem;
+  ADD_FAILURE() << "taken";
+  return {};
+}
+
+std::string replaced(std::string text, std::string_view what, std::string_view by) {
+  const std::size_t at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << what;
+  return at == std::string::npos ? text : text.replace(at, what.size(), by);
+}
+
+TEST(ConfigSyncSections, TheSecondaryGetsWhatIsSharedInItsOwnTerms) {
+  const Config config = combined(secondary_file, extracted(primary_file));
+  ASSERT_EQ(config.carp.size(), 2u);
+  EXPECT_EQ(config.carp[0].host.advskew, 110);
+  EXPECT_EQ(config.carp[0].port, 0u);
+  EXPECT_EQ(config.carp[0].typed_password, "secret");
+  EXPECT_EQ(config.carp[1].host.advskew, 254) << "200 + 100 has a cap";
+  EXPECT_EQ(config.carp[1].port, 1u) << "wan is ens2 there";
+  EXPECT_EQ(wire::to_string(config.carp[1].host.peer_inet, wire::Family::inet), "192.0.2.1")
+      << "its peer is the primary";
+  ASSERT_EQ(config.peers.size(), 2u);
+  EXPECT_EQ(wire::to_string(config.peers[0].address, wire::Family::inet), "10.0.0.1");
+  EXPECT_FALSE(config.peers[0].mac);
+  EXPECT_EQ(wire::to_string(config.peers[1].address, wire::Family::inet), "10.0.0.9");
+  EXPECT_EQ(config.sync.maxupd, 64u);
+  EXPECT_EQ(config.sync.creatorid, 0xbu) << "its own";
+  EXPECT_EQ(config.table.states_max, 1'000'000u) << "its own";
+  EXPECT_EQ(config.table.timeouts.value[pftm::tcp_established], 3600u);
+  EXPECT_EQ(config.link.device, "ens1");
+}
+
+TEST(ConfigSyncSections, ANodeMayHaveASkewOfItsOwn) {
+  const std::string own = secondary_file + "advskew = { \"1\" = 50, \"1@wan\" = 60 }\n";
+  const Config config = combined(own, extracted(primary_file));
+  EXPECT_EQ(config.carp[0].host.advskew, 50);
+  EXPECT_EQ(config.carp[1].host.advskew, 60);
+}
+
+TEST(ConfigSyncSections, WhatTheNodesDifferInByNatureChangesNoDigest) {
+  const std::string digest = digest_of(extracted(primary_file));
+  EXPECT_EQ(digest, digest_of(extracted(replaced(primary_file, "states_max = 5000", "states_max = 6000"))));
+  EXPECT_EQ(digest,
+            digest_of(extracted(replaced(primary_file, "creatorid = \"0000000a\"", "creatorid = \"0000000c\""))));
+  EXPECT_EQ(digest, digest_of(extracted(replaced(primary_file, "maxupd = 64", "# a word\n  maxupd  =  0x40"))));
+  EXPECT_NE(digest, digest_of(extracted(replaced(primary_file, "maxupd = 64", "maxupd = 65"))));
+}
+
+TEST(ConfigSyncSections, AMissingNameIsNamed) {
+  const auto nameless = extract(replaced(primary_file, "{ wan = \"eth2\" }", "{}"), "t.toml");
+  ASSERT_TRUE(std::holds_alternative<std::string>(nameless));
+  EXPECT_NE(std::get<std::string>(nameless).find("\"eth2\" has no logical name"), std::string::npos);
+  const Problem problem = refused(replaced(secondary_file, "{ wan = \"ens2\" }", "{}"), extracted(primary_file));
+  EXPECT_EQ(problem.code, fault::validation_failed);
+  EXPECT_NE(problem.sentence.find("\"wan\" has no mapping on this node"), std::string::npos) << problem.sentence;
+}
+
+TEST(ConfigSyncSections, TheFilesOwnRulesHoldForWhatIsReceived) {
+  Sections sections = extracted(primary_file);
+  sections["sync"] = "{\"maxupd\":1000}";
+  const Problem problem = refused(secondary_file, sections);
+  EXPECT_EQ(problem.code, fault::validation_failed);
+  EXPECT_EQ(problem.sentence, "sync.maxupd: 1000 is out of range: give an integer from 0 to 255");
+  sections["sync"] = "{}";
+  sections["carp"] = R"([{"addresses":["10.0.0.2/24"],"password":"x","vhid":1}])";
+  EXPECT_NE(refused(secondary_file, sections).sentence.find("holds link.address"), std::string::npos);
+}
+
+TEST(ConfigSyncSections, LocalKeysAndOtherFormsAreRefused) {
+  const Sections good = extracted(primary_file);
+  EXPECT_FALSE(check_form(good));
+  const auto code = [&](const std::string& name, const std::string& text) {
+    Sections sections = good;
+    sections[name] = text;
+    const auto problem = check_form(sections);
+    return problem ? problem->code : 0;
+  };
+  EXPECT_EQ(code("link", "{}"), fault::local_section);
+  EXPECT_EQ(code("sync", R"({"creatorid":"0000000a"})"), fault::local_section);
+  EXPECT_EQ(code("carp", R"([{"unheard_of":1}])"), fault::local_section);
+  for (const char* text : {"{", "[]", "{ }", R"({"maxupd":1.5})", R"({"maxupd":null})", R"({"b":1,"a":2})",
+                           R"({"rule":[[[[[[[[[[]]]]]]]]]]})", "1"})
+    EXPECT_EQ(code("sync", text), fault::validation_failed) << text;
+  Sections less = good;
+  less.erase("carp");
+  EXPECT_EQ(check_form(less)->sentence, "carp: is missing");
+}
+
+TEST(ConfigSyncSections, DifferencesTellNoPassword) {
+  Sections after = extracted(replaced(primary_file, "password = \"secret\"", "password = \"other words\""));
+  const auto found = differences(extracted(primary_file), after);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found.at("carp"), "vhid 1 (password changed)");
+}
+
+/// Every key that stands in the sample, with its default or behind a comment sign.
+TEST(ConfigSyncSections, EveryKeyOfTheSampleHasAClass) {
+  EXPECT_EQ(class_of("carp.advskew"), KeyClass::transformed);
+  EXPECT_EQ(class_of("carp.vhid"), KeyClass::shared);
+  EXPECT_EQ(class_of("table.timeouts.tcp_established"), KeyClass::shared);
+  EXPECT_EQ(class_of("peer.interface_map.igb0"), KeyClass::transformed);
+  for (const char* local :
+       {"link.device", "interface.device", "control.socket", "cores.data", "log.level", "config_sync.role",
+        "http.listen", "table.states_max", "sync.creatorid", "synthetic.states", "unheard_of"})
+    EXPECT_EQ(class_of(local), KeyClass::local) << local;
+}
+
+}  // namespace
+}  // namespace pfsync::engine::config_sync

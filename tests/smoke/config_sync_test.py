@@ -1,0 +1,362 @@
+"""Two pfsyncd that keep one configuration, over TLS; and firewalls that push theirs.
+
+What the pair does stands in two network namespaces: a sync network without a kernel's address, and one for management.
+What one node alone can show runs on loopback, on a device that loses everything.
+"""
+import base64
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import xmlrpc.client
+
+import tap
+
+from daemon import Daemon, Trouble
+
+PFSYNCCTL = os.environ.get("PFSYNCCTL", "")
+PATIENCE_S = 30  # what a busy machine may take; what is measured is printed
+PORT = 8444
+
+LINK = """
+[link]
+device = "{device}"
+address = "{address}/24"
+[table]
+states_max = 10000
+"""
+CARP = """
+[[carp]]
+vhid = {vhid}
+advskew = {skew}
+password = "{password}"
+addresses = ["192.0.2.{host}/24"]
+"""
+
+
+def run(*arguments, **options):
+    done = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True, timeout=60, **options)
+    if done.returncode != 0:
+        raise OSError(f"{' '.join(map(str, arguments))}: {' '.join((done.stdout + done.stderr).split())}")
+    return done.stdout
+
+
+class Node(Daemon):
+    def __init__(self, case, name, config, prefix=()):
+        self.case, self.prefix, self.more = case, prefix, config
+        self.state_dir = case.folder / f"state{name}"
+        super().__init__(name, tap.PFSYNCD, case.folder, config, prefix=prefix, state_dir=self.state_dir)
+        case.addCleanup(self.end)
+
+    def come_up(self):
+        self.start()
+        self.await_socket(PATIENCE_S)
+        self.sync()  # it answers once all its doors are open
+        return self
+
+    def rewrite(self, config):
+        self.config.write_text(f"{config}\n[control]\nsocket = {json.dumps(str(self.socket))}\nstate_dir = {json.dumps(str(self.state_dir))}\n")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.client = None
+
+    def sync(self):
+        return self.ask("show", what="config_sync")
+
+    def hosts(self):
+        """vhid → what show carp tells of it."""
+        try:
+            return {host["vhid"]: host for host in self.ask("show", what="carp")["hosts"]}
+        except Trouble as refused:
+            if "no [[carp]]" in str(refused):
+                return {}
+            raise
+
+    def ctl(self, *arguments, text=None):
+        return subprocess.run([PFSYNCCTL, "--socket", str(self.socket), *arguments], input=text, capture_output=True, text=True, timeout=60)
+
+    def error_with(self, *words):
+        def look():
+            error = self.sync()["error"]
+            return error if all(word in error for word in words) else None
+
+        try:
+            return tap.eventually(look, PATIENCE_S, f"an error with {words}")
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}; it is {self.sync()['error']!r}; log: {self.log.read_text()[-2000:]}") from None
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="pfsync-config-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        for program in ("openssl",):
+            if not shutil.which(program):
+                self.skipTest(f"{program} is not installed: scripts/setup installs it")
+
+
+class Pair(Case):
+    def setUp(self):
+        super().setUp()
+        self.namespaces = [f"pfconf{os.getpid()}{side}" for side in "ab"]
+        try:
+            for namespace in self.namespaces:
+                run("ip", "netns", "add", namespace)
+                self.addCleanup(run, "ip", "netns", "del", namespace)
+                run("ip", "netns", "exec", namespace, "true")
+            for name in ("sync", "mgmt"):
+                run("ip", "link", "add", f"{name}-0", "netns", self.namespaces[0], "type", "veth",
+                    "peer", "name", f"{name}-1", "netns", self.namespaces[1])
+                for side in (0, 1):
+                    run("ip", "-n", self.namespaces[side], "link", "set", f"{name}-{side}", "up")
+        except OSError as error:
+            self.skipTest(f"no network namespaces with a veth pair can be had here: {error}")
+        for side in (0, 1):
+            run("ip", "-n", self.namespaces[side], "addr", "add", f"10.1.0.{side + 1}/24", "dev", f"mgmt-{side}")
+            run("ip", "-n", self.namespaces[side], "link", "set", "lo", "up")
+
+    def config(self, side, role, shared="", more=""):
+        own, other = side + 1, 2 - side
+        text = LINK.format(device=f"sync-{side}", address=f"192.0.2.{own}") + shared
+        text += f'[config_sync]\nrole = "{role}"\nlisten = "10.1.0.{own}:{PORT}"\n'
+        if role == "secondary":  # its peers become others, but it speaks to peers from the start
+            text = text.replace("[config_sync]", "[[peer]]\naddress = \"192.0.2.1\"\n[config_sync]")
+        if role == "primary":
+            text += f'peer = "10.1.0.{other}:{PORT}"\n'
+        return text + more
+
+    def node(self, side, *arguments, **options):
+        return Node(self, "AB"[side], self.config(side, *arguments, **options), prefix=["ip", "netns", "exec", self.namespaces[side]])
+
+    def pair(self, a, b):
+        """As two operators do it, each at a console."""
+        consoles = [subprocess.Popen([PFSYNCCTL, "--socket", str(node.socket), "config", "pair"], stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for node in (a, b)]
+        texts = [console.communicate("y\n", timeout=60)[0] for console in consoles]
+        codes = [text.split("This console shows ")[1].split(".")[0] for text in texts]
+        self.assertEqual(codes[0], codes[1])
+        self.assertRegex(codes[0], r"^\d{3} \d{3} \d{3}$")
+        for text in texts:
+            self.assertIn("paired.", text)
+
+    def test_a_push_that_fails_shows_its_reason(self):
+        device = "[[interface]]\ndevice = \"mgmt-0\"\naddress = \"198.51.100.1/24\"\n"
+        carp = CARP.format(vhid=7, skew=0, password="x", host=107).replace("192.0.2.107", "198.51.100.7") + "interface = \"mgmt-0\"\n"
+        a = self.node(0, "primary", device + carp, more='interface_map = { wan = "mgmt-0" }\n').come_up()
+        b = self.node(1, "secondary").come_up()
+        self.pair(a, b)
+        error = a.error_with("(120)", '"wan" has no mapping on this node')
+        shown = a.ctl("show", "config_sync")
+        self.assertIn(error, shown.stdout)
+        self.assertIn("OUT OF SYNC", shown.stdout)
+        self.assertEqual(b.hosts(), {})
+        self.assertEqual(set(a.hosts()), {7}, "the primary goes on alone")
+
+
+# --- one node --------------------------------------------------------------------------------------------
+
+def free_port():
+    """Below those that the kernel gives to clients, so that none takes it meanwhile."""
+    for port in range(20000 + os.getpid() % 10000, 32000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise unittest.SkipTest("no port is free on loopback")
+
+
+class Authority:
+    """A certificate authority of the openssl program."""
+
+    def __init__(self, folder, name):
+        self.folder, self.name = folder, name
+        self.certificate, self.key = folder / f"{name}.pem", folder / f"{name}.key"
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.key, "-out", self.certificate,
+            "-days", "30", "-subj", f"/CN={name}")
+
+    def issue(self, name, days=30):
+        certificate, key, request = (self.folder / f"{name}.{end}" for end in ("pem", "key", "csr"))
+        run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        run("openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial", "-days", days, "-out", certificate)
+        return certificate, key
+
+
+class Impostor(threading.Thread):
+    """A TLS server in the other node's place: shakes hands, and says nothing that matters."""
+
+    def __init__(self, case, port, certificate, key, maximum=None):
+        super().__init__(daemon=True)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.set_ciphers("ALL:@SECLEVEL=0")
+        self.context.load_cert_chain(certificate, key)
+        if maximum:
+            self.context.minimum_version, self.context.maximum_version = maximum, maximum
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.start()
+        case.addCleanup(self.end)
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                with client, self.context.wrap_socket(client, server_side=True) as connection:
+                    connection.recv(1)
+            except OSError:
+                pass
+
+    def end(self):
+        if self.is_alive():
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.join(10)
+            self.listener.close()
+
+
+class Alone(Case):
+    def node(self, more):
+        return Node(self, "N", LINK.format(device="net_null0", address="192.0.2.1") + more).come_up()
+
+
+class Tls(Alone):
+    def primary(self, port, more=""):
+        return self.node(f'[config_sync]\nrole = "primary"\npeer = "127.0.0.1:{port}"\n{more}')
+
+    def test_a_server_that_is_not_the_other_node_is_refused_by_name(self):
+        ours, theirs = Authority(self.folder, "ours"), Authority(self.folder, "theirs")
+        certificate, key = ours.issue("node")
+        port = free_port()
+        node = self.primary(port, f'certificate = "{certificate}"\nkey = "{key}"\nca = "{ours.certificate}"\n')
+        node.error_with("cannot be reached")
+        self.assertEqual(node.sync()["trust"], "authority")
+        for words, arguments in ((("wrong CA",), theirs.issue("stranger")), (("has expired",), ours.issue("old", days="-1")),
+                                 (("no TLS 1.3",), (*ours.issue("aged"), ssl.TLSVersion.TLSv1_1))):
+            impostor = Impostor(self, port, *arguments)
+            node.ctl("config", "push")
+            node.error_with(*words)
+            impostor.end()
+
+    def test_another_key_than_the_paired_one_is_refused(self):
+        authority = Authority(self.folder, "any")
+        port = free_port()
+        certificate, key = authority.issue("b")
+        Impostor(self, port, certificate, key)
+        node = self.primary(port)
+        node.error_with("not paired yet")
+        node.kill()
+        (self.folder / "stateN" / "config-sync" / "peer").write_text("00" * 32 + "\n")
+        node.come_up()
+        node.error_with("wrong pin")
+
+    def connect(self, port, certificate=None, maximum=None):
+        """As a client of /sync: the status of an answer, or why there is none."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        if certificate:
+            context.load_cert_chain(*certificate)
+        if maximum:
+            context.minimum_version, context.maximum_version = maximum, maximum
+        try:
+            connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=20)
+            connection.request("POST", "/sync", "<methodCall/>", {"Content-Type": "text/xml"})
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            return str(error)
+
+    def test_a_client_that_is_not_the_other_node_is_refused_by_name(self):
+        ours, theirs = Authority(self.folder, "ours"), Authority(self.folder, "theirs")
+        certificate, key = ours.issue("node")
+        port = free_port()
+        node = self.node(f'[config_sync]\nrole = "secondary"\nlisten = "127.0.0.1:{port}"\ncertificate = "{certificate}"\nkey = "{key}"\nca = "{ours.certificate}"\n')
+        self.assertEqual(self.connect(port, ours.issue("friend")), 200)
+        for words, arguments in (("unable to get local issuer certificate", (theirs.issue("stranger"),)), ("expired", (ours.issue("old", days="-1"),)),
+                                 ("unsupported protocol", (ours.issue("aged"), ssl.TLSVersion.TLSv1_1)), ("did not return a certificate", ())):
+            before = len(node.log.read_text())
+            self.assertIsInstance(self.connect(port, *arguments), str)
+            tap.eventually(lambda: words in node.log.read_text()[before:], PATIENCE_S, f"the refusal, with \"{words}\", is in the log")
+
+
+# --- firewalls -------------------------------------------------------------------------------------------
+
+PUSH = ('<?xml version="1.0" encoding="utf-8"?>\n<methodCall><methodName>pfsense.restore_config_section</methodName><params><param><value><struct>'
+        '<member><name>virtualip</name><value><struct><member><name>vip</name><value><array><data><value><struct>'
+        '<member><name>mode</name><value><string>carp</string></value></member>'
+        '<member><name>interface</name><value><string>wan</string></value></member>'
+        '<member><name>vhid</name><value><string>1</string></value></member>'
+        '<member><name>advskew</name><value><int>100</int></value></member>'
+        '<member><name>advbase</name><value><int>1</int></value></member>'
+        '<member><name>password</name><value><string>a&amp;b&lt;c</string></value></member>'
+        '<member><name>uniqid</name><value><string>6602c2b1a3f10</string></value></member>'
+        '<member><name>descr</name><value><string>WAN VIP</string></value></member>'
+        '<member><name>type</name><value><string>single</string></value></member>'
+        '<member><name>subnet_bits</name><value><string>24</string></value></member>'
+        '<member><name>subnet</name><value><string>192.168.1.100</string></value></member>'
+        '</struct></value></data></array></value></member></struct></value></member>'
+        '<member><name>aliases</name><value><struct><member><name>alias</name><value><array><data></data></array></value></member></struct></value></member>'
+        '<member><name>system</name><value><struct><member><name>nextuid</name><value><string>2000</string></value></member></struct></value></member>'
+        '</struct></value></param><param><value><int>900</int></value></param></params></methodCall>')
+
+
+class Firewalls(Alone):
+    PASSWORD = "p:ss/w@rd% ä"
+
+    def setUp(self):
+        super().setUp()
+        self.port = free_port()
+        users = self.folder / "stateN" / "users"
+        users.parent.mkdir()
+        run(PFSYNCCTL, "user", "--file", users, "add", "hasync", input=self.PASSWORD + "\n")
+        self.secondary = self.node('[config_sync]\ninterface_map = { wan = "net_null0" }\n[config_sync.compat]\n'
+                                   f'listen = "127.0.0.1:{self.port}"\nuser = "hasync"\nconfig_version = "24.0"\n')
+
+    def post(self, body, password=PASSWORD, user="hasync"):
+        context = ssl._create_unverified_context()  # as both products do by default
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=60)
+        credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+        connection.request("POST", "/xmlrpc.php", body.encode() if isinstance(body, str) else body,
+                           {"Content-Type": "text/xml; charset=utf-8", "User-Agent": "PEAR::XML_RPC2/1", "Authorization": "Basic " + credentials})
+        response = connection.getresponse()
+        self.assertEqual(response.status, 200)
+        return xmlrpc.client.loads(response.read())[0][0]
+
+    def call(self, method, *params):
+        return self.post(xmlrpc.client.dumps(params, method))
+
+    def test_whoever_has_not_the_password_changes_nothing(self):
+        for user, password in (("hasync", "wrong"), ("admin", self.PASSWORD)):
+            with self.assertRaises(xmlrpc.client.Fault) as raised:
+                self.post(PUSH, password=password, user=user)
+            self.assertEqual(raised.exception.faultCode, -1)
+            self.assertIn("Authentication failed", raised.exception.faultString)
+        self.assertEqual(self.secondary.hosts(), {})
+
+    def test_commands_are_refused_with_an_alarm(self):
+        self.assertTrue(self.secondary.sync()["healthy"])
+        for method in ("pfsense.exec_php", "pfsense.exec_shell"):
+            with self.assertRaises(xmlrpc.client.Fault) as raised:
+                self.call(method, "touch /tmp/x", 240)
+            self.assertEqual(raised.exception.faultCode, -32601)
+        status = self.secondary.sync()
+        self.assertFalse(status["healthy"])
+        self.assertIn("pfsense.exec_php", status["alarms"][0])
+        self.assertEqual(self.secondary.ctl("show", "config_sync").returncode, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(tap.main())
