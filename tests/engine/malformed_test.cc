@@ -21,12 +21,14 @@ namespace {
 using Frame = std::vector<std::uint8_t>;
 
 constexpr wire::Address own_address = wire::ipv4_address(10, 0, 0, 1), peer_address = wire::ipv4_address(10, 0, 0, 2);
+constexpr wire::MacAddress peer_mac{{2, 0, 0, 0, 0, 2}};
 constexpr std::size_t ip_at = 14, packet_at = ip_at + 20, section_at = packet_at + sizeof(wire::Header),
                       record_at = section_at + sizeof(wire::Subheader);
 
 /// A link and a session behind it, as one core runs them.
 struct Node {
-  explicit Node(const LinkConfig& link_config = {.address = own_address, .sources = {{peer_address}, {own_address}}})
+  explicit Node(const LinkConfig& link_config = {.address = own_address,
+                                                 .sources = {{peer_address, peer_mac}, {own_address}}})
       : table{std::get<std::unique_ptr<statetable::Table>>(
             statetable::Table::create({.states_max = 3000, .shard_bits = 1, .hash_seed = 7}))},
         session{{.creatorid = own_creatorid, .ids_queued_max = 256, .request_bulk = false}, *table},
@@ -71,7 +73,7 @@ void fix_checksum(Frame& frame) {
 Frame frame_of(wire::Bytes packet, wire::Address source = peer_address) {
   Frame frame(packet_at + packet.size());
   static_cast<void>(
-      wire::write_ethernet_header({{1, 0, 0x5e, 0, 0, 0xf0}}, {{2, 0, 0, 0, 0, 2}}, {}, wire::ethertype::ipv4, frame));
+      wire::write_ethernet_header({{1, 0, 0x5e, 0, 0, 0xf0}}, peer_mac, {}, wire::ethertype::ipv4, frame));
   const wire::IpHeaderFields fields{wire::Family::inet, source, wire::pfsync_group_inet, wire::ipproto::pfsync};
   static_cast<void>(wire::write_ip_header(fields, packet.size(), wire::Room{frame}.subspan(ip_at)));
   std::copy(packet.begin(), packet.end(), frame.begin() + packet_at);
@@ -152,6 +154,12 @@ std::vector<Case> cases() {
       {"a wrong header checksum", "badsum", false, spoilt(update, ip_at + 10, {0x12, 0x34})},
       {"more fragments follow", "fragment", false, spoilt_ip(update, 6, {0x20, 0})},
       {"a fragment offset", "fragment", false, spoilt_ip(update, 6, {0, 1})},
+      {"the peer's address from another host", "badmac", false,
+       [&] {
+         Frame frame = update;
+         put(frame, 11, {3});
+         return frame;
+       }()},
       {"the own source address", "looped", false, frame_of(wire::Bytes{update}.subspan(packet_at), own_address)},
       {"a frame without its Ethernet header", "badip", false, cut(update, 13)},
       {"a frame without its IP header", "badip", false, cut(update, packet_at - 1)},
