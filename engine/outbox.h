@@ -113,6 +113,7 @@ class Outbox {
   [[nodiscard]] std::size_t transmit(wire::Room room, Instant now, wire::Dialect dialect,
                                      const StateSource& source) noexcept;
   [[nodiscard]] std::size_t queued() const noexcept;
+  [[nodiscard]] bool has_clears() const noexcept { return !clears_.empty(); }
 
  private:
   enum class Queue : std::uint8_t { none, ins, upd, upd_c };

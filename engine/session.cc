@@ -23,9 +23,15 @@ namespace {
 
 constexpr std::size_t sweeps_per_round = 10;  ///< the whole table is looked at once a second
 
-std::vector<ShardWriter> claim_all(statetable::Table& table) {
+std::size_t first_shard_of(const SessionPart& part, const statetable::Table& table) noexcept {
+  return part.partition == nullptr ? 0 : part.partition->first_shard(part.number, table.shard_count());
+}
+
+std::vector<ShardWriter> claim(const SessionPart& part, statetable::Table& table) {
   std::vector<ShardWriter> writers;
-  for (std::size_t i = 0; i < table.shard_count(); ++i) writers.push_back(table.claim(i).value());
+  const SessionPart next{part.partition, part.number + 1};
+  const std::size_t end = part.partition == nullptr ? table.shard_count() : first_shard_of(next, table);
+  for (std::size_t i = first_shard_of(part, table); i < end; ++i) writers.push_back(table.claim(i).value());
   return writers;
 }
 
@@ -58,10 +64,13 @@ Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std:
   if (config.is_shared) outbox.stand_by(true, {});
 }
 
-Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate* gate)
+Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate* gate, SessionPart part)
     : config_{config},
       table_{&table},
-      writers_{claim_all(table)},
+      partition_{part.partition},
+      part_{part.number},
+      first_shard_{first_shard_of(part, table)},
+      writers_{claim(part, table)},
       slots_per_shard_{table.slot_count() / table.shard_count()},
       removed_{config.removed_max},
       tdbs_{config.tdbs_max},
@@ -78,17 +87,19 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
 // --- receiving ---------------------------------------------------------------------------------------
 
 void Session::on_packets(std::span<const wire::Bytes> packets, Instant now) noexcept {
+  if (partition_ != nullptr) states_ = partition_->states();
   for (const wire::Bytes packet : packets) read({packet}, now);
   apply_rest(now);
 }
 
 void Session::on_packets(std::span<const Arrival> packets, Instant now) noexcept {
+  if (partition_ != nullptr) states_ = partition_->states();
   for (const Arrival& arrival : packets) read(arrival, now);
   apply_rest(now);
 }
 
 void Session::read(const Arrival& arrival, Instant now) noexcept {
-  counters_[Tally::ipackets].add();
+  if (is_first()) counters_[Tally::ipackets].add();
   wire::PacketReader reader{arrival.packet};
   wire::Section section;
   std::optional<wire::Dialect> told;
@@ -96,23 +107,36 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
     told = std::max(told, wire::told_dialect(reader.header().version, *section.action));
     gather(section, arrival.peer, now);
   }
-  if (const auto reject = reader.reject()) counters_[*reject].add();
-  if (reader.skipped() > 0) counters_[Tally::sections_skipped].add(reader.skipped());
+  if (is_first()) {
+    if (const auto reject = reader.reject()) counters_[*reject].add();
+    if (reader.skipped() > 0) counters_[Tally::sections_skipped].add(reader.skipped());
+  }
   if (reader.reject()) return;  // whoever sends nonsense does not decide what is written
   peers_[arrival.peer].heard_at.store(now, std::memory_order_relaxed);
   PeerDialect& dialect = peers_[arrival.peer].dialect;
   const std::uint64_t changes = dialect.changes();
-  if (!dialect.heard(arrival.source, reader.header().version, told, now)) counters_[Tally::not_understood].add();
+  const bool understands = dialect.heard(arrival.source, reader.header().version, told, now);
+  if (!is_first()) return;
+  if (!understands) counters_[Tally::not_understood].add();
   counters_[Tally::dialect_changes].add(dialect.changes() - changes);
+}
+
+/// Of messages that another part applies, the first one still has to know.
+void Session::pass_over(Message message, wire::Layout layout, wire::Bytes record, unsigned peer, Instant now) noexcept {
+  if (is_first() && message == Message::upd && is_valid(wire::read_update(layout, record)))
+    peers_[peer].bulk.on_full_state(now);
 }
 
 void Session::gather(const wire::Section& section, unsigned peer, Instant now) noexcept {
   const Message message = section.action->message;
   if (message == Message::eof) {
-    counters_.in(message).add();
+    if (is_first()) counters_.in(message).add();
     return;
   }
-  counters_.in(message).add(section.count);
+  if (is_first())
+    counters_.in(message).add(section.count);
+  else if (message == Message::bus || message == Message::tdb)
+    return;
   // Only the first BUS of a section is looked at. Source: pfsync_in_bus().
   const std::size_t count = message == Message::bus ? std::min<std::size_t>(section.count, 1) : section.count;
   for (std::size_t i = 0; i < count; ++i) {
@@ -125,6 +149,10 @@ void Session::gather(const wire::Section& section, unsigned peer, Instant now) n
     if (pending.names_a_state()) {
       pending.id = wire::read_id(message, pending.layout, pending.record);
       const Hash hash = table_->hash(pending.id);
+      if (partition_ != nullptr && !is_mine(hash)) {
+        pass_over(message, pending.layout, pending.record, peer, now);
+        continue;
+      }
       pending.search = writer_of(hash).begin(hash);
     }
     if (++entered_ % group != 0) continue;
@@ -192,35 +220,99 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
   }
 }
 
-bool Session::is_full() noexcept {
-  if (states_ < table_->config().states_max)
-    return false;  // the shards have room for more, since states spread unevenly
+bool Session::take_place() noexcept {
+  // The shards have room for more, since states spread unevenly.
+  const std::size_t most = table_->config().states_max;
+  if (partition_ != nullptr ? partition_->take_place(most) : states_ < most) {
+    ++states_;
+    return true;
+  }
   counters_[Tally::table_full].add();
+  return false;
+}
+
+void Session::give_place_back() noexcept {
+  --states_;
+  if (partition_ != nullptr) partition_->give_place_back();
+}
+
+Session::Local Session::enter(const HotState& hot, const ColdState& cold, Hash hash, const statetable::Beside& beside,
+                              unsigned from, Slot& slot, Instant now) noexcept {
+  if (!take_place()) return Local::full;
+  const bool asks_others = partition_ != nullptr && table_->config().by_connection;
+  if (asks_others && !makes_place_elsewhere(hot, beside, from)) {
+    partition_->end_insert(part_);
+    counters_[Tally::collisions].add();
+    give_place_back();
+    return Local::collides;
+  }
+  const bool has_place = makes_place(hot, beside, from, now);
+  slot = has_place ? writer_of(hash).add(hot, cold, hash, &beside) : no_slot;
+  if (asks_others) partition_->end_insert(part_);
+  if (slot == no_slot) {
+    give_place_back();
+    if (!has_place) return Local::collides;
+    counters_[Tally::table_full].add();
+    return Local::full;
+  }
+  counters_[Tally::inserts].add();
+  return Local::done;
+}
+
+bool Session::gives_way(const HotState& held, const HotState& hot, unsigned from) noexcept {
+  // Source: FreeBSD sys/netpfil/pf/pf.c, pf_state_key_attach().
+  const bool is_over = held.proto == wire::ipproto::tcp && held.src.state >= wire::tcps::fin_wait_2 &&
+                       held.dst.state >= wire::tcps::fin_wait_2;
+  // Differs:  its creator has one state a connection, so that the older one has ended there and its DEL was lost.
+  // Ages come in whole seconds. Of two that a creator tells of within one, the second is the one that it has now: what
+  // it removed before is known by its id.
+  const std::int64_t born_s = std::int64_t{hot.created_s} + (from == nobody ? 0 : 2);
+  return is_over || (held.id.creatorid == hot.id.creatorid && held.created_s < born_s);
+}
+
+bool Session::makes_place_elsewhere(const HotState& hot, const statetable::Beside& beside, unsigned from) noexcept {
+  if (!partition_->begin_insert(part_, beside)) return false;
+  const statetable::TableReader reader = table_->reader();
+  for (std::size_t shard = 0; shard < table_->shard_count(); ++shard) {
+    if (shard - first_shard_ < writers_.size()) continue;
+    const auto held = reader.find_beside(shard, beside);
+    if (!held) continue;
+    if (!gives_way(held->hot, hot, from)) return false;
+    // It stays for a moment: its owner removes it.
+    if (!partition_->ask_to_remove(part_, partition_->owner_of(shard, table_->shard_count()), held->hot.id))
+      return false;
+  }
   return true;
+}
+
+std::size_t Session::serve_others(Instant now) noexcept {
+  if (partition_ == nullptr) return 0;
+  if (is_first()) tell_clears(now);
+  return partition_->serve(part_, [&](wire::StateId id) {
+    const Hash hash = table_->hash(id);
+    ShardWriter& writer = writer_of(hash);
+    if (const Slot slot = writer.find(id, hash); slot != no_slot) displace(writer, slot, now);
+  });
+}
+
+void Session::displace(ShardWriter& writer, Slot slot, Instant now) noexcept {
+  const HotEntry& held = writer.entry(slot);
+  const wire::StateId id{held.id, held.creatorid};
+  const bool announce = statetable::is_said_here(held.heard_s()) && is_announced(held.state_flags());
+  remove(writer, slot, id, announce, nobody, now);
+  removed_.remember(id, table_->hash(id), statetable::to_seconds(now));
+  counters_[Tally::displaced].add();
 }
 
 bool Session::makes_place(const HotState& hot, const statetable::Beside& beside, unsigned from, Instant now) noexcept {
   if (!table_->config().by_connection) return true;
-  // Ages come in whole seconds. Of two that a creator tells of within one, the second is the one that it has now: what
-  // it removed before is known by its id.
-  const std::int64_t born_s = std::int64_t{hot.created_s} + (from == nobody ? 0 : 2);
   for (ShardWriter& writer : writers_)
     for (Slot slot; (slot = writer.find_beside(beside)) != no_slot;) {
-      const HotEntry& held = writer.entry(slot);
-      const wire::StateId id{held.id, held.creatorid};
-      // Source: FreeBSD sys/netpfil/pf/pf.c, pf_state_key_attach().
-      const bool is_over = held.proto() == wire::ipproto::tcp && held.src_level() >= wire::tcps::fin_wait_2 &&
-                           held.dst_level() >= wire::tcps::fin_wait_2;
-      // Differs:  its creator has one state a connection, so that the older one has ended there and its DEL was lost.
-      const bool is_remade = held.creatorid == hot.id.creatorid && held.created_s() < born_s;
-      if (!is_over && !is_remade) {
+      if (!gives_way(writer.hot(slot), hot, from)) {
         counters_[Tally::collisions].add();
         return false;
       }
-      const bool announce = statetable::is_said_here(held.heard_s()) && is_announced(held.state_flags());
-      remove(writer, slot, id, announce, nobody, now);
-      removed_.remember(id, table_->hash(id), statetable::to_seconds(now));
-      counters_[Tally::displaced].add();
+      displace(writer, slot, now);
     }
   return true;
 }
@@ -228,7 +320,10 @@ bool Session::makes_place(const HotState& hot, const statetable::Beside& beside,
 statetable::Beside Session::begin_beside(const wire::State& state) const noexcept {
   if (!table_->config().by_connection) return {};
   const statetable::Beside beside = table_->beside(statetable::sides_of(state, statetable::intern(state.ifname)));
-  for (const ShardWriter& writer : writers_) writer.prefetch(beside);
+  if (partition_ == nullptr)
+    for (const ShardWriter& writer : writers_) writer.prefetch(beside);
+  else
+    table_->reader().prefetch(beside);
   return beside;
 }
 
@@ -243,15 +338,8 @@ bool Session::import(const wire::State& state, const statetable::Beside& beside,
   const HoldBack held_back = consult_rules(hot, state, pending.peer, now_s);
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
-  ShardWriter& writer = writer_of(pending.search.hash);
-  if (is_full() || !makes_place(hot, beside, pending.peer, now)) return false;
-  const Slot slot = writer.add(hot, cold, pending.search.hash, &beside);
-  if (slot == no_slot) {
-    counters_[Tally::table_full].add();
-    return false;
-  }
-  counters_[Tally::inserts].add();
-  ++states_;
+  Slot slot = no_slot;
+  if (enter(hot, cold, pending.search.hash, beside, pending.peer, slot, now) != Local::done) return false;
   if (held_back.is_any()) hold_back(held_back, slot, pending.peer);
   if (is_announced(hot.state_flags))
     for_all_but(pending.peer, [&](Outbox& outbox) {
@@ -403,7 +491,7 @@ void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool anno
     release(ended, table_->hash(ended), Deferrals::Why::gone, now);
   }
   writer.erase(slot);
-  --states_;
+  give_place_back();
   if (delayed_ && delayed_->forget(slot)) counters_[Tally::sync_short].add();
   for (unsigned i = 0; i < peers_.size(); ++i) {
     Peer& peer = peers_[i];
@@ -439,20 +527,46 @@ std::size_t Session::on_clear(const wire::Clear& clear, unsigned from, Instant n
       counters_[Tally::removals].add();
       ++removed;
     });
-  // A local flush is told in any case: the peers may hold more. What comes from a peer goes round no further
-  // than it finds something.
-  if (!config_.passive && (removed > 0 || from == nobody))
-    for (unsigned i = 0; i < peers_.size(); ++i) {
-      if (i == from) continue;
-      if (is_of_one && !clears_by_interface(peers_[i].dialect.in_use())) {
-        peers_[i].outbox.push();
-        continue;
-      }
-      wire::Clear theirs = clear;
-      peers_[i].interfaces.to_theirs(theirs);
-      peers_[i].outbox.clear(theirs, now);
-    }
+  if (partition_ != nullptr) {
+    partition_->cleared(part_, ++clears_, removed);
+    if (is_of_one) push();  // the deletes, for those who take no clear of one interface
+    if (is_first() && !untold_clears_.push({clear, from})) counters_[Tally::clears_dropped].add();
+  } else if (removed > 0 || from == nobody) {
+    tell_clear(clear, from, now);
+  }
   return removed;
+}
+
+/// A local flush is told in any case: the peers may hold more. What comes from a peer goes round no further
+/// than it finds something.
+void Session::tell_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept {
+  if (config_.passive) return;
+  const bool is_of_one = !clear.ifname.view().empty();
+  for (unsigned i = 0; i < peers_.size(); ++i) {
+    if (i == from) continue;
+    if (is_of_one && !clears_by_interface(peers_[i].dialect.in_use())) {
+      peers_[i].outbox.push();
+      continue;
+    }
+    wire::Clear theirs = clear;
+    peers_[i].interfaces.to_theirs(theirs);
+    peers_[i].outbox.clear(theirs, now);
+  }
+}
+
+/// Once all parts have cleared.
+void Session::tell_clears(Instant now) noexcept {
+  if (!untold_clears_.empty() && partition_->have_all_cleared(clears_)) {
+    const std::uint64_t removed = partition_->removed_by_clears();
+    for (; !untold_clears_.empty(); untold_clears_.pop()) {
+      const auto& [clear, from] = untold_clears_.front();
+      if (removed > removed_by_clears_ || from == nobody) tell_clear(clear, from, now);
+    }
+    removed_by_clears_ = removed;
+  }
+  if (!untold_clears_.empty()) return;
+  for (unsigned i = 0; i < peers_.size(); ++i)
+    if (partition_->told(i) < clears_ && !peers_[i].outbox.has_clears()) partition_->told(i, clears_);
 }
 
 void Session::on_tdb(const Pending& pending, Instant now) noexcept {

@@ -17,6 +17,7 @@
 #include "engine/delayed_states.h"
 #include "engine/interface_map.h"
 #include "engine/outbox.h"
+#include "engine/partition.h"
 #include "engine/peer_dialect.h"
 #include "engine/removed_states.h"
 #include "engine/sync_rules.h"
@@ -74,6 +75,13 @@ struct SessionConfig {
   std::vector<SyncRule> sync_rules{};
 };
 
+/// Which part of a node a session is, when several cores share the work. The first part is the one that asks for bulk
+/// updates, answers for what concerns no state, and counts packets.
+struct SessionPart {
+  Partition* partition = nullptr;  ///< null: the whole node
+  unsigned number = 0;
+};
+
 /// One pfsync node on one link: the receive semantics of all actions, and for each peer the queue of
 /// changes to announce and the requester of bulk updates. What one peer says and what thereby changed here
 /// is passed on to the others, never back: what changed nothing goes no further, so that it cannot go round.
@@ -83,9 +91,9 @@ struct SessionConfig {
 /// Source: FreeBSD sys/netpfil/pf/if_pfsync.c; OpenBSD sys/net/if_pfsync.c for the merge rule.
 class Session {
  public:
-  /// Claims every shard of `table`, which must outlive the session and have none claimed yet.
-  /// `gate`: of the one peer, when `config.peers` is empty. At most peers_max peers.
-  Session(const SessionConfig& config, statetable::Table& table, BulkGate* gate = nullptr);
+  /// Claims every shard of `table`, or those of its part; the table must outlive the session and have none of them
+  /// claimed yet. `gate`: of the one peer, when `config.peers` is empty. At most peers_max peers.
+  Session(const SessionConfig& config, statetable::Table& table, BulkGate* gate = nullptr, SessionPart part = {});
 
   [[nodiscard]] unsigned peers() const noexcept { return static_cast<unsigned>(peers_.size()); }
 
@@ -101,7 +109,10 @@ class Session {
   void on_packet(wire::Bytes packet, Instant now) noexcept { on_packets({&packet, 1}, now); }
 
   // --- the local data path: a firewall whose states these are --------------------------------------
-  enum class Local : std::uint8_t { done, exists, unknown, full, invalid, collides };
+  enum class Local : std::uint8_t { done, exists, unknown, full, invalid, collides, elsewhere };
+  /// Whether a state of this id is this session's to hold; always, unless it is a part of several. What is not is
+  /// answered with Local::elsewhere: a firewall of several cores gives its new states ids of the core that makes them.
+  [[nodiscard]] bool owns(wire::StateId id) const noexcept { return is_mine(table_->hash(own(id))); }
   /// A new state, created here; `state.id.creatorid` 0 is replaced by the own. Ids are never reused.
   Local insert(const wire::State& state, Instant now) noexcept;
   /// The same for many, as with update.
@@ -122,6 +133,10 @@ class Session {
   std::size_t take_released(std::span<Deferrals::Released> released, Instant now) noexcept;
   /// From an INS to its INS_ACK; any thread.
   [[nodiscard]] const Latency& insert_latency() const noexcept { return deferrals_.latency(); }
+
+  // --- as a part of several ------------------------------------------------------------------------
+  /// After packets or time: what other parts ask for. Returns how much there was to do.
+  std::size_t serve_others(Instant now) noexcept;
 
   // --- time and output -----------------------------------------------------------------------------
   void on_timeout(Instant now) noexcept;
@@ -229,6 +244,7 @@ class Session {
 
   void read(const Arrival& arrival, Instant now) noexcept;
   void gather(const wire::Section& section, unsigned peer, Instant now) noexcept;
+  void pass_over(wire::Message message, wire::Layout layout, wire::Bytes record, unsigned peer, Instant now) noexcept;
   void guess_until(std::size_t end) noexcept;
   /// Reads the state of a message into its place in inserts_, in our names.
   void read_insert(const Pending& pending) noexcept;
@@ -239,8 +255,22 @@ class Session {
   /// direction. What gives way to it is removed.
   [[nodiscard]] bool makes_place(const statetable::HotState& hot, const statetable::Beside& beside, unsigned from,
                                  Instant now) noexcept;
-  /// Counts the refusal.
-  [[nodiscard]] bool is_full() noexcept;
+  /// The same in the shards of other parts. What gives way to it there is asked to be removed.
+  [[nodiscard]] bool makes_place_elsewhere(const statetable::HotState& hot, const statetable::Beside& beside,
+                                           unsigned from) noexcept;
+  /// Whether a state that has the newcomer's connection has to give way to it.
+  [[nodiscard]] static bool gives_way(const statetable::HotState& held, const statetable::HotState& hot,
+                                      unsigned from) noexcept;
+  /// Enters a state that is not here, if there is place for it; the refusal is counted.
+  [[nodiscard]] Local enter(const statetable::HotState& hot, const statetable::ColdState& cold, statetable::Hash hash,
+                            const statetable::Beside& beside, unsigned from, Slot& slot, Instant now) noexcept;
+  [[nodiscard]] bool take_place() noexcept;
+  void give_place_back() noexcept;
+  void tell_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept;
+  void tell_clears(Instant now) noexcept;
+  [[nodiscard]] bool is_held_back(unsigned peer) const noexcept {
+    return partition_ != nullptr && partition_->told(peer) < clears_;
+  }
   void on_insert(const Pending& pending, Instant now) noexcept;
   void on_update(const Pending& pending, Instant now) noexcept;
   void on_request(const Pending& pending, Instant now) noexcept;
@@ -267,6 +297,8 @@ class Session {
   /// `only_old`: of them, those who would take a clear of one interface for one of all.
   void remove(statetable::ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from, Instant now,
               bool only_old = false) noexcept;
+  /// Removes an entry that gives way to a new one.
+  void displace(statetable::ShardWriter& writer, Slot slot, Instant now) noexcept;
   void expire(Instant now) noexcept;
   /// Whether an update that says nothing new is passed on all the same: the packets of a UDP connection
   /// change nothing, yet it must not time out elsewhere. Once in a sixteenth of its timeout.
@@ -301,13 +333,23 @@ class Session {
     for (unsigned i = 0; i < peers_.size(); ++i)
       if (i != from) f(peers_[i].outbox);
   }
+  [[nodiscard]] bool is_first() const noexcept { return part_ == 0; }
+  [[nodiscard]] bool is_mine(statetable::Hash hash) const noexcept {
+    return table_->shard_of(hash) - first_shard_ < writers_.size();
+  }
   [[nodiscard]] statetable::ShardWriter& writer_of(statetable::Hash hash) noexcept {
-    return writers_[table_->shard_of(hash)];
+    return writers_[table_->shard_of(hash) - first_shard_];
+  }
+  [[nodiscard]] statetable::ShardWriter& writer_of(Slot slot) noexcept {
+    return writers_[slot / slots_per_shard_ - first_shard_];
   }
 
   Counters counters_;
   SessionConfig config_;
   statetable::Table* table_;
+  Partition* partition_;
+  unsigned part_;
+  std::size_t first_shard_;
   std::vector<statetable::ShardWriter> writers_;
   std::size_t slots_per_shard_;
   std::deque<Peer> peers_;  ///< fixed at construction
@@ -332,7 +374,15 @@ class Session {
   std::size_t entered_ = 0;
   std::size_t guessed_ = 0;
   std::size_t applied_ = 0;
-  std::size_t states_;  ///< in the table, all of whose writers are here
+  std::size_t states_;  ///< in the table; with other parts, as it was a moment ago
+  std::uint64_t clears_ = 0;
+  /// First part: clears that not all parts have carried out.
+  struct UntoldClear {
+    wire::Clear clear;
+    unsigned from;
+  };
+  BoundedQueue<UntoldClear> untold_clears_{16};
+  std::uint64_t removed_by_clears_ = 0;  ///< by all parts, when the last was told
 };
 
 }  // namespace pfsync::engine

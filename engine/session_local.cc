@@ -37,6 +37,10 @@ void Session::insert(std::span<const wire::State> states, std::span<Local> resul
   for (std::size_t at = 0; at < states.size() + group; at += group) {
     for (std::size_t i = at; i < std::min(at + group, states.size()); ++i) {
       const Hash hash = table_->hash(own(states[i].id));
+      if (!is_mine(hash)) {
+        place(i) = {{.hash = hash}, {}};
+        continue;
+      }
       place(i) = {writer_of(hash).begin(hash), begin_beside(states[i])};
       removed_.prefetch(hash);
     }
@@ -48,6 +52,7 @@ void Session::insert(std::span<const wire::State> states, std::span<Local> resul
 
 Session::Local Session::insert(const wire::State& state, const Search& search, const statetable::Beside& beside,
                                Instant now) noexcept {
+  if (!is_mine(search.hash)) return Local::elsewhere;
   if (!is_valid(state)) return Local::invalid;
   const Seconds now_s = statetable::to_seconds(now);
   HotState hot = hot_part(state, now_s);
@@ -59,17 +64,9 @@ Session::Local Session::insert(const wire::State& state, const Search& search, c
   const Hash hash = search.hash;
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();
-  ShardWriter& writer = writer_of(hash);
-  if (writer.find(hot.id, search) != no_slot) return Local::exists;
-  if (is_full()) return Local::full;
-  if (!makes_place(hot, beside, nobody, now)) return Local::collides;
-  const Slot slot = writer.add(hot, cold, hash, &beside);
-  if (slot == no_slot) {
-    counters_[Tally::table_full].add();
-    return Local::full;
-  }
-  counters_[Tally::inserts].add();
-  ++states_;
+  if (writer_of(hash).find(hot.id, search) != no_slot) return Local::exists;
+  Slot slot = no_slot;
+  if (const Local entered = enter(hot, cold, hash, beside, nobody, slot, now); entered != Local::done) return entered;
   if (held_back.is_any()) hold_back(held_back, slot, nobody);
   removed_.forget(hot.id, hash, now_s);  // used again: what comes is not late
   if (is_announced(hot.state_flags)) for_all_but(nobody, [&](Outbox& outbox) { outbox.inserted(slot, now); });
@@ -77,6 +74,7 @@ Session::Local Session::insert(const wire::State& state, const Search& search, c
 }
 
 Session::Local Session::update(const wire::Update& update, const Search& search, Instant now) noexcept {
+  if (!is_mine(search.hash)) return Local::elsewhere;
   if (!is_valid(update)) return Local::invalid;
   ShardWriter& writer = writer_of(search.hash);
   const Slot slot = writer.find(update.id, search);
@@ -112,10 +110,11 @@ void Session::update(std::span<const wire::Update> updates, std::span<Local> res
   for (std::size_t at = 0; at < updates.size() + 2 * group; at += group) {
     for (std::size_t i = at; i < std::min(at + group, updates.size()); ++i) {
       const Hash hash = table_->hash(updates[i].id);
-      search(i) = writer_of(hash).begin(hash);
+      search(i) = is_mine(hash) ? writer_of(hash).begin(hash) : Search{.hash = hash};
     }
     if (at >= group)
       for (std::size_t i = at - group; i < std::min(at, updates.size()); ++i) {
+        if (!is_mine(search(i).hash)) continue;
         ShardWriter& writer = writer_of(search(i).hash);
         writer.guess(search(i));
         if (const Slot slot = writer.guessed(search(i)); slot != no_slot)
@@ -133,6 +132,7 @@ bool Session::defer(wire::StateId id, Instant now) noexcept {
   if (!deferrals_.on() || !is_heard) return false;
   id = own(id);
   const Hash hash = table_->hash(id);
+  if (!is_mine(hash)) return false;
   ShardWriter& writer = writer_of(hash);
   const Slot slot = writer.find(id, hash);
   if (slot == no_slot || !is_announced(writer.entry(slot).state_flags())) return false;
@@ -164,6 +164,7 @@ std::size_t Session::take_released(std::span<Deferrals::Released> released, Inst
 
 Session::Local Session::erase(wire::StateId id, Instant now) noexcept {
   const Hash hash = table_->hash(id);
+  if (!is_mine(hash)) return Local::elsewhere;
   ShardWriter& writer = writer_of(hash);
   const Slot slot = writer.find(id, hash);
   if (slot == no_slot) return Local::unknown;

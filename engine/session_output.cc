@@ -18,6 +18,7 @@ void Session::start(Instant now) noexcept {
 
 void Session::request_bulk(Instant now) noexcept {
   if (config_.passive) return;
+  if (!is_first()) return;
   for (Peer& peer : peers_) {
     if (!peer.active.load(std::memory_order_relaxed)) continue;
     peer.bulk.ask(now);
@@ -37,7 +38,7 @@ void Session::set_active(unsigned number, bool active, Instant now) noexcept {
         peer.outbox.tdb_changed(static_cast<TdbTable::Place>(place), now);
   if (!active) {
     peer.bulk.cancel();
-  } else if (config_.request_bulk && !config_.passive) {
+  } else if (config_.request_bulk && !config_.passive && is_first()) {
     peer.bulk.ask(now);
     peer.is_taken_over = true;
     on_timeout(now);
@@ -67,6 +68,7 @@ void Session::retry_bulk(Instant now) noexcept {
 }
 
 void Session::on_timeout(Instant now) noexcept {
+  if (partition_ != nullptr) states_ = partition_->states();
   for (Peer& peer : peers_) {
     peer.bulk.on_timeout(now);
     peer.outbox.on_timeout(now);
@@ -96,8 +98,11 @@ Instant Session::timeout(Instant now) const noexcept {
 std::size_t Session::transmit(unsigned peer, wire::Room room, Instant now) noexcept {
   Peer& to = peers_[peer];
   if (to.outbox.queued() == 0) return 0;
-  return to.outbox.transmit(room, now, to.dialect.in_use(),
-                            TableSource{writers_, slots_per_shard_, tdbs_, to.interfaces, statetable::to_seconds(now)});
+  // The first part's own clear is what the others wait for.
+  if (partition_ != nullptr && (is_first() ? !untold_clears_.empty() : is_held_back(peer))) return 0;
+  return to.outbox.transmit(
+      room, now, to.dialect.in_use(),
+      TableSource{writers_, first_shard_, slots_per_shard_, tdbs_, to.interfaces, statetable::to_seconds(now)});
 }
 
 }  // namespace pfsync::engine

@@ -37,7 +37,7 @@ void Session::hold_back(const HoldBack& held_back, Slot slot, unsigned from) noe
 
 void Session::announce_delayed(Instant now) noexcept {
   delayed_->release(statetable::to_seconds(now), released_max, [&](Slot slot, std::uint8_t from) {
-    ShardWriter& writer = writers_[slot / slots_per_shard_];
+    ShardWriter& writer = writer_of(slot);
     HotState hot = writer.hot(slot);
     hot.state_flags = static_cast<std::uint16_t>(hot.state_flags & ~wire::state_flag::nosync);
     writer.update(slot, hot);

@@ -12,28 +12,37 @@ namespace pfsync::engine {
 /// The writers' own view, of the thread that writes; interfaces have the names of the peer that is written to.
 class TableSource final : public StateSource {
  public:
-  TableSource(std::span<const statetable::ShardWriter> writers, std::size_t slots_per_shard, const TdbTable& tdbs,
-              InterfaceTranslator& interfaces, statetable::Seconds now_s) noexcept
-      : writers_{writers}, slots_per_shard_{slots_per_shard}, tdbs_{&tdbs}, interfaces_{&interfaces}, now_s_{now_s} {}
+  TableSource(std::span<const statetable::ShardWriter> writers, std::size_t first_shard, std::size_t slots_per_shard,
+              const TdbTable& tdbs, InterfaceTranslator& interfaces, statetable::Seconds now_s) noexcept
+      : writers_{writers},
+        first_shard_{first_shard},
+        slots_per_shard_{slots_per_shard},
+        tdbs_{&tdbs},
+        interfaces_{&interfaces},
+        now_s_{now_s} {}
   [[nodiscard]] wire::State full_state(statetable::Slot slot) const noexcept override {
-    wire::State state = writers_[slot / slots_per_shard_].state(slot, now_s_);
+    wire::State state = writer_of(slot).state(slot, now_s_);
     if (!interfaces_->is_idle()) [[unlikely]]
       interfaces_->to_theirs(state);
     return state;
   }
   [[nodiscard]] wire::Update update(statetable::Slot slot) const noexcept override {
-    const statetable::HotEntry& entry = writers_[slot / slots_per_shard_].entry(slot);
+    const statetable::HotEntry& entry = writer_of(slot).entry(slot);
     return {
         {entry.id, entry.creatorid}, statetable::peer_of(entry.src), statetable::peer_of(entry.dst), entry.timeout()};
   }
-  void prefetch(statetable::Slot slot) const noexcept override { writers_[slot / slots_per_shard_].prefetch(slot); }
+  void prefetch(statetable::Slot slot) const noexcept override { writer_of(slot).prefetch(slot); }
   [[nodiscard]] bool has_two_families(statetable::Slot slot) const noexcept override {
-    return engine::has_two_families(writers_[slot / slots_per_shard_], slot);
+    return engine::has_two_families(writer_of(slot), slot);
   }
   [[nodiscard]] wire::Tdb tdb(TdbTable::Place place) const noexcept override { return tdbs_->at(place); }
 
  private:
+  [[nodiscard]] const statetable::ShardWriter& writer_of(statetable::Slot slot) const noexcept {
+    return writers_[slot / slots_per_shard_ - first_shard_];
+  }
   std::span<const statetable::ShardWriter> writers_;
+  std::size_t first_shard_;
   std::size_t slots_per_shard_;
   const TdbTable* tdbs_;
   InterfaceTranslator* interfaces_;

@@ -349,6 +349,39 @@ std::optional<Snapshot> TableReader::find(const Connection& connection, Side sid
   return std::nullopt;
 }
 
+std::optional<Snapshot> TableReader::find_beside(std::size_t number, const Beside& beside) const noexcept {
+  const Shard& shard = *shards_[number];
+  if (!shard.by_connection) return std::nullopt;
+  std::optional<Snapshot> found;
+  const auto find_on = [&](const Connection& connection, Hash hash, bool on_wire, bool on_stack) {
+    Packed packed;
+    return shard.connections.find_shared(hash, [&](Slot slot_and_side) {
+      const Slot local = slot_and_side & ~Shard::stack_side;
+      const bool is_stack = local != slot_and_side;
+      if (is_stack && !on_stack) return false;
+      if (!shard.read(local, packed) || !packed.hot.is_indexed()) return false;
+      // A state of one side has it on both.
+      if (!is_stack && !on_wire && packed.hot.has_two_sides()) return false;
+      const Snapshot held = unpack(packed);
+      const Sides sides = sides_of(held.hot, held.cold, packed.hot.interface());
+      if ((is_stack ? sides.stack : sides.wire) != connection) return false;
+      found = held;
+      return true;
+    }) != no_slot;
+  };
+  if (!find_on(beside.sides.wire, beside.wire, true, beside.are_one) && !beside.are_one)
+    static_cast<void>(find_on(beside.sides.stack, beside.stack, false, true));
+  return found;
+}
+
+void TableReader::prefetch(const Beside& beside) const noexcept {
+  for (const auto& shard : shards_) {
+    if (!shard->by_connection) return;
+    shard->connections.prefetch_shared(beside.wire);
+    if (!beside.are_one) shard->connections.prefetch_shared(beside.stack);
+  }
+}
+
 namespace {
 
 /// Reads on to the next entry that is in use; false at the end, or when `slots` have been looked at.

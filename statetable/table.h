@@ -260,6 +260,11 @@ class TableReader {
   enum class Side : std::uint8_t { wire, stack };
   [[nodiscard]] std::optional<Snapshot> find(const Connection& connection, Side side) const noexcept;
 
+  /// As ShardWriter::find_beside, in a shard that another thread writes.
+  [[nodiscard]] std::optional<Snapshot> find_beside(std::size_t shard, const Beside& beside) const noexcept;
+  /// In every shard, for the search that comes.
+  void prefetch(const Beside& beside) const noexcept;
+
   /// Where a walk stands. It survives inserts and erases: a state that is there during the whole walk
   /// is seen exactly once; one that comes or goes meanwhile is seen once or not at all.
   struct Cursor {
