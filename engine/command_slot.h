@@ -75,15 +75,20 @@ class CommandSlot {
     return phase_.compare_exchange_strong(posted, Phase::empty, std::memory_order_acq_rel, std::memory_order_acquire);
   }
 
-  /// Data path: calls execute(command) for a command that waits, and keeps what it returns for the asker.
+  /// Data path: calls execute(command) for a command that waits, and keeps what it returns for the asker. While that is
+  /// nothing, the command has not ended, and execute is called again with the next call.
   template <class F>
   bool serve(F&& execute) noexcept {
     Phase posted = Phase::posted;
     // A load first: in all turns but a few nothing waits.
-    if (phase_.load(std::memory_order_relaxed) != posted ||
-        !phase_.compare_exchange_strong(posted, Phase::under_way, std::memory_order_acq_rel, std::memory_order_relaxed))
+    const Phase phase = phase_.load(std::memory_order_relaxed);
+    if (phase != Phase::under_way &&
+        (phase != posted || !phase_.compare_exchange_strong(posted, Phase::under_way, std::memory_order_acq_rel,
+                                                            std::memory_order_relaxed)))
       return false;
-    result_ = execute(static_cast<const Command&>(command_));
+    const std::optional<CommandResult> result = execute(static_cast<const Command&>(command_));
+    if (!result) return false;
+    result_ = *result;
     phase_.store(Phase::answered, std::memory_order_release);
     return true;
   }

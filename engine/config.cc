@@ -1,4 +1,5 @@
 #include "engine/config.h"
+#include "engine/partitioned_session.h"
 
 #include <algorithm>
 #include <bit>
@@ -337,11 +338,28 @@ void read_control(ConfigSection& file, Config::Control& control) {
   section->finish();
 }
 
-void read_cores(ConfigSection& file, Config::Cores& cores) {
+void read_cores(ConfigSection& file, Config::Cores& cores, unsigned shard_bits) {
   auto section = file.section("cores");
   if (!section) return;
   if (const auto core = section->number("control", 0, 1023)) cores.control = static_cast<unsigned>(*core);
-  if (const auto core = section->number("data", 0, 1023)) cores.data = static_cast<unsigned>(*core);
+  for (const std::int64_t core : section->numbers("data", 0, 1023)) {
+    if (std::ranges::find(cores.data, static_cast<unsigned>(core)) != cores.data.end())
+      section->fail("data", "names CPU " + std::to_string(core) + " twice: give each data-path core one of its own");
+    cores.data.push_back(static_cast<unsigned>(core));
+  }
+  if (section->has("data") && cores.data.empty()) section->fail("data", "is empty: name a CPU, or leave the key out");
+  if (!cores.data.empty()) cores.data_cores = static_cast<unsigned>(cores.data.size());
+  section->number_into(cores.data_cores, "data_cores", 1, PartitionedSession::parts_max);
+  if (!cores.data.empty() && cores.data_cores != cores.data.size())
+    section->fail("data_cores", "is " + std::to_string(cores.data_cores) + ", but data names " +
+                                    std::to_string(cores.data.size()) + " CPUs: leave one of the two out");
+  const std::string_view named = cores.data.empty() ? "data_cores" : "data";
+  if (cores.data_cores > PartitionedSession::parts_max)
+    section->fail(named, "asks for " + std::to_string(cores.data_cores) + " data-path cores: give at most " +
+                             std::to_string(PartitionedSession::parts_max));
+  if (cores.data_cores > 1u << shard_bits)
+    section->fail(named, "asks for " + std::to_string(cores.data_cores) + " data-path cores, but the table has " +
+                             std::to_string(1u << shard_bits) + " shards: raise table.shards");
   if (const auto poll = section->text("poll")) {
     if (*poll != "adaptive" && *poll != "busy")
       section->fail("poll", "\"" + *poll + "\" is unknown: give \"adaptive\" or \"busy\"");
@@ -475,7 +493,7 @@ Config read(const toml::table& table, const std::string& name) {
   read_table(file, config.table);
   read_sync(file, config.sync);
   read_control(file, config.control);
-  read_cores(file, config.cores);
+  read_cores(file, config.cores, config.table.shard_bits);
   read_log(file, config.log);
   read_synthetic(file, config);
   config.http = http::read_settings(file);

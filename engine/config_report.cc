@@ -113,7 +113,9 @@ Json interface_json(const Config::Interface& interface) {
 
 Json cores_json(const Config::Cores& cores) {
   Json json{{"poll", cores.poll == Config::Poll::busy ? "busy" : "adaptive"}};
-  if (cores.data) json["data"] = *cores.data;
+  if (cores.data.size() == 1) json["data"] = cores.data.front();
+  if (cores.data.size() > 1) json["data"] = cores.data;
+  json["data_cores"] = cores.data_cores;
   if (cores.control) json["control"] = *cores.control;
   return json;
 }

@@ -56,12 +56,27 @@ std::optional<bool> ConfigSection::flag(std::string_view key) {
 std::optional<std::int64_t> ConfigSection::number(std::string_view key, std::int64_t low, std::int64_t high) {
   const toml::node* node = find(key);
   if (node == nullptr) return std::nullopt;
+  return number_of(*node, key, low, high);
+}
+
+std::int64_t ConfigSection::number_of(const toml::node& node, std::string_view key, std::int64_t low,
+                                      std::int64_t high) const {
   const std::string range = "an integer from " + std::to_string(low) + " to " + std::to_string(high);
-  const auto* value = node->as_integer();
-  if (value == nullptr) fail(key, "is " + type_word(*node) + " but must be " + range);
+  const auto* value = node.as_integer();
+  if (value == nullptr) fail(key, "is " + type_word(node) + " but must be " + range);
   if (value->get() < low || value->get() > high)
     fail(key, std::to_string(value->get()) + " is out of range: give " + range);
   return value->get();
+}
+
+std::vector<std::int64_t> ConfigSection::numbers(std::string_view key, std::int64_t low, std::int64_t high) {
+  const toml::node* node = find(key);
+  if (node == nullptr) return {};
+  const auto* array = node->as_array();
+  if (array == nullptr) return {number_of(*node, key, low, high)};
+  std::vector<std::int64_t> values;
+  for (const toml::node& element : *array) values.push_back(number_of(element, key, low, high));
+  return values;
 }
 
 std::vector<std::string> ConfigSection::texts(std::string_view key) {

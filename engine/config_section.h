@@ -31,6 +31,8 @@ class ConfigSection {
   [[nodiscard]] std::optional<std::int64_t> number(std::string_view key, std::int64_t low, std::int64_t high);
   [[nodiscard]] std::vector<std::string> texts(std::string_view key);
   [[nodiscard]] std::vector<std::variant<std::string, ConfigSection>> texts_or_sections(std::string_view key);
+  /// One number, or an array of them; empty when the key is absent.
+  [[nodiscard]] std::vector<std::int64_t> numbers(std::string_view key, std::int64_t low, std::int64_t high);
   [[nodiscard]] std::optional<ConfigSection> section(std::string_view key);
   /// Tables of a [[key]].
   [[nodiscard]] std::vector<ConfigSection> sections(std::string_view key);
@@ -55,6 +57,8 @@ class ConfigSection {
 
  private:
   [[nodiscard]] const toml::node* find(std::string_view key);
+  [[nodiscard]] std::int64_t number_of(const toml::node& node, std::string_view key, std::int64_t low,
+                                       std::int64_t high) const;
   [[nodiscard]] std::string full_name(std::string_view key) const;
 
   const toml::table* table_;

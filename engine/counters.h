@@ -58,6 +58,7 @@ enum class Tally : std::uint8_t {
   sync_short,
   requests_limited,
   answers_delayed,
+  parts_behind,
 };
 
 struct TallyInfo {
@@ -111,8 +112,10 @@ inline constexpr std::array tally_table{
         Tally::answers_delayed, "answers_delayed",
         "answers to stale updates that waited for the next packet: another one of the state had gone a moment ago, or "
         "too many had"},
+    TallyInfo{Tally::parts_behind, "parts_behind",
+              "pfsync packets dropped because a data-path core was too far behind"},
 };
-static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::answers_delayed),
+static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::parts_behind),
               "tally_table[i] must describe Tally(i), and every Tally");
 
 /// What the dialect that is spoken had no words for (wire/fields.h). Written by one thread, read by any.
@@ -165,6 +168,20 @@ struct Counters {
   }
   [[nodiscard]] const Counter& out(wire::Message message) const noexcept {
     return sent[static_cast<std::size_t>(message)];
+  }
+
+  /// Adds what others count: these are sums then.
+  void add(const Counters& others) noexcept {
+    const auto add_all = [](auto& sums, const auto& counters) {
+      for (std::size_t i = 0; i < sums.size(); ++i) sums[i].add(counters[i].value());
+    };
+    add_all(tallies, others.tallies);
+    add_all(rejects, others.rejects);
+    add_all(received, others.received);
+    add_all(sent, others.sent);
+    add_all(lost.fields, others.lost.fields);
+    lost.states.add(others.lost.states.value());
+    lost.updates.add(others.lost.updates.value());
   }
 };
 

@@ -24,6 +24,10 @@ class Latency {
     counts_[std::min(width, classes - 1)].add();
     sum_us_.add(static_cast<std::uint64_t>(std::max<std::int64_t>(us, 0)));
   }
+  /// Adds what another counted.
+  void add(const Latency& other) noexcept {
+    for (std::size_t i = 0; i < classes; ++i) counts_[i].add(other.count(i));
+  }
   [[nodiscard]] std::uint64_t count(std::size_t of_class) const noexcept { return counts_[of_class].value(); }
   [[nodiscard]] std::uint64_t count() const noexcept {
     std::uint64_t sum = 0;

@@ -18,7 +18,7 @@ double rate_of(std::uint64_t states, statetable::Duration taking) {
 }
 
 /// The names of a peer's interfaces, and of ours towards it, that its map has no row for.
-Json unmapped_json(const InterfaceTranslator& live, const InterfaceTranslator& bulk) {
+Json unmapped_json(const DaemonView& daemon, unsigned peer) {
   struct Count {
     std::uint64_t in = 0, out = 0;
   };
@@ -26,9 +26,13 @@ Json unmapped_json(const InterfaceTranslator& live, const InterfaceTranslator& b
   const auto each = [](const UnmappedNames& unmapped, auto&& f) {
     for (std::size_t i = 0; i < unmapped.size(); ++i) f(wire::printable(unmapped.name(i).view()), unmapped.count(i));
   };
-  each(live.unmapped_in(), [&](const std::string& name, std::uint64_t count) { names[name].in += count; });
-  for (const UnmappedNames* sent : {&live.unmapped_out(), &bulk.unmapped_out()})
-    each(*sent, [&](const std::string& name, std::uint64_t count) { names[name].out += count; });
+  const auto add_in = [&](const std::string& name, std::uint64_t count) { names[name].in += count; };
+  const auto add_out = [&](const std::string& name, std::uint64_t count) { names[name].out += count; };
+  daemon.for_each_part([&](const Session& part) {
+    each(part.interfaces(peer).unmapped_in(), add_in);
+    each(part.interfaces(peer).unmapped_out(), add_out);
+  });
+  each(daemon.senders[peer]->interfaces().unmapped_out(), add_out);
   Json json = Json::array();
   for (const auto& [name, count] : names) json.push_back({{"name", name}, {"in", count.in}, {"out", count.out}});
   return json;
@@ -108,19 +112,21 @@ Json peers_json(const DaemonView& daemon) {
   for (unsigned i = 0; i < session.peers(); ++i) {
     const PeerDialect& dialect = session.dialect(i);
     const auto heard_at = session.heard_at(i);
+    std::uint64_t queued = 0;
+    daemon.for_each_part([&](const Session& part) { queued += part.queued_for(i); });
     peers.push_back({{"address", address_of(daemon, i)},
                      {"source", source_of(daemon, i)},
                      {"active", session.is_active(i)},
                      {"heard_s", heard_at ? Json(seconds_of(std::max(now - *heard_at, statetable::Duration::zero())))
                                           : Json(nullptr)},
-                     {"queued", session.queued_for(i)},
+                     {"queued", queued},
                      {"dialect", wire::word(dialect.in_use())},
                      {"dialect_from", origin_word(dialect)},
                      {"dialect_changes", dialect.changes()},
                      {"not_understood_by", dialect.apart()},
                      {"interfaces_mapped", session.interfaces(i).map().rows().size()},
                      {"interface_map", map_json(session.interfaces(i).map())},
-                     {"interfaces_unmapped", unmapped_json(session.interfaces(i), daemon.senders[i]->interfaces())},
+                     {"interfaces_unmapped", unmapped_json(daemon, i)},
                      {"nodes", heard_json(dialect, daemon.config.link.family, now)},
                      {"bulk", asked_json(session.bulk(i), now)},
                      {"serving", serving_json(*daemon.senders[i], now)}});

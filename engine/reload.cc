@@ -75,6 +75,7 @@ void compare_rest(Fixed& fixed, const Config& current, const Config& wanted) {
   fixed("control.state_dir", current.control.state_dir, wanted.control.state_dir);
   fixed("cores.control", current.cores.control, wanted.cores.control);
   fixed("cores.data", current.cores.data, wanted.cores.data);
+  fixed("cores.data_cores", current.cores.data_cores, wanted.cores.data_cores);
   fixed("cores.poll", current.cores.poll, wanted.cores.poll);
   fixed("http", current.http, wanted.http);
   fixed("config_sync", current.config_sync, wanted.config_sync);

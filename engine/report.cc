@@ -42,22 +42,35 @@ Json serving_json(const std::vector<const BulkSender*>& senders) {
   return {{"running", running}, {"states_sent", sent}, {"states_total", total}, {"bulks_served", served}};
 }
 
-Json synthetic_json(const SyntheticFirewall* synthetic) {
-  if (synthetic == nullptr) return nullptr;
-  return {{"running", synthetic->running()},
-          {"opened", synthetic->opened()},
-          {"updated", synthetic->updated()},
-          {"closed", synthetic->closed()},
-          {"waited", synthetic->waited()}};
+Json synthetic_json(const std::vector<const SyntheticFirewall*>& parts) {
+  if (parts.empty()) return nullptr;
+  const auto sum = [&](auto count) {
+    std::uint64_t all = 0;
+    for (const SyntheticFirewall* part : parts) all += (part->*count)();
+    return all;
+  };
+  return {{"running", parts.front()->running()},
+          {"opened", sum(&SyntheticFirewall::opened)},
+          {"updated", sum(&SyntheticFirewall::updated)},
+          {"closed", sum(&SyntheticFirewall::closed)},
+          {"waited", sum(&SyntheticFirewall::waited)}};
+}
+
+/// What all parts have counted.
+void sum_counters(const DaemonView& daemon, Counters& sums) {
+  daemon.for_each_part([&](const Session& part) { sums.add(part.counters()); });
 }
 
 /// What the rules hold back. Null where there are none.
-Json sync_rules_json(const Session& session) {
-  if (session.config().sync_rules.empty()) return nullptr;
-  return {{"rules", session.config().sync_rules.size()},
-          {"delayed", session.delayed()},
-          {"skipped", session.counters()[Tally::sync_skipped].value()},
-          {"short", session.counters()[Tally::sync_short].value()}};
+Json sync_rules_json(const DaemonView& daemon, const Counters& sums) {
+  const std::size_t rules = daemon.session.config().sync_rules.size();
+  if (rules == 0) return nullptr;
+  std::size_t delayed = 0;
+  daemon.for_each_part([&](const Session& part) { delayed += part.delayed(); });
+  return {{"rules", rules},
+          {"delayed", delayed},
+          {"skipped", sums[Tally::sync_skipped].value()},
+          {"short", sums[Tally::sync_short].value()}};
 }
 
 double seconds_between(Instant from, Instant to) { return std::chrono::duration<double>(to - from).count(); }
@@ -119,8 +132,9 @@ const BulkRequester& slowest_bulk(const Session& session) {
 }
 
 /// How long a peer takes to answer a new state: the lag of the sync. Null where nothing was held for an answer.
-Json insert_ack_json(const Session& session) {
-  const Latency& latency = session.insert_latency();
+Json insert_ack_json(const DaemonView& daemon) {
+  Latency latency;
+  daemon.for_each_part([&](const Session& part) { latency.add(part.insert_latency()); });
   if (latency.count() == 0) return nullptr;
   Json classes = Json::object();
   for (std::size_t i = 0; i < Latency::classes; ++i)
@@ -137,7 +151,8 @@ Json insert_ack_json(const Session& session) {
 Health health_of(const DaemonView& daemon) {
   const BulkRequester& bulk = slowest_bulk(daemon.session);
   const BulkPhase phase = bulk.phase();
-  const std::uint64_t refused = daemon.session.counters()[Tally::table_full].value();
+  std::uint64_t refused = 0;
+  daemon.for_each_part([&](const Session& part) { refused += part.counters()[Tally::table_full].value(); });
   // In the order of causes: without a link no bulk update can end well.
   if (!daemon.link_up())
     return {false, "the link is down: check the cable or the device " + wire::printable(daemon.config.link.device)};
@@ -187,9 +202,11 @@ Json status_json(const DaemonView& daemon, bool with_digest) {
   json["serving"] = serving_json(daemon.senders);
   json["peers"] = peers_json(daemon);
   json["synthetic"] = synthetic_json(daemon.synthetic);
-  json["sync_rules"] = sync_rules_json(daemon.session);
-  json["insert_ack"] = insert_ack_json(daemon.session);
-  json["totals"] = totals_json(daemon.session.counters());
+  Counters sums;
+  sum_counters(daemon, sums);
+  json["sync_rules"] = sync_rules_json(daemon, sums);
+  json["insert_ack"] = insert_ack_json(daemon);
+  json["totals"] = totals_json(sums);
   if (with_digest) {
     const statetable::Digest digest = daemon.table.digest();
     json["digest"] = digest_text(digest);
@@ -199,7 +216,8 @@ Json status_json(const DaemonView& daemon, bool with_digest) {
 }
 
 Json counters_json(const DaemonView& daemon, bool with_sentences) {
-  const Counters& counters = daemon.session.counters();
+  Counters counters;
+  sum_counters(daemon, counters);
   Json words = Json::object(), sentences = Json::object();
   const auto add = [&](const auto& row, std::uint64_t value) {
     words[std::string{row.word}] = value;
@@ -232,9 +250,11 @@ Json counters_json(const DaemonView& daemon, bool with_sentences) {
   sentences["lost_updates"] = "updates and deletes not sent: of states that the peer cannot have, see lost_states";
   std::uint64_t unmapped_in = 0, unmapped_out = 0;
   for (unsigned i = 0; i < daemon.session.peers(); ++i) {
-    unmapped_in += daemon.session.interfaces(i).unmapped_in().total();
-    unmapped_out +=
-        daemon.session.interfaces(i).unmapped_out().total() + daemon.senders[i]->interfaces().unmapped_out().total();
+    daemon.for_each_part([&](const Session& part) {
+      unmapped_in += part.interfaces(i).unmapped_in().total();
+      unmapped_out += part.interfaces(i).unmapped_out().total();
+    });
+    unmapped_out += daemon.senders[i]->interfaces().unmapped_out().total();
   }
   words["ifname_unmapped_in"] = unmapped_in;
   sentences["ifname_unmapped_in"] = "interface names received that the peer's interface_map has no row for";

@@ -40,10 +40,11 @@ struct DaemonView {
   std::string version;
   const Config& config;
   const statetable::Table& table;
-  const Session& session;                        ///< only what any thread may read of it
-  std::vector<const BulkSender*> senders;        ///< one for each of the session's peers
-  const SyntheticFirewall* synthetic = nullptr;  ///< null: this node plays no firewall
-  const carp::View* carp = nullptr;              ///< null: no [[carp]] here
+  const Session& session;                             ///< only what any thread may read of it
+  std::vector<const Session*> others{};               ///< the further parts of it, each on a core of its own
+  std::vector<const BulkSender*> senders;             ///< one for each of the session's peers
+  std::vector<const SyntheticFirewall*> synthetic{};  ///< one a part; none: this node plays no firewall
+  const carp::View* carp = nullptr;                   ///< null: no [[carp]] here
   Instant started{};
   std::function<Instant()> now;           ///< the data path's clock
   std::function<std::uint64_t()> queued;  ///< changes waiting to be announced
@@ -52,6 +53,13 @@ struct DaemonView {
   /// What the view remembers between two looks.
   std::shared_ptr<CreatorCounts> creators = std::make_shared<CreatorCounts>();
   std::function<Json()> config_sync{};              ///< empty: no [config_sync] here
+
+  /// f(session) for each part of it.
+  template <class F>
+  void for_each_part(F&& f) const {
+    f(session);
+    for (const Session* other : others) f(*other);
+  }
 };
 
 /// Whether an operator has to act; `reason` is one sentence, also when all is well.

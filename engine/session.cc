@@ -148,6 +148,10 @@ void Session::gather(const wire::Section& section, unsigned peer, Instant now) n
     pending.is_read = false;
     if (pending.names_a_state()) {
       pending.id = wire::read_id(message, pending.layout, pending.record);
+      if (pending.id == wire::bulk_request_id && message == Message::upd_req) [[unlikely]] {
+        if (is_first()) on_bulk_request(peer);
+        continue;
+      }
       const Hash hash = table_->hash(pending.id);
       if (partition_ != nullptr && !is_mine(hash)) {
         pass_over(message, pending.layout, pending.record, peer, now);
@@ -466,13 +470,14 @@ bool Session::was_removed(const Pending& pending, Instant now) noexcept {
   return true;
 }
 
+void Session::on_bulk_request(unsigned peer) noexcept {
+  if (config_.passive) return;
+  counters_[Tally::bulk_requests_in].add();
+  if (is_active(peer)) peers_[peer].bulk_asked.store(true, std::memory_order_release);
+}
+
 void Session::on_request(const Pending& pending, Instant now) noexcept {
   if (config_.passive) return;
-  if (pending.id == wire::bulk_request_id) {
-    counters_[Tally::bulk_requests_in].add();
-    if (is_active(pending.peer)) peers_[pending.peer].bulk_asked.store(true, std::memory_order_release);
-    return;
-  }
   ShardWriter& writer = writer_of(pending.search.hash);
   const Slot slot = writer.find(pending.id, pending.search);
   if (slot == no_slot)

@@ -134,6 +134,9 @@ class Session {
   /// From an INS to its INS_ACK; any thread.
   [[nodiscard]] const Latency& insert_latency() const noexcept { return deferrals_.latency(); }
 
+  /// Whether a clear waits for its packet: all that other parts said before has to leave first.
+  [[nodiscard]] bool has_clear(unsigned peer) const noexcept { return peers_[peer].outbox.has_clears(); }
+
   // --- as a part of several ------------------------------------------------------------------------
   /// After packets or time: what other parts ask for. Returns how much there was to do.
   std::size_t serve_others(Instant now) noexcept;
@@ -274,6 +277,7 @@ class Session {
   void on_insert(const Pending& pending, Instant now) noexcept;
   void on_update(const Pending& pending, Instant now) noexcept;
   void on_request(const Pending& pending, Instant now) noexcept;
+  void on_bulk_request(unsigned peer) noexcept;
   void on_delete(const Pending& pending, Instant now) noexcept;
   /// Returns how many states it removed.
   std::size_t on_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept;

@@ -42,6 +42,17 @@ std::uint8_t tcp_timeout(std::uint8_t level) noexcept {
 
 }  // namespace
 
+SyntheticConfig part_of(const SyntheticConfig& whole, unsigned part, unsigned parts) noexcept {
+  const auto share = [&](std::uint64_t of) { return of * (part + 1) / parts - of * part / parts; };
+  SyntheticConfig config = whole;
+  config.states = share(whole.states);
+  config.fill_per_s = std::max<std::uint64_t>(share(whole.fill_per_s), 1);
+  config.new_per_s = share(whole.new_per_s);
+  config.updates_per_s = share(whole.updates_per_s);
+  config.seed = whole.seed + part;
+  return config;
+}
+
 SyntheticFirewall::SyntheticFirewall(const SyntheticConfig& config)
     : config_{config}, random_{config.seed}, next_id_{config.first_id} {
   connections_.reserve(config.states);
@@ -146,7 +157,11 @@ wire::State SyntheticFirewall::new_state(std::uint32_t creatorid) noexcept {
 std::size_t SyntheticFirewall::open(Session& session, std::size_t count, Instant now) noexcept {
   const std::span states = std::span{opening_}.first(count);
   const std::span results = std::span{results_}.first(count);
-  for (wire::State& state : states) state = new_state(session.config().creatorid);
+  for (wire::State& state : states) {
+    // The core that opens a connection is the one that its state belongs to.
+    while (!session.owns({next_id_, 0})) ++next_id_;
+    state = new_state(session.config().creatorid);
+  }
   session.insert(states, results, now);
   std::size_t opened = 0;
   for (std::size_t i = 0; i < count; ++i) {

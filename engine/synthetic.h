@@ -26,6 +26,10 @@ struct SyntheticConfig {
   friend bool operator==(const SyntheticConfig&, const SyntheticConfig&) = default;
 };
 
+/// The share of a core that plays the firewall together with others, each over its part of the session. With fewer
+/// states than cores some have none.
+[[nodiscard]] SyntheticConfig part_of(const SyntheticConfig& whole, unsigned part, unsigned parts) noexcept;
+
 /// A load source that plays a firewall: connections open, transfer and close through the session's
 /// local API, as a data path would. No I/O and no clock; the same seed and times give the same load.
 /// Memory is fixed at construction; a call does a bounded amount of work. Thread: the session's; `run`

@@ -37,6 +37,9 @@ states_max = {states_max}
 
 [sync]
 creatorid = "{creatorid}"
+
+[cores]
+data_cores = {data_cores}
 """
 HTTP = """
 [http]
@@ -77,12 +80,13 @@ class Pause:
 
 
 class Pair:
-    def __init__(self, program, folder, states, screen, wait, pages):
+    def __init__(self, program, folder, states, data_cores, screen, wait, pages):
         self.screen = screen
         self.wait = wait
         self.states = states
         self.held = int(states * MARGIN)
-        common = {"link": folder / "link.sock", "states_max": max(4 * self.held, 1000)}
+        common = {"link": folder / "link.sock", "states_max": max(4 * self.held, 1000),
+                  "data_cores": data_cores}
         a = CONFIG.format(role="server", host=1, creatorid="0000000a", **common)
         b = CONFIG.format(role="client", host=2, creatorid="0000000b", **common)
         a += SYNTHETIC.format(states=self.held, fill_per_s=FILL_PER_S)
@@ -254,6 +258,7 @@ def arguments():
     parser.add_argument("--once", action="store_true", help="end when the digests agreed")
     parser.add_argument("--states", type=number(100, 10_000_000), default=100_000, help="states to fill A with at least")
     parser.add_argument("--live-s", type=number(1, 86_400), default=5, help="seconds of live sync before the comparison")
+    parser.add_argument("--data-cores", type=number(1, 4), default=1, help="data-path cores of each")
     return parser.parse_args()
 
 
@@ -264,7 +269,8 @@ def main():
     agreed = False
     try:
         folder = temporary_folder()
-        pair = Pair(options.pfsyncd, folder, options.states, screen, pause, pages=not options.once)
+        pair = Pair(options.pfsyncd, folder, options.states, options.data_cores, screen, pause,
+                    pages=not options.once)
         pair.fill()
         pair.join()
         pair.live(options.live_s)

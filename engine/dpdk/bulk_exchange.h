@@ -1,36 +1,28 @@
 #pragma once
 
-#include <rte_mbuf.h>
-#include <rte_ring.h>
-
 #include <atomic>
 #include <cstddef>
-#include <memory>
 
 #include "engine/bulk_gate.h"
 #include "engine/bulk_sender.h"
+#include "engine/dpdk/frame_exchange.h"
 #include "engine/dpdk/port.h"
 #include "engine/link.h"
 
 namespace pfsync::engine::dpdk {
 
 /// Frames of one peer's bulk update on their way from the control thread, which fills them from lock-free reads,
-/// to the data path, which sends them between its own. Buffers go round: the data path supplies empty
-/// ones, so that only it allocates. Ends before the port whose buffers it holds. Two single-producer single-consumer
-/// rings; neither side waits.
+/// to the data path, which sends them between its own. Ends before the port whose buffers it holds.
 class BulkExchange {
  public:
   static constexpr unsigned buffers = 255;  ///< a ring of 256 holds one less
 
   /// Throws std::runtime_error with one sentence.
-  BulkExchange();
-  ~BulkExchange();
-  BulkExchange(const BulkExchange&) = delete;
-  BulkExchange& operator=(const BulkExchange&) = delete;
+  BulkExchange() : frames_{buffers} {}
 
   // Data path.
   /// Keeps the control thread supplied with empty buffers.
-  void supply(Port& port) noexcept;
+  void supply(Port& port) noexcept { frames_.supply(port); }
   /// Sends up to `frames` filled ones to a peer, headers written, and reports each to the gate. Returns how many.
   std::size_t send(Port& port, const Link& link, unsigned peer, BulkGate& gate, std::size_t frames) noexcept;
 
@@ -44,15 +36,8 @@ class BulkExchange {
   std::size_t fill(BulkSender& sender, const Link& link, statetable::Instant now) noexcept;
 
  private:
-  struct RingFreer {
-    void operator()(rte_ring* ring) const noexcept;
-  };
-  using Ring = std::unique_ptr<rte_ring, RingFreer>;
-  [[nodiscard]] static Ring make();
-
-  Ring empty_, filled_;
+  FrameExchange frames_;
   std::atomic<bool> discarded_{false};  ///< a word alone: pairs with nothing
-  rte_mbuf* open_ = nullptr;            ///< control thread: taken from `empty_`, nothing to write into it yet
 };
 
 }  // namespace pfsync::engine::dpdk

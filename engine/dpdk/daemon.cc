@@ -25,13 +25,14 @@
 #include "engine/dpdk/device.h"
 #include "engine/dpdk/eal.h"
 #include "engine/dpdk/host_stack.h"
+#include "engine/dpdk/part_path.h"
 #include "engine/dpdk/parts.h"
 #include "engine/dpdk/port.h"
 #include "engine/dpdk/session_log.h"
 #include "engine/dpdk/web.h"
 #include "engine/link.h"
+#include "engine/partitioned_session.h"
 #include "engine/reload.h"
-#include "engine/session.h"
 #include "engine/version.h"
 #include "wire/text.h"
 
@@ -40,13 +41,26 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr unsigned data_lcore = 1;  ///< as Eal names them; 0 is the control thread
+constexpr unsigned first_data_lcore = 1;  ///< as Eal names them; 0 is the control thread
 constexpr milliseconds command_patience{2000};
 
 std::vector<DataPath::Lane> data_lanes_of(std::deque<Lane>& lanes) {
   std::vector<DataPath::Lane> all;
   all.reserve(lanes.size());
   for (Lane& lane : lanes) all.push_back({&lane.bulk, &lane.gate});
+  return all;
+}
+
+std::vector<PartPath*> pointers_to(std::deque<PartPath>& paths) {
+  std::vector<PartPath*> all;
+  all.reserve(paths.size());
+  for (PartPath& path : paths) all.push_back(&path);
+  return all;
+}
+
+std::vector<const Session*> further_parts_of(const PartitionedSession& session) {
+  std::vector<const Session*> all;
+  for (unsigned number = 1; number < session.parts(); ++number) all.push_back(&session.part(number));
   return all;
 }
 
@@ -58,6 +72,21 @@ std::vector<const BulkSender*> senders_of(const std::deque<Lane>& lanes) {
 }
 
 }  // namespace
+
+/// What a part of the node plays and sends through; the first part sends by itself.
+struct PartParts {
+  PartParts(const Config& config, unsigned number) {
+    if (config.synthetic)
+      if (const SyntheticConfig share = part_of(*config.synthetic, number, config.cores.data_cores); share.states > 0)
+        synthetic.emplace(share);
+    for (std::size_t peer = 0; number > 0 && peer < std::max<std::size_t>(config.peers.size(), 1); ++peer)
+      pointers.push_back(&lanes.emplace_back(PartPath::buffers));
+  }
+  [[nodiscard]] SyntheticFirewall* firewall() { return synthetic ? &*synthetic : nullptr; }
+  std::optional<SyntheticFirewall> synthetic;
+  std::deque<FrameExchange> lanes;
+  std::vector<FrameExchange*> pointers;
+};
 
 /// A port of its own for virtual addresses.
 struct PortParts {
@@ -81,9 +110,10 @@ struct Daemon::Parts {
   CycleClock clock;
   Port port;
   std::deque<Lane> lanes;
-  Session session;
+  PartitionedSession node;
+  Session& session;  ///< its first part
   Link link;
-  std::optional<SyntheticFirewall> synthetic;
+  std::deque<PartParts> parts;  ///< one for each data-path core
   carp::Journal carp_journal;
   carp::Demotion demotion{carp_journal};
   std::deque<PortParts> ports;  ///< those of each [[interface]]
@@ -93,9 +123,11 @@ struct Daemon::Parts {
   std::vector<HostStack*> stacks;  ///< of the link and of `ports`
   std::optional<carp::View> carp_view;
   std::vector<DataPath::Lane> data_lanes;
+  std::deque<PartPath> part_paths;
+  std::vector<PartPath*> other_paths;
   DataPath data_path;
   DaemonView view;
-  SessionLog session_log{config, session, *table, lanes};
+  SessionLog session_log{config, node, *table, lanes};
   Commands commands;
   std::unique_ptr<ControlServer> control;
   std::optional<Web> web;
@@ -116,6 +148,9 @@ struct Daemon::Parts {
            (devices[number].interface.empty() || has_carrier(devices[number].interface));
   }
   [[nodiscard]] std::deque<PortParts> make_ports();
+  [[nodiscard]] std::deque<PartParts> make_parts();
+  [[nodiscard]] std::deque<PartPath> make_part_paths();
+  [[nodiscard]] std::vector<const SyntheticFirewall*> firewalls();
   [[nodiscard]] std::vector<HostStack*> all_stacks();
   [[nodiscard]] std::vector<NamedCount> counts() const;
   void watch_links(Instant now);
@@ -146,19 +181,24 @@ Daemon::Parts::Parts(const Config& given)
       eal{eal_config(config, devices)},
       port{devices[0].port, config.link.mtu},
       lanes{make_lanes(config, *table)},
-      session{session_config(config, lanes), *table},
+      node{session_config(config, lanes), *table, config.cores.data_cores, Port::place_bytes(config.link.mtu)},
+      session{node.first()},
       link{link_config(config, port.mac()), session.counters()},
+      parts{make_parts()},
       ports{make_ports()},
       carp_node{carp_config(config, 0, devices[0], port.mac()), demotion, carp_journal},
       membership{membership_config(config, carp_node.config())},
       stack{port, carp_node, membership},
       stacks{all_stacks()},
       data_lanes{data_lanes_of(lanes)},
+      part_paths{make_part_paths()},
+      other_paths{pointers_to(part_paths)},
       data_path{{.port = port,
                  .link = link,
-                 .session = session,
+                 .session = node,
+                 .others = other_paths,
                  .lanes = data_lanes,
-                 .synthetic = config.synthetic ? &synthetic.emplace(*config.synthetic) : nullptr,
+                 .synthetic = parts.front().firewall(),
                  .clock = clock,
                  .busy = config.cores.poll == Config::Poll::busy,
                  .stacks = stacks,
@@ -167,11 +207,17 @@ Daemon::Parts::Parts(const Config& given)
            .config = config,
            .table = *table,
            .session = session,
+           .others = further_parts_of(node),
            .senders = senders_of(lanes),
-           .synthetic = synthetic ? &*synthetic : nullptr,
+           .synthetic = firewalls(),
            .started = clock.now(),
            .now = [this] { return clock.now(); },
-           .queued = [this] { return data_path.queued(); },
+           .queued =
+               [this] {
+                 std::uint64_t queued = data_path.queued();
+                 for (const PartPath& path : part_paths) queued += path.queued();
+                 return queued;
+               },
            .link_up = [this] { return links_up_[0].load(std::memory_order_relaxed); },
            .counts = [this] { return counts(); }} {
   make_commands();
@@ -186,6 +232,32 @@ std::deque<PortParts> Daemon::Parts::make_ports() {
   for (std::size_t number = 1; number < devices.size(); ++number)
     made.emplace_back(config, number, devices[number], demotion, carp_journal);
   return made;
+}
+
+std::deque<PartParts> Daemon::Parts::make_parts() {
+  std::deque<PartParts> made;
+  for (unsigned number = 0; number < node.parts(); ++number) made.emplace_back(config, number);
+  return made;
+}
+
+std::deque<PartPath> Daemon::Parts::make_part_paths() {
+  std::deque<PartPath> made;
+  for (unsigned number = 1; number < node.parts(); ++number)
+    made.emplace_back(PartPath::Parts{.session = node,
+                                      .number = number,
+                                      .link = link,
+                                      .lanes = parts[number].pointers,
+                                      .synthetic = parts[number].firewall(),
+                                      .clock = clock,
+                                      .busy = config.cores.poll == Config::Poll::busy});
+  return made;
+}
+
+std::vector<const SyntheticFirewall*> Daemon::Parts::firewalls() {
+  std::vector<const SyntheticFirewall*> all;
+  for (PartParts& part : parts)
+    if (part.synthetic) all.push_back(&*part.synthetic);
+  return all;
 }
 
 std::vector<HostStack*> Daemon::Parts::all_stacks() {
@@ -224,9 +296,10 @@ void Daemon::Parts::make_commands() {
       result.sentence = "there is no state " + state_id_text(id) + " here: pfsyncctl show states lists them";
     return result;
   };
-  if (synthetic)
+  if (config.synthetic)
     commands.synthetic = [this](bool run) {
-      run ? synthetic->resume() : synthetic->stop();
+      for (PartParts& part : parts)
+        if (part.synthetic) run ? part.synthetic->resume() : part.synthetic->stop();
       return Outcome{true, run ? "the synthetic load runs" : "the synthetic load stands still", 0};
     };
 }
@@ -416,8 +489,17 @@ void Daemon::Parts::run(bool (*ended)()) {
     static_cast<DataPath*>(path)->run();
     return 0;
   };
-  if (rte_eal_remote_launch(body, &data_path, data_lcore) != 0)
-    throw std::runtime_error{"the data-path core is not there"};
+  const auto part_body = [](void* path) {
+    prctl(PR_SET_NAME, "pfsyncd-part");
+    prctl(PR_SET_TIMERSLACK, 1000UL);
+    static_cast<PartPath*>(path)->run();
+    return 0;
+  };
+  unsigned lcore = first_data_lcore;
+  if (rte_eal_remote_launch(body, &data_path, lcore) != 0) throw std::runtime_error{"the data-path core is not there"};
+  for (PartPath& path : part_paths)
+    if (rte_eal_remote_launch(part_body, &path, ++lcore) != 0)
+      throw std::runtime_error{"a data-path core is not there"};
   spdlog::info("pfsyncd {}: host id {}, {} states at most, on {}", version, creatorid_text(config.sync.creatorid),
                config.table.states_max, devices[0].port);
   sd_notify(0, "READY=1\nSTATUS=following the sync network");
@@ -433,7 +515,8 @@ void Daemon::Parts::run(bool (*ended)()) {
   }
   sd_notify(0, "STOPPING=1");
   data_path.stop();
-  rte_eal_wait_lcore(data_lcore);
+  for (PartPath& path : part_paths) path.stop();
+  for (; lcore >= first_data_lcore; --lcore) rte_eal_wait_lcore(lcore);
   watch_carp(clock.now());
   spdlog::info("pfsyncd ends with {} states", table->size());
 }

@@ -1,8 +1,5 @@
 #include "engine/dpdk/data_path.h"
 
-#include <rte_pause.h>
-#include <time.h>
-
 #include <algorithm>
 
 namespace pfsync::engine::dpdk {
@@ -13,6 +10,12 @@ DataPath::DataPath(const Parts& parts) noexcept : parts_{parts} {
 }
 
 std::size_t DataPath::receive(Instant now) noexcept {
+  if (parts_.session.has_room()) {
+    behind_since_ = Instant::max();
+  } else {
+    behind_since_ = std::min(behind_since_, now);
+    if (now < behind_since_ + patience) return 0;
+  }
   const auto frames = parts_.port.receive();
   std::size_t packets = 0;
   for (const wire::Bytes frame : frames)
@@ -32,7 +35,9 @@ std::size_t DataPath::transmit(Instant now) noexcept {
     parts_.port.commit(bytes);
     frames += bytes > 0;
   }
-  first_ = (first_ + 1) % parts_.session.peers();
+  first_ = (first_ + 1) % session().peers();
+  // Half for the others, so that neither keeps the other waiting.
+  if (!parts_.others.empty()) frames += transmit_parts((frames_max - frames) / 2);
   frames += transmit_live(frames_max - frames, now);
   // Live traffic goes first; but a bulk frame a turn leaves in any case, since deletes wait behind it.
   return frames + transmit_bulks(std::max<std::size_t>(frames_max - frames, 1));
@@ -40,16 +45,16 @@ std::size_t DataPath::transmit(Instant now) noexcept {
 
 std::size_t DataPath::transmit_live(std::size_t frames_allowed, Instant now) noexcept {
   Port& port = parts_.port;
-  const unsigned peers = parts_.session.peers();
+  const unsigned peers = session().peers();
   std::size_t frames = 0;
   // A frame for each in turn, so that a peer with much to be told does not keep the others waiting.
   for (unsigned silent = 0, i = first_; silent < peers && frames < frames_allowed; i = (i + 1) % peers) {
     ++silent;
     if (!parts_.link.can_send(i)) continue;
+    if (session().has_clear(i) && have_others_spoken(i)) continue;
     const wire::Room room = port.room();
     if (room.empty()) break;
-    const std::size_t packet =
-        parts_.session.transmit(i, parts_.link.packet_room(room, parts_.session.dialect(i).in_use()), now);
+    const std::size_t packet = session().transmit(i, parts_.link.packet_room(room, session().dialect(i).in_use()), now);
     port.commit(packet == 0 ? 0 : parts_.link.finish(room, packet, i));
     if (packet == 0) continue;
     silent = 0;
@@ -58,8 +63,28 @@ std::size_t DataPath::transmit_live(std::size_t frames_allowed, Instant now) noe
   return frames;
 }
 
+bool DataPath::have_others_spoken(unsigned peer) const noexcept {
+  return std::ranges::any_of(parts_.others, [peer](PartPath* other) { return !other->lane(peer).is_empty(); });
+}
+
+std::size_t DataPath::transmit_parts(std::size_t frames_allowed) noexcept {
+  const unsigned peers = session().peers();
+  const std::size_t lanes = peers * parts_.others.size();
+  const std::size_t share = std::max<std::size_t>(frames_allowed / lanes, 1);
+  std::size_t frames = 0;
+  for (std::size_t k = 0; k < lanes && frames < frames_allowed; ++k, ++first_lane_) {
+    const auto peer = static_cast<unsigned>(first_lane_ % peers);
+    if (!parts_.link.can_send(peer)) continue;
+    FrameExchange& lane = parts_.others[first_lane_ / peers % parts_.others.size()]->lane(peer);
+    const std::size_t sent = lane.send(parts_.port, parts_.link, peer, share);
+    if (sent > 0) lane.supply(parts_.port);
+    frames += sent;
+  }
+  return frames;
+}
+
 std::size_t DataPath::transmit_bulks(std::size_t frames_allowed) noexcept {
-  const unsigned peers = parts_.session.peers();
+  const unsigned peers = session().peers();
   const std::size_t share = std::max<std::size_t>(frames_allowed / peers, 1);
   std::size_t frames = 0;
   for (unsigned k = 0; k < peers; ++k) {
@@ -73,48 +98,56 @@ std::size_t DataPath::transmit_bulks(std::size_t frames_allowed) noexcept {
   return frames;
 }
 
-CommandResult DataPath::execute(const Command& command, Instant now) noexcept {
-  Session& session = parts_.session;
+std::optional<CommandResult> DataPath::execute(const Command& command, Instant now) noexcept {
   switch (command.kind) {
     case Command::Kind::link_up:
       if (!started_)
-        session.start(now);
-      else if (session.config().request_bulk)
-        session.request_bulk(now);
+        session().start(now);
+      else if (session().config().request_bulk)
+        session().request_bulk(now);
       started_ = true;
-      return {true, 0};
-    case Command::Kind::resync: session.request_bulk(now); return {true, 0};
-    case Command::Kind::retry: session.retry_bulk(now); return {true, 0};
-    case Command::Kind::push: {
-      const std::size_t queued = session.queued();
-      session.push();
-      return {true, queued};
-    }
-    case Command::Kind::flush: return {true, session.flush(command.ifname, now)};
+      return CommandResult{true, 0};
+    case Command::Kind::resync: session().request_bulk(now); return CommandResult{true, 0};
+    case Command::Kind::retry: session().retry_bulk(now); return CommandResult{true, 0};
     case Command::Kind::carp:
-      return {carp::carry_out(command.carp, {nodes_.data(), parts_.stacks.size()}, parts_.demotion, now), 0};
-    case Command::Kind::change: command.change->take_place(now); return {true, 0};
+      return CommandResult{carp::carry_out(command.carp, {nodes_.data(), parts_.stacks.size()}, parts_.demotion, now),
+                           0};
+    case Command::Kind::change: {
+      if (!has_begun_ && !(has_begun_ = parts_.session.begin(command, now))) return std::nullopt;
+      if (!parts_.session.ended()) return std::nullopt;
+      // The other parts stand still.
+      command.change->take_place(now);
+      parts_.session.go_on();
+      has_begun_ = false;
+      return CommandResult{true, 0};
+    }
+    case Command::Kind::push:
+    case Command::Kind::flush:
     case Command::Kind::kill: {
-      const bool found = session.erase(command.id, now) == Session::Local::done;
-      return {found, found ? 1u : 0u};
+      has_begun_ = has_begun_ || parts_.session.begin(command, now);
+      auto result = has_begun_ ? parts_.session.ended() : std::nullopt;
+      if (result) has_begun_ = false;
+      return result;
     }
   }
-  return {};
+  return CommandResult{};
 }
 
 void DataPath::turn_shared_peers(Instant now) noexcept {
-  for (unsigned i = 0; i < parts_.session.peers(); ++i) {
+  for (unsigned i = 0; i < session().peers(); ++i) {
     const bool active = parts_.link.may_speak(i);
-    if (active != parts_.session.is_active(i)) parts_.session.set_active(i, active, now);
-    if (!active) parts_.lanes[i].bulk->discard(parts_.port, *parts_.lanes[i].gate);
+    if (active != session().is_active(i)) session().set_active(i, active, now);
+    if (active) continue;
+    parts_.lanes[i].bulk->discard(parts_.port, *parts_.lanes[i].gate);
+    for (PartPath* other : parts_.others)
+      if (other->lane(i).discard() > 0) other->lane(i).supply(parts_.port);
   }
 }
 
-carp::Sync DataPath::sync() const noexcept {
-  const Session& session = parts_.session;
-  if (session.is_catching_up()) return carp::Sync::under_way;
-  const bool wants_bulk = session.config().request_bulk && !session.config().passive;
-  const bool is_complete = parts_.stacks.front()->link_up() && (!wants_bulk || session.is_caught_up());
+carp::Sync DataPath::sync() noexcept {
+  if (parts_.session.is_catching_up()) return carp::Sync::under_way;
+  const bool wants_bulk = session().config().request_bulk && !session().config().passive;
+  const bool is_complete = link_stack().link_up() && (!wants_bulk || session().is_caught_up());
   return is_complete ? carp::Sync::complete : carp::Sync::missing;
 }
 
@@ -126,39 +159,31 @@ bool DataPath::turn(Instant now) noexcept {
   link_stack().pass(now);
   for (HostStack* stack : parts_.stacks.subspan(1)) done += stack->turn(now);
   turn_shared_peers(now);
-  if (now >= parts_.session.timeout(now)) parts_.session.on_timeout(now);
+  done += parts_.session.turn(0, now);
   // A load below the most that a turn can do is no reason to stay awake: it accrues meanwhile.
   if (parts_.synthetic != nullptr)
-    done += parts_.synthetic->run(parts_.session, now) == SyntheticFirewall::operations_max ? 1 : 0;
+    done += parts_.synthetic->run(session(), now) == SyntheticFirewall::operations_max ? 1 : 0;
   done += transmit(now);
   link_stack().hand_over(now);
-  queued_.set(parts_.session.queued());
+  queued_.set(session().queued());
   return done > 0;
 }
 
-void DataPath::idle(Instant now) noexcept {
-  constexpr unsigned spins = 128;
-  constexpr Duration shortest = std::chrono::microseconds{20}, longest = std::chrono::microseconds{500};
-  ++idle_turns_;
-  if (parts_.busy || idle_turns_ < spins) {
-    rte_pause();
-    return;
-  }
-  const Duration grown = shortest * std::min(1u + (idle_turns_ - spins) / 16, 25u);
-  const Duration rest = std::min({grown, longest, parts_.session.timeout(now) - now});
-  if (rest <= Duration::zero()) return;
-  const timespec wait{.tv_sec = 0, .tv_nsec = static_cast<long>(rest.count())};
-  nanosleep(&wait, nullptr);
+bool DataPath::have_others_ended() const noexcept {
+  return std::ranges::all_of(parts_.others, [](PartPath* other) { return other->has_ended(); });
 }
 
 void DataPath::run() noexcept {
   for (const Lane& lane : parts_.lanes) lane.bulk->supply(parts_.port);
+  for (PartPath* other : parts_.others)
+    for (unsigned peer = 0; peer < session().peers(); ++peer) other->lane(peer).supply(parts_.port);
+  Idle idle{parts_.busy};
   while (!stop_.load(std::memory_order_relaxed)) {
     const Instant now = parts_.clock.now();
     if (turn(now))
-      idle_turns_ = 0;
+      idle.worked();
     else
-      idle(now);
+      idle.rest(now, session().timeout(now));
   }
   drain();
 }
@@ -167,11 +192,12 @@ void DataPath::drain() noexcept {
   const Instant until = parts_.clock.now() + farewell;
   for (HostStack* stack : parts_.stacks) stack->leave(parts_.clock.now());
   for (Instant now = parts_.clock.now(); now < until; now = parts_.clock.now()) {
-    parts_.session.push();
+    const bool have_others_ended = this->have_others_ended();
+    session().push();
     std::size_t sent = transmit(now);
     link_stack().hand_over(now);
     for (HostStack* stack : parts_.stacks.subspan(1)) sent += stack->turn(now);
-    if (sent == 0 && parts_.session.queued() == 0) return;
+    if (sent == 0 && session().queued() == 0 && have_others_ended) return;
   }
 }
 

@@ -12,22 +12,29 @@
 #include "engine/dpdk/bulk_exchange.h"
 #include "engine/dpdk/clock.h"
 #include "engine/dpdk/host_stack.h"
+#include "engine/dpdk/idle.h"
+#include "engine/dpdk/part_path.h"
 #include "engine/dpdk/port.h"
 #include "engine/link.h"
-#include "engine/session.h"
+#include "engine/partitioned_session.h"
 #include "engine/synthetic.h"
 
 namespace pfsync::engine::dpdk {
 
-/// The data-path core: a loop of turns, each of which receives a burst, lets time pass, and sends what
-/// has become due, live traffic before bulk frames. It owns nothing; what it is given outlives it.
-/// No lock, allocation, system call or log line in a turn; only an idle loop sleeps, when it may.
+/// The data-path core, the first of several: a loop of turns, each of which receives a burst, lets time pass, and sends
+/// what has become due, live traffic before bulk frames. It has the port, and sends what further cores (PartPath)
+/// write. It owns nothing; what it is given outlives it. No lock, allocation, system call or log line in a turn; only
+/// an idle loop sleeps, when it may.
 class DataPath {
  public:
   /// Frames sent in a turn at most, so that receiving is never put off for long.
   static constexpr std::size_t frames_max = Port::burst_max;
   /// How long the end of the process is put off for what is still queued.
   static constexpr std::chrono::milliseconds farewell{100};
+
+  /// How long frames are left in the device for a further core that is behind, before they are dropped: the port's
+  /// other traffic, CARP's advertisements among it, cannot wait any longer.
+  static constexpr std::chrono::milliseconds patience{100};
 
   /// What a peer's bulk updates come through.
   struct Lane {
@@ -37,9 +44,10 @@ class DataPath {
   struct Parts {
     Port& port;  ///< that of the link
     Link& link;
-    Session& session;
-    std::span<const Lane> lanes;   ///< one for each of the session's peers
-    SyntheticFirewall* synthetic;  ///< null: this node plays no firewall
+    PartitionedSession& session;
+    std::span<PartPath* const> others;  ///< the further parts' cores
+    std::span<const Lane> lanes;        ///< one for each of the session's peers
+    SyntheticFirewall* synthetic;       ///< null: this node plays no firewall
     CycleClock clock;
     bool busy;                           ///< never sleep
     std::span<HostStack* const> stacks;  ///< one a port, that of the link first
@@ -56,21 +64,24 @@ class DataPath {
   void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] CommandSlot& commands() noexcept { return commands_; }
   /// Changes waiting to be announced.
-  [[nodiscard]] std::uint64_t queued() const noexcept { return queued_.value(); }
+  [[nodiscard]] std::uint64_t queued() const noexcept { return queued_.value(); }  ///< of this core
   [[nodiscard]] std::uint64_t bulk_frames() const noexcept { return bulk_frames_.value(); }
 
  private:
   [[nodiscard]] HostStack& link_stack() noexcept { return *parts_.stacks.front(); }
+  [[nodiscard]] Session& session() noexcept { return parts_.session.first(); }
+  /// Whether a further core has frames for the peer that came before all that is said now.
+  [[nodiscard]] bool have_others_spoken(unsigned peer) const noexcept;
   std::size_t receive(Instant now) noexcept;
   std::size_t transmit(Instant now) noexcept;
   std::size_t transmit_live(std::size_t frames, Instant now) noexcept;
+  std::size_t transmit_parts(std::size_t frames) noexcept;
   std::size_t transmit_bulks(std::size_t frames) noexcept;
-  [[nodiscard]] CommandResult execute(const Command& command, Instant now) noexcept;
+  [[nodiscard]] std::optional<CommandResult> execute(const Command& command, Instant now) noexcept;
   void turn_shared_peers(Instant now) noexcept;
-  [[nodiscard]] carp::Sync sync() const noexcept;
-  /// Nothing to do until `due`: pauses, then sleeps longer and longer.
-  void idle(Instant now) noexcept;
+  [[nodiscard]] carp::Sync sync() noexcept;
   void drain() noexcept;
+  [[nodiscard]] bool have_others_ended() const noexcept;
 
   Parts parts_;
   std::array<carp::Node*, 1 + interfaces_max> nodes_{};  ///< of the stacks
@@ -78,9 +89,11 @@ class DataPath {
   CommandSlot commands_;
   Counter queued_, bulk_frames_;
   std::array<Arrival, Port::burst_max> packets_{};
-  bool started_ = false;  ///< the session's life has begun
-  unsigned idle_turns_ = 0;
-  unsigned first_ = 0;  ///< the peer whose turn is first, another each time
+  bool started_ = false;                   ///< the session's life has begun
+  bool has_begun_ = false;                 ///< the command that waits is being carried out by all parts
+  Instant behind_since_ = Instant::max();  ///< since when a further core has had no room
+  std::size_t first_lane_ = 0;             ///< of the further cores': the one whose turn is first
+  unsigned first_ = 0;                     ///< the peer whose turn is first, another each time
 };
 
 }  // namespace pfsync::engine::dpdk

@@ -27,14 +27,21 @@ std::string place(unsigned lcore, const std::optional<unsigned>& core, const std
 
 Eal::Eal(const EalConfig& config) {
   const long cpus = sysconf(_SC_NPROCESSORS_CONF);
-  for (const auto& core : {config.control_core, config.data_core})
-    if (core && *core >= static_cast<unsigned>(cpus))
-      throw std::runtime_error{"cores: there is no CPU " + std::to_string(*core) + " on this machine: give 0 to " +
+  std::vector<unsigned> given = config.data_core_cpus;
+  if (config.control_core) given.push_back(*config.control_core);
+  for (const unsigned core : given)
+    if (core >= static_cast<unsigned>(cpus))
+      throw std::runtime_error{"cores: there is no CPU " + std::to_string(core) + " on this machine: give 0 to " +
                                std::to_string(cpus - 1)};
   const std::string all = cpus > 1 ? "(0-" + std::to_string(cpus - 1) + ")" : "0";
+  std::string places = place(0, config.control_core, all);
+  for (unsigned core = 0; core < config.data_cores; ++core) {
+    std::optional<unsigned> cpu;
+    if (core < config.data_core_cpus.size()) cpu = config.data_core_cpus[core];
+    places.append(1, ',').append(place(core + 1, cpu, all));
+  }
   // What goes wrong comes back as an error and is said in one sentence; DPDK's own lines are for its developers.
-  std::vector<std::string> arguments{config.program, "--no-telemetry", "--log-level=*:critical", "--lcores",
-                                     place(0, config.control_core, all) + "," + place(1, config.data_core, all)};
+  std::vector<std::string> arguments{config.program, "--no-telemetry", "--log-level=*:critical", "--lcores", places};
   if (has_hugepages())
     arguments.emplace_back("--in-memory");
   else  // DPDK 22.11 refuses --in-memory here; without hugepages nothing is shared but the configuration file

@@ -62,6 +62,7 @@ void require_memory(const Config& config) {
   const statetable::TableConfig table = table_config(config);
   std::uint64_t needed = statetable::Table::memory_bytes(table) +
                          std::max<std::size_t>(config.peers.size(), 1) * Outbox::memory_bytes(config.table.states_max) +
+                         PartitionedSession::memory_bytes(config.cores.data_cores, Port::place_bytes(config.link.mtu)) +
                          (std::uint64_t{buffers_mib(config)} << 20);
   if (has_delay(config.sync.rules)) needed += DelayedStates::memory_bytes(config.table.states_max);
   if (config.synthetic) needed += SyntheticFirewall::memory_bytes(*config.synthetic);
@@ -74,10 +75,10 @@ void require_memory(const Config& config) {
 
 std::unique_ptr<statetable::Table> make_table(const Config& config) {
   cpu_set_t before, one;
-  const bool moves = config.cores.data && sched_getaffinity(0, sizeof before, &before) == 0;
+  const bool moves = !config.cores.data.empty() && sched_getaffinity(0, sizeof before, &before) == 0;
   if (moves) {
     CPU_ZERO(&one);
-    CPU_SET(*config.cores.data, &one);
+    CPU_SET(config.cores.data.front(), &one);
     sched_setaffinity(0, sizeof one, &one);
   }
   auto table = statetable::Table::create(table_config(config));
@@ -103,7 +104,8 @@ EalConfig eal_config(const Config& config, const std::vector<Device>& devices) {
   return {.memory_mib = buffers_mib(config),
           .allow = std::move(allow),
           .control_core = config.cores.control,
-          .data_core = config.cores.data};
+          .data_cores = config.cores.data_cores,
+          .data_core_cpus = config.cores.data};
 }
 
 SessionConfig session_config(const Config& config, std::deque<Lane>& lanes) {

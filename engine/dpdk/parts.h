@@ -16,6 +16,7 @@
 #include "engine/dpdk/eal.h"
 #include "engine/link.h"
 #include "engine/membership.h"
+#include "engine/partitioned_session.h"
 #include "engine/session.h"
 
 namespace pfsync::engine::dpdk {
@@ -43,7 +44,8 @@ struct Lane {
 
 /// Before anything is taken: a process that runs out of pages when it touches them is killed without a word.
 void require_memory(const Config& config);
-/// On the core that will write it: reserved memory comes from the NUMA node of the thread that takes it.
+/// On the core that will write it, the first of several: reserved memory comes from the NUMA node of the thread that
+/// takes it.
 [[nodiscard]] std::unique_ptr<statetable::Table> make_table(const Config& config);
 
 /// The synthetic firewall's ids go on from where no run before this one was.

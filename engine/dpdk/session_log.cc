@@ -6,12 +6,17 @@
 
 namespace pfsync::engine::dpdk {
 
-SessionLog::SessionLog(const Config& config, const Session& session, const statetable::Table& table,
+SessionLog::SessionLog(const Config& config, const PartitionedSession& node, const statetable::Table& table,
                        const std::deque<Lane>& lanes)
-    : config_{&config}, session_{&session}, table_{&table}, lanes_{&lanes}, told_(session.peers()) {
-  for (unsigned peer = 0; peer < session.peers(); ++peer) {
-    told_[peer].dialect = session.dialect(peer).in_use();
-    told_[peer].active = session.is_active(peer);
+    : config_{&config},
+      node_{&node},
+      session_{&node.first()},
+      table_{&table},
+      lanes_{&lanes},
+      told_(session_->peers()) {
+  for (unsigned peer = 0; peer < session_->peers(); ++peer) {
+    told_[peer].dialect = session_->dialect(peer).in_use();
+    told_[peer].active = session_->is_active(peer);
   }
 }
 
@@ -75,7 +80,10 @@ void SessionLog::look(Instant now) {
     look_at_bulk(peer, told_[peer]);
     look_at_dialect(peer, told_[peer], now);
   }
-  if (!full_ && session_->counters()[Tally::table_full].value() > 0) {
+  std::uint64_t refused = 0;
+  for (unsigned part = 0; part < node_->parts(); ++part)
+    refused += node_->part(part).counters()[Tally::table_full].value();
+  if (!full_ && refused > 0) {
     full_ = true;
     spdlog::error("the table is full and refuses states: raise table.states_max ({})", table_->config().states_max);
   }

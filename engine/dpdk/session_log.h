@@ -6,7 +6,7 @@
 
 #include "engine/config.h"
 #include "engine/dpdk/parts.h"
-#include "engine/session.h"
+#include "engine/partitioned_session.h"
 
 namespace pfsync::engine::dpdk {
 
@@ -15,7 +15,7 @@ namespace pfsync::engine::dpdk {
 class SessionLog {
  public:
   /// All must outlive this.
-  SessionLog(const Config& config, const Session& session, const statetable::Table& table,
+  SessionLog(const Config& config, const PartitionedSession& node, const statetable::Table& table,
              const std::deque<Lane>& lanes);
   void look(Instant now);
 
@@ -37,7 +37,8 @@ class SessionLog {
   [[nodiscard]] std::string text_of(unsigned peer) const;
 
   const Config* config_;
-  const Session* session_;
+  const PartitionedSession* node_;
+  const Session* session_;  ///< its first part
   const statetable::Table* table_;
   const std::deque<Lane>* lanes_;
   std::vector<Told> told_;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <thread>
@@ -21,28 +22,48 @@ struct NodeOptions {
   wire::Address address = wire::ipv4_address(10, 0, 0, 1);
   wire::Address destination = wire::pfsync_group_inet;
   SyntheticFirewall* load = nullptr;
+  unsigned cores = 1;
+  SyntheticFirewall* load_of_other = nullptr;  ///< of the second core
 };
 
-/// A node as the daemon makes it, both of its threads driven by hand, on a clock of the test's own.
+/// A further core of a node of one peer.
+struct OtherCore {
+  OtherCore(PartitionedSession& node, unsigned number, const Link& link, SyntheticFirewall* load)
+      : path{{.session = node,
+              .number = number,
+              .link = link,
+              .lanes = {&lane_pointer, 1},
+              .synthetic = load,
+              .clock = CycleClock{},
+              .busy = false}} {}
+  FrameExchange lane{PartPath::buffers};
+  FrameExchange* lane_pointer = &lane;
+  PartPath path;
+};
+
+/// A node as the daemon makes it, all of its threads driven by hand, on a clock of the test's own.
 struct Node {
   explicit Node(const NodeOptions& options)
       : table{std::move(std::get<0>(statetable::Table::create({.states_max = 20'000})))},
         port{options.device},
-        session{[&] {
-                  SessionConfig config;
-                  config.creatorid = options.creatorid;
-                  config.delay = 20ms;
-                  return config;
-                }(),
-                *table, &gate},
+        node{[&] {
+               SessionConfig config;
+               config.creatorid = options.creatorid;
+               config.delay = 20ms;
+               return config;
+             }(),
+             *table, options.cores, Port::place_bytes(1500), &gate},
         sender{{.creatorid = options.creatorid, .states_per_s = 0}, *table, &gate},
         link{{.mac = {{2, 0, 0, 0, 0, static_cast<std::uint8_t>(options.creatorid)}},
               .address = options.address,
               .destination = options.destination},
              session.counters()},
+        other_cores{make_others(options, node, link)},
+        others{pointers(other_cores)},
         path{{.port = port,
               .link = link,
-              .session = session,
+              .session = node,
+              .others = others,
               .lanes = {&lane, 1},
               .synthetic = options.load,
               .clock = CycleClock{},
@@ -50,16 +71,20 @@ struct Node {
               .stacks = {&first_stack, 1},
               .demotion = demotion}} {
     bulk.supply(port);
+    for (OtherCore& other : other_cores) other.lane.supply(port);
   }
 
   void turn(Instant now) {
     path.turn(now);
+    for (OtherCore& other : other_cores) other.path.turn(now);
     if (session.take_bulk_request()) sender.start(now);
     bulk.fill(sender, link, now);
   }
   CommandResult command(const Command& command, Instant now) {
     EXPECT_TRUE(path.commands().post(command));
     path.turn(now);
+    for (OtherCore& other : other_cores) other.path.turn(now);
+    if (!other_cores.empty()) path.turn(now);
     return path.commands().take().value_or(CommandResult{});
   }
 
@@ -67,7 +92,8 @@ struct Node {
   Port port;
   BulkExchange bulk;
   BulkGate gate;
-  Session session;
+  PartitionedSession node;
+  Session& session = node.first();
   BulkSender sender;
   Link link;
   DataPath::Lane lane{&bulk, &gate};
@@ -77,7 +103,22 @@ struct Node {
   Membership membership{{}};
   HostStack stack{port, carp_node, membership};
   HostStack* first_stack = &stack;
+  std::deque<OtherCore> other_cores;
+  std::vector<PartPath*> others;
   DataPath path;
+
+ private:
+  static std::deque<OtherCore> make_others(const NodeOptions& options, PartitionedSession& node, const Link& link) {
+    std::deque<OtherCore> made;
+    for (unsigned number = 1; number < options.cores; ++number)
+      made.emplace_back(node, number, link, number == 1 ? options.load_of_other : nullptr);
+    return made;
+  }
+  static std::vector<PartPath*> pointers(std::deque<OtherCore>& cores) {
+    std::vector<PartPath*> all;
+    for (OtherCore& core : cores) all.push_back(&core.path);
+    return all;
+  }
 };
 
 class Folder {
@@ -93,13 +134,16 @@ class Folder {
 };
 
 /// Both ends over a socket, with a load on the first, until the second has the first's table.
-void expect_one_table(wire::Address a_sends_to, wire::Address b_sends_to) {
+void expect_one_table(wire::Address a_sends_to, wire::Address b_sends_to, unsigned cores = 1) {
   const Folder folder;
   const std::string socket = folder.file("memif.sock");
-  SyntheticFirewall load{{.states = 5000, .fill_per_s = 50'000, .new_per_s = 1000, .updates_per_s = 5000}};
+  const SyntheticConfig whole{.states = 5000, .fill_per_s = 50'000, .new_per_s = 1000, .updates_per_s = 5000};
+  SyntheticFirewall load{part_of(whole, 0, cores)}, load_of_other{part_of(whole, cores - 1, cores)};
   Node a{{.device = "net_memif0,role=server,socket-abstract=no,socket=" + socket,
           .destination = a_sends_to,
-          .load = &load}};
+          .load = &load,
+          .cores = cores,
+          .load_of_other = &load_of_other}};
   // The device's own thread connects in real time; protocol time advances with each turn.
   Instant now = Instant{} + 1h;
   EXPECT_TRUE(a.command({.kind = Command::Kind::link_up}, now).done);
@@ -108,7 +152,8 @@ void expect_one_table(wire::Address a_sends_to, wire::Address b_sends_to) {
   Node b{{.device = "net_memif1,role=client,socket-abstract=no,socket=" + socket,
           .creatorid = 2,
           .address = wire::ipv4_address(10, 0, 0, 2),
-          .destination = b_sends_to}};
+          .destination = b_sends_to,
+          .cores = cores}};
   const auto both = [&](int turns, auto&& reached) {
     for (int i = 0; i < turns && !reached(); ++i, now += 1ms) {
       a.turn(now);
@@ -121,8 +166,18 @@ void expect_one_table(wire::Address a_sends_to, wire::Address b_sends_to) {
   EXPECT_TRUE(b.command({.kind = Command::Kind::link_up}, now).done);
   ASSERT_TRUE(both(60'000, [&] { return b.session.bulk().phase() == BulkPhase::done; }));
   load.stop();
-  EXPECT_TRUE(both(20'000, [&] { return a.path.queued() == 0 && a.table->digest() == b.table->digest(); }));
+  load_of_other.stop();
+  const auto queued = [](const Node& node) {
+    std::uint64_t sum = node.path.queued();
+    for (const OtherCore& other : node.other_cores) sum += other.path.queued();
+    return sum;
+  };
+  EXPECT_TRUE(both(20'000, [&] { return queued(a) == 0 && a.table->digest() == b.table->digest(); }));
   EXPECT_GT(b.table->size(), 4000u);
+  for (unsigned part = 0; part < cores; ++part) {
+    EXPECT_GT(a.node.part(part).counters().out(wire::Message::upd_c).value(), 0u) << "part " << part << " spoke";
+    EXPECT_GT(b.node.part(part).counters()[Tally::inserts].value(), 1000u) << "part " << part << " heard";
+  }
   EXPECT_GT(b.session.counters().in(wire::Message::upd).value(), 4000u);
   EXPECT_GT(a.path.bulk_frames(), 600u);  // full ones, not a state each
   EXPECT_LT(a.path.bulk_frames(), 1500u);
@@ -132,6 +187,57 @@ TEST(DataPath, TwoNodesKeepOneTableByMulticast) { expect_one_table(wire::pfsync_
 
 TEST(DataPath, TwoNodesKeepOneTableByUnicast) {
   expect_one_table(wire::ipv4_address(10, 0, 0, 2), wire::ipv4_address(10, 0, 0, 1));
+}
+
+TEST(DataPath, TwoNodesOfTwoCoresKeepOneTable) {
+  expect_one_table(wire::pfsync_group_inet, wire::pfsync_group_inet, 2);
+}
+
+/// Removes every state, in all parts at once.
+struct Emptying final : LiveChange {
+  explicit Emptying(PartitionedSession& of) : node{&of} {}
+  void take_place(Instant now) noexcept override {
+    for (unsigned part = 0; part < node->parts(); ++part) flushed += node->part(part).flush({}, now);
+  }
+  PartitionedSession* node;
+  std::size_t flushed = 0;
+};
+
+/// Each core on a thread of its own, commands from a third. During a change the other core stands still.
+TEST(DataPath, CoresOnTheirThreadsCarryCommandsOutAndSayAllBeforeTheyEnd) {
+  const SyntheticConfig whole{.states = 400, .fill_per_s = 100'000, .new_per_s = 500, .updates_per_s = 5000};
+  SyntheticFirewall load{part_of(whole, 0, 2)}, load_of_other{part_of(whole, 1, 2)};
+  Node node{{.device = "net_null6", .load = &load, .cores = 2, .load_of_other = &load_of_other}};
+  std::thread first{[&] { node.path.run(); }};
+  std::thread second{[&] { node.others.front()->run(); }};
+  const auto wait_for = [](auto&& reached) {
+    for (int i = 0; i < 100'000 && !reached(); ++i) std::this_thread::sleep_for(100us);
+    return reached();
+  };
+  const auto ask = [&](const Command& command) {
+    EXPECT_TRUE(node.path.commands().post(command));
+    std::optional<CommandResult> result;
+    EXPECT_TRUE(wait_for([&] { return result || (result = node.path.commands().take()); }));
+    return result.value_or(CommandResult{});
+  };
+  EXPECT_TRUE(ask({.kind = Command::Kind::link_up}).done);
+  EXPECT_TRUE(wait_for([&] { return node.table->size() == 400; }));
+  load.stop();
+  load_of_other.stop();
+  EXPECT_TRUE(ask({.kind = Command::Kind::push}).done);
+  Emptying emptying{node.node};
+  EXPECT_TRUE(ask({.kind = Command::Kind::change, .change = &emptying}).done);
+  EXPECT_GE(emptying.flushed, 399u) << "one may have been closed and not yet opened again";
+  EXPECT_EQ(ask({.kind = Command::Kind::flush}).states, node.table->size());
+  load.resume();
+  load_of_other.resume();
+  EXPECT_TRUE(wait_for([&] { return node.table->size() > 20; }));
+  node.path.stop();
+  node.others.front()->stop();
+  first.join();
+  second.join();
+  for (unsigned part = 0; part < 2; ++part) EXPECT_EQ(node.node.part(part).queued(), 0u) << part;
+  EXPECT_TRUE(node.other_cores.front().lane.is_empty());
 }
 
 TEST(DataPath, CarriesCommandsOut) {

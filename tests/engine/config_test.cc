@@ -193,7 +193,8 @@ seed = 50
   EXPECT_EQ(config.sync.rules[2].proto, wire::ipproto::icmpv6);
   EXPECT_EQ(config.control.socket, "/tmp/s");
   EXPECT_EQ(config.cores.control, 0u);
-  EXPECT_EQ(config.cores.data, 1u);
+  EXPECT_EQ(config.cores.data, std::vector{1u});
+  EXPECT_EQ(config.cores.data_cores, 1u);
   EXPECT_EQ(config.cores.poll, Config::Poll::busy);
   EXPECT_EQ(config.log.level, Config::LogLevel::debug);
   ASSERT_TRUE(config.synthetic);
@@ -427,6 +428,18 @@ INSTANTIATE_TEST_SUITE_P(
                 "t.toml:132: sync.rule: is one too many", "64"},
         Refusal{"socket_empty", link_section + "[control]\nsocket = \"\"\n", "t.toml:5: control.socket: ", "107"},
         Refusal{"core", link_section + "[cores]\ndata = -1\n", "t.toml:5: cores.data: ", "from 0"},
+        Refusal{"core_of_list", link_section + "[cores]\ndata = [2, 1024]\n", "t.toml:5: cores.data: 1024", "to 1023"},
+        Refusal{"core_type", link_section + "[cores]\ndata = [2, \"3\"]\n", "t.toml:5: cores.data: is a string",
+                "integer"},
+        Refusal{"core_twice", link_section + "[cores]\ndata = [2, 2]\n", "t.toml:5: cores.data: names CPU 2 twice",
+                "one of its own"},
+        Refusal{"no_core", link_section + "[cores]\ndata = []\n", "t.toml:5: cores.data: is empty", "leave"},
+        Refusal{"cores_differ", link_section + "[cores]\ndata = [2, 3]\ndata_cores = 3\n",
+                "t.toml:6: cores.data_cores: is 3", "leave one"},
+        Refusal{"too_many_cores", link_section + "[cores]\ndata_cores = 9\n", "t.toml:5: cores.data_cores: 9",
+                "1 to 8"},
+        Refusal{"cores_above_shards", link_section + "[table]\nshards = 2\n[cores]\ndata = [1, 2, 3]\n",
+                "t.toml:7: cores.data: asks for 3", "table.shards"},
         Refusal{"memory", link_section + "[table]\nmemory = \"some\"\n", "t.toml:5: table.memory: ", "reserve"},
         Refusal{"collisions", link_section + "[table]\ncollisions = \"drop\"\n",
                 "t.toml:5: table.collisions: ", "refuse"},

@@ -42,7 +42,8 @@ class Node {
             .table = *table,
             .session = session,
             .senders = {&sender},
-            .synthetic = synthetic ? &*synthetic : nullptr,
+            .synthetic = synthetic ? std::vector<const SyntheticFirewall*>{&*synthetic}
+                                   : std::vector<const SyntheticFirewall*>{},
             .started = node_started,
             .now = [this] { return now; },
             .queued = [this] { return session.queued(); },

@@ -54,7 +54,10 @@ void check_rest(const Config& config) {
   check(config.sync.maxupd <= 255 && config.sync.delay_ms <= 60'000, "sync is in range");
   const std::string& socket = config.control.socket;
   check(!socket.empty() && socket.size() <= 107 && socket.find('\0') == std::string::npos, "the socket's path fits");
-  check(config.cores.control.value_or(0) <= 1023 && config.cores.data.value_or(0) <= 1023, "cores are in range");
+  check(config.cores.control.value_or(0) <= 1023 &&
+            std::ranges::all_of(config.cores.data, [](unsigned cpu) { return cpu <= 1023; }) &&
+            config.cores.data_cores >= 1 && config.cores.data_cores <= 8,
+        "cores are in range");
   if (config.synthetic) {
     check(config.synthetic->states >= 1 && config.synthetic->states <= config.table.states_max,
           "the load fits the table");

@@ -43,6 +43,30 @@ TEST(Simulation, TwoNodesKeepOneTable) {
   EXPECT_EQ(sim.digest(a), sim.digest(b)) << sim.replay_hint();
 }
 
+/// Nodes of one, two and four cores, one of which comes late, gets its bulk update, loses its memory and gets it again.
+TEST(Simulation, NodesOfSeveralCoresKeepOneTable) {
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    Simulation sim{seed_of_run(seed), {.delay = 200us}};
+    const std::size_t a = sim.add({.creatorid = 1, .load = small_load(seed), .cores = 2});
+    const std::size_t b = sim.add({.creatorid = 2});
+    sim.run_for(4s);
+    const std::size_t c = sim.add({.creatorid = 3, .cores = 4});
+    const auto is_done = [&] { return sim.session(c).bulk().phase() == engine::BulkPhase::done; };
+    ASSERT_TRUE(sim.run_until(is_done, 30s)) << sim.replay_hint();
+    sim.reboot(c);
+    ASSERT_TRUE(sim.run_until(is_done, 30s)) << sim.replay_hint();
+    sim.run_for(2s);
+    settle(sim, a);
+    EXPECT_GT(sim.digest(a).states, 500u);
+    EXPECT_EQ(sim.digest(a), sim.digest(b)) << sim.replay_hint();
+    EXPECT_EQ(sim.digest(a), sim.digest(c)) << sim.replay_hint();
+    engine::Counters sums;
+    sim.add_counters(c, sums);
+    EXPECT_EQ(sums[engine::Tally::parts_behind].value(), 0u);
+    EXPECT_GT(sums[engine::Tally::updates].value(), 1000u);
+  }
+}
+
 TEST(Simulation, ALateBackupGetsItsBulkUnderLiveLoad) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     Simulation sim{seed_of_run(seed), {.delay = 200us}};

@@ -42,8 +42,10 @@ void Simulation::power_off(std::size_t index) {
 }
 
 void Simulation::power_on(Node& node) {
-  auto made = statetable::Table::create(
-      {.states_max = node.config.states_max, .shard_bits = 1, .hash_seed = random_(), .by_connection = true});
+  auto made = statetable::Table::create({.states_max = node.config.states_max,
+                                         .shard_bits = node.config.cores > 2 ? 3u : 1u,
+                                         .hash_seed = random_(),
+                                         .by_connection = true});
   node.session.reset();
   node.bulks.clear();
   node.gates.clear();
@@ -67,10 +69,10 @@ void Simulation::power_on(Node& node) {
                                                      .interfaces = interfaces},
                             *node.table, &gate);
   }
-  node.session = std::make_unique<engine::Session>(config, *node.table);
+  node.session = std::make_unique<engine::PartitionedSession>(config, *node.table, node.config.cores);
   node.load.reset();
   if (node.config.load) node.load = std::make_unique<engine::SyntheticFirewall>(*node.config.load);
-  node.session->start(now_);
+  node.session->first().start(now_);
 }
 
 void Simulation::run_for(Duration duration) {
@@ -115,7 +117,8 @@ void Simulation::deliver(const Delivery& delivery) {
   ++deliveries_;
   if (before_) before_(delivery.receiver, delivery.packet);
   const auto host = static_cast<std::uint8_t>(delivery.sender + 1);
-  node.session->on_packet(engine::Arrival{delivery.packet, wire::ipv4_address(10, 0, 0, host), delivery.peer}, now_);
+  const engine::Arrival arrival{delivery.packet, wire::ipv4_address(10, 0, 0, host), delivery.peer};
+  node.session->on_packets({&arrival, 1}, now_);
   if (hook_) hook_(delivery.receiver, delivery.packet);
 }
 
@@ -131,16 +134,22 @@ bool Simulation::takes(const Node& node, wire::Bytes packet) const {
 void Simulation::turn(std::size_t index) {
   Node& node = nodes_[index];
   if (!node.session) return;
-  if (node.load) node.load->run(*node.session, now_);
-  if (node.session->timeout(now_) <= now_) node.session->on_timeout(now_);
+  engine::Session& first = node.session->first();
+  if (node.load) node.load->run(first, now_);
   std::array<std::uint8_t, packet_bytes_max> room{};
-  for (unsigned peer = 0; peer < node.session->peers(); ++peer) {
-    while (const std::size_t bytes = node.session->transmit(peer, room, now_))
-      send(index, peer, wire::Bytes{room}.first(bytes));
+  // The first core last: it is the one that sends, and what the others said before a clear goes before it.
+  for (unsigned core = node.session->parts(); core-- > 0;) {
+    while (node.session->turn(core, now_) > 0 && node.session->has_to_take(core)) {
+    }
+    for (unsigned peer = 0; peer < first.peers(); ++peer)
+      while (const std::size_t bytes = node.session->part(core).transmit(peer, room, now_))
+        send(index, peer, wire::Bytes{room}.first(bytes));
+  }
+  for (unsigned peer = 0; peer < first.peers(); ++peer) {
     // What a control thread does beside the data path.
     engine::BulkSender& bulk = node.bulks[peer];
-    bulk.speak(node.session->dialect(peer).in_use());
-    if (node.session->take_bulk_request(peer)) bulk.start(now_);
+    bulk.speak(first.dialect(peer).in_use());
+    if (first.take_bulk_request(peer)) bulk.start(now_);
     while (const std::size_t bytes = bulk.transmit(room, now_)) {
       send(index, peer, wire::Bytes{room}.first(bytes));
       node.gates[peer].frame_handed_over();

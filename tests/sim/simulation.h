@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/bulk_sender.h"
-#include "engine/session.h"
+#include "engine/partitioned_session.h"
 #include "engine/synthetic.h"
 #include "statetable/table.h"
 
@@ -42,6 +42,7 @@ struct NodeConfig {
   std::vector<engine::InterfaceMap> interfaces{};
   std::vector<engine::SyncRule> rules{};  ///< what it announces
   std::uint64_t bulk_states_per_s = 20'000;
+  unsigned cores = 1;  ///< of its data path; turned one after the other
 };
 
 /// Whole engines on one multicast segment or on unicast links, under a virtual clock. Everything that happens follows
@@ -63,7 +64,9 @@ class Simulation {
   void run_for(Duration duration);
   [[nodiscard]] bool run_until(const std::function<bool()>& reached, Duration limit);
 
-  [[nodiscard]] engine::Session& session(std::size_t node) { return *nodes_[node].session; }
+  [[nodiscard]] engine::Session& session(std::size_t node) { return nodes_[node].session->first(); }
+  /// What all cores of a node have counted.
+  void add_counters(std::size_t node, engine::Counters& sums) const { nodes_[node].session->add_counters(sums); }
   [[nodiscard]] statetable::Table& table(std::size_t node) { return *nodes_[node].table; }
   [[nodiscard]] engine::SyntheticFirewall& load(std::size_t node) { return *nodes_[node].load; }
   [[nodiscard]] statetable::Digest digest(std::size_t node) const { return nodes_[node].table->digest(); }
@@ -89,7 +92,7 @@ class Simulation {
     NodeConfig config;
     std::unique_ptr<statetable::Table> table;
     std::deque<engine::BulkGate> gates;  ///< one for each peer
-    std::unique_ptr<engine::Session> session;
+    std::unique_ptr<engine::PartitionedSession> session;
     std::deque<engine::BulkSender> bulks;
     std::unique_ptr<engine::SyntheticFirewall> load;
   };

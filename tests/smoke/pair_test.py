@@ -51,7 +51,13 @@ class Pair(unittest.TestCase):
             self.assertFalse(os.path.exists(f"/proc/{pid}"), f"process {pid} is still there")
 
     def test_both_hold_the_same_in_the_end(self):
-        self.start("--once", "--states", "20000", "--live-s", "2")
+        self.check_once()
+
+    def test_both_hold_the_same_with_two_data_path_cores_each(self):
+        self.check_once("--data-cores", "2")
+
+    def check_once(self, *arguments):
+        self.start("--once", "--states", "20000", "--live-s", "2", *arguments)
         out, err = self.finish()
         self.assertEqual((self.process.returncode, err), (0, ""), out)
         found = re.findall(r"^  ([AB]) +([\d,]+) states +digest ([0-9a-f]{32})$", out, re.MULTILINE)

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <atomic>
+#include <span>
+
+#include "engine/counters.h"
+#include "engine/dpdk/clock.h"
+#include "engine/dpdk/frame_exchange.h"
+#include "engine/link.h"
+#include "engine/partitioned_session.h"
+#include "engine/synthetic.h"
+
+namespace pfsync::engine::dpdk {
+
+/// A further data-path core: applies what is about the states of its part, and writes frames about them, which the
+/// port's core sends. It owns nothing; what it is given outlives it. No lock, allocation, system call or log line in a
+/// turn; only an idle loop sleeps, when it may.
+class PartPath {
+ public:
+  static constexpr unsigned buffers = 63;        ///< of each lane
+  static constexpr std::size_t frames_max = 32;  ///< written in a turn at most, for all peers
+
+  struct Parts {
+    PartitionedSession& session;
+    unsigned number;  ///< of the part; not 0
+    const Link& link;
+    std::span<FrameExchange* const> lanes;  ///< one for each of the session's peers
+    SyntheticFirewall* synthetic;           ///< null: this part plays no firewall
+    CycleClock clock;
+    bool busy;  ///< never sleep
+  };
+  explicit PartPath(const Parts& parts) noexcept : parts_{parts} {}
+
+  /// Turns until stop(), then writes what is still queued. On the part's core.
+  void run() noexcept;
+  /// One turn. Returns whether there was anything to do.
+  bool turn(Instant now) noexcept;
+
+  // The port's core.
+  [[nodiscard]] FrameExchange& lane(unsigned peer) noexcept { return *parts_.lanes[peer]; }
+
+  // Any thread:
+  void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
+  /// Whether it has nothing more to say.
+  [[nodiscard]] bool has_ended() const noexcept { return ended_.load(std::memory_order_acquire); }
+  /// Changes waiting to be announced.
+  [[nodiscard]] std::uint64_t queued() const noexcept { return queued_.value(); }
+
+ private:
+  [[nodiscard]] Session& session() noexcept { return parts_.session.part(parts_.number); }
+  std::size_t transmit(Instant now) noexcept;
+  void drain() noexcept;
+
+  Parts parts_;
+  std::atomic<bool> stop_{false};  ///< a word alone: pairs with nothing
+  std::atomic<bool> ended_{false};
+  Counter queued_;
+  unsigned first_ = 0;  ///< the peer whose turn is first, another each time
+};
+
+}  // namespace pfsync::engine::dpdk
