@@ -4,8 +4,10 @@
 raw:    the bare port driven by a plain sender: one prepared frame, copied into every buffer
 engine: updates of random states of a table: update, write, send; receive, check, apply
 ack:    a new state whose sender waits for INS_ACK, one at a time
+through (with --cores): a plain sender's updates, each newer than the last; receive, check, apply, pass on to a second
+        peer, send; by that many data-path cores
 
-usage: link_rate.py [--runs N] [--seconds S] [--links memif,ring,af_packet,af_xdp] [--json FILE]
+usage: link_rate.py [--runs N] [--seconds S] [--links memif,ring,af_packet,af_xdp] [--cores 1,2] [--json FILE]
 Raw and engine runs take turns; what is printed is medians. veth needs root: a namespace of its own, removed at the end.
 """
 import argparse
@@ -86,9 +88,10 @@ LINKS = {"memif": Memif, "ring": Ring, "af_packet": lambda: Veth("af_packet"), "
 
 
 class End:
-    def __init__(self, program, link, device, role, mode, seconds):
+    def __init__(self, program, link, device, role, mode, seconds, cores=1):
         self.process = subprocess.Popen(
-            [*link.prefix, program, "--device", device, "--role", role, "--mode", mode, "--seconds", str(seconds)],
+            [*link.prefix, program, "--device", device, "--role", role, "--mode", mode, "--seconds", str(seconds),
+             "--cores", str(cores)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if self.process.stdout.readline() != "ready\n":
             raise Trouble(self.words())
@@ -112,7 +115,7 @@ class End:
             self.process.communicate()
 
 
-def one_run(program, name, mode, seconds):
+def one_run(program, name, mode, seconds, cores=1):
     with LINKS[name]() as link:
         devices, ends = link.devices(), []
         try:
@@ -120,7 +123,7 @@ def one_run(program, name, mode, seconds):
                 ends.append(End(program, link, devices[0], "both", mode, seconds))
                 return ends[0].result(seconds)
             for device, role in zip(reversed(devices), ("receiver", "sender")):
-                ends.append(End(program, link, device, role, mode, seconds))
+                ends.append(End(program, link, device, role, mode, seconds, cores))
             results = [end.result(seconds) for end in ends]
             return results[1] if mode == "ack" else results[0]
         finally:
@@ -153,6 +156,33 @@ def measure(program, name, runs, seconds):
     return row
 
 
+def measure_through(program, name, runs, seconds, cores):
+    """The ceiling of the port and each number of cores in turn."""
+    raw, through = [], {count: [] for count in cores}
+    for number in range(runs):
+        print(f"\r{name}: run {number + 1} of {runs}   ", end="", file=sys.stderr, flush=True)
+        raw.append(one_run(program, name, "raw", seconds))
+        for count in cores:
+            through[count].append(one_run(program, name, "through", seconds, count))
+    print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)
+    ceiling = median(raw, "frames_per_s")
+    return [{"link": name, "cores": count, "raw_frames_per_s": ceiling,
+             "frames_in_per_s": median(results, "frames_per_s"), "frames_out_per_s": median(results, "frames_out_per_s"),
+             "states_per_s": median(results, "states_per_s"), "share_of_raw": median(results, "frames_per_s") / ceiling,
+             "states_per_cpu_s": statistics.median(r["states_per_s"] * r["seconds"] / r["cpu_s"] for r in results)}
+            for count, results in through.items()]
+
+
+def through_table(rows):
+    lines = ["| link | cores | bare port, frames/s | frames in/s | frames out/s | in / port | UPD_C/s applied and passed on | "
+             "a CPU second |", "|---|---|---|---|---|---|---|---|"]
+    for row in rows:
+        lines.append(f"| {row['link']} | {row['cores']} | {row['raw_frames_per_s']:,.0f} | {row['frames_in_per_s']:,.0f} | "
+                     f"{row['frames_out_per_s']:,.0f} | {row['share_of_raw']:.2f} | {row['states_per_s'] / 1e6:.2f} M | "
+                     f"{row['states_per_cpu_s'] / 1e6:.2f} M |")
+    return "\n".join(lines)
+
+
 def table(rows):
     lines = ["| link | bare port, frames/s | engine, frames/s | engine / port | UPD_C/s applied | of 10 GbE | of 40 GbE | "
              "INS to INS_ACK, median (p99) |", "|---|---|---|---|---|---|---|---|"]
@@ -170,6 +200,7 @@ def main():
     parser.add_argument("--links", default=",".join(LINKS), help="default: %(default)s")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--cores", help="only the way through a node, with these numbers of data-path cores, as 1,2")
     parser.add_argument("--json", metavar="FILE", help="write the rows there too")
     options = parser.parse_args()
     names = options.links.split(",")
@@ -182,11 +213,15 @@ def main():
     rows, status = [], 0
     for name in names:
         try:
-            rows.append(measure(str(program), name, options.runs, options.seconds))
+            if options.cores:
+                cores = [int(count) for count in options.cores.split(",")]
+                rows += measure_through(str(program), name, options.runs, options.seconds, cores)
+            else:
+                rows.append(measure(str(program), name, options.runs, options.seconds))
         except Trouble as trouble:
             print(f"\nlink_rate.py: {name}: {trouble}", file=sys.stderr)
             status = 1
-    print(table(rows))
+    print(through_table(rows) if options.cores else table(rows))
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
     return status

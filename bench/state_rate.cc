@@ -8,6 +8,7 @@
 #include "bench/dpdk/rte_hash_table.h"
 #include "bench/engine_alone.h"
 #include "bench/tables.h"
+#include "bench/two_cores.h"
 #include "wire/packet_reader.h"
 
 namespace pfsync::bench {
@@ -199,6 +200,7 @@ int main(int argc, char** argv) {
   add<RteHashTable>("rte_hash");
   add<TbbTable>("tbb");
   add_engine_alone();
+  add_two_cores();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <deque>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <variant>
@@ -16,9 +18,10 @@
 #include "engine/dpdk/clock.h"
 #include "engine/dpdk/device.h"
 #include "engine/dpdk/eal.h"
+#include "engine/dpdk/part_path.h"
 #include "engine/dpdk/port.h"
 #include "engine/link.h"
-#include "engine/session.h"
+#include "engine/partitioned_session.h"
 #include "wire/packet_writer.h"
 
 namespace pfsync::bench {
@@ -34,6 +37,7 @@ struct Options {
   std::string mode;
   double seconds = 2;
   std::uint64_t states = 100'000;
+  unsigned cores = 1;  ///< of the receiving node
 };
 
 engine::dpdk::Device device_or_throw(const std::string& name) {
@@ -42,74 +46,142 @@ engine::dpdk::Device device_or_throw(const std::string& name) {
   return std::get<engine::dpdk::Device>(std::move(result));
 }
 
-double cpu_s() {
+/// Of this thread, or of all of the process.
+double cpu_s(bool all = false) {
   rusage used{};
-  getrusage(RUSAGE_THREAD, &used);
+  getrusage(all ? RUSAGE_SELF : RUSAGE_THREAD, &used);
   const auto seconds = [](const timeval& time) {
     return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
   };
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
-/// A node as pfsyncd's data path has it, filled with the same states at both ends.
+constexpr wire::MacAddress somebody{{2, 0, 0, 0, 0, 9}};  ///< who is behind a port is not looked at
+
+/// A node as pfsyncd's data path has it, filled with the same states at both ends. A hub passes on to a second peer, on
+/// the same port, what the first one says.
 class Node {
  public:
-  Node(Port& port, std::uint8_t host, std::uint64_t states, bool is_full)
+  struct Shape {
+    std::uint8_t host = 1;
+    std::uint64_t states = 0;
+    bool is_full = true;
+    unsigned cores = 1;
+    bool is_hub = false;
+  };
+  Node(Port& port, const Shape& shape)
       : port_{port},
         table_{std::get<std::unique_ptr<statetable::Table>>(
-            statetable::Table::create({.states_max = 2 * states + 1'000'000,
+            statetable::Table::create({.states_max = 2 * shape.states + 1'000'000,
                                        .shard_bits = 2,
                                        .hash_seed = hash_seed,
                                        .by_connection = true,
                                        .reserve = true}))},
-        session_{session_config(host), *table_},
-        link_{{.mac = port.mac(), .address = {{192, 0, 2, host}}}, session_.counters()} {
+        node_{session_config(shape), *table_, shape.cores, Port::place_bytes(1500)},
+        link_{link_config(port, shape), session().counters()} {
     std::vector<std::uint8_t> room(packet_bytes);
-    for (std::uint64_t n = 0; is_full && n < states; ++n) {
-      session_.insert(state_of(n), Instant{});
-      if (n % 1000 != 999 && n + 1 != states) continue;
-      session_.push();
-      while (session_.transmit(room, Instant{}) > 0) {
+    for (std::uint64_t n = 0; shape.is_full && n < shape.states; ++n) {
+      for (unsigned part = 0; part < node_.parts(); ++part) node_.part(part).insert(state_of(n), Instant{});
+      if (n % 1000 != 999 && n + 1 != shape.states) continue;
+      for (unsigned part = 0; part < node_.parts(); ++part) {
+        node_.part(part).push();
+        for (unsigned peer = 0; peer < session().peers(); ++peer)
+          while (node_.part(part).transmit(peer, room, Instant{}) > 0) {
+          }
       }
     }
+    for (unsigned part = 1; part < node_.parts(); ++part) {
+      Other& other = others_.emplace_back();
+      for (unsigned peer = 0; peer < session().peers(); ++peer) {
+        other.pointers.push_back(&other.lanes.emplace_back(engine::dpdk::PartPath::buffers));
+        other.lanes.back().supply(port);
+      }
+      other.path.emplace(engine::dpdk::PartPath::Parts{.session = node_,
+                                                       .number = part,
+                                                       .link = link_,
+                                                       .lanes = other.pointers,
+                                                       .synthetic = nullptr,
+                                                       .clock = {},
+                                                       .busy = true});
+      other.thread = std::thread{[&path = *other.path] { path.run(); }};
+    }
   }
-  [[nodiscard]] engine::Session& session() noexcept { return session_; }
-  [[nodiscard]] std::uint64_t updates() const noexcept { return session_.counters()[engine::Tally::updates].value(); }
+  ~Node() {
+    for (Other& other : others_) {
+      other.path->stop();
+      other.thread.join();
+    }
+  }
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  /// Its first part.
+  [[nodiscard]] engine::Session& session() noexcept { return node_.first(); }
+  /// What all parts have counted so far.
+  [[nodiscard]] std::uint64_t sum(engine::Tally tally) const noexcept {
+    engine::Counters sums;
+    node_.add_counters(sums);
+    return sums[tally].value();
+  }
+  [[nodiscard]] std::uint64_t updates() const noexcept { return sum(engine::Tally::updates); }
 
   /// Returns how many frames there were.
   std::size_t receive(Instant now) noexcept {
+    if (!node_.has_room()) return 0;
     const auto frames = port_.receive();
     std::size_t count = 0;
     for (const Bytes frame : frames)
       if (const auto packet = link_.on_frame(frame)) packets_[count++] = *packet;
-    if (count > 0) session_.on_packets({packets_.data(), count}, now);
+    if (count > 0) node_.on_packets({packets_.data(), count}, now);
+    node_.turn(0, now);
     return frames.size();
   }
   /// Hands what is due to the device. Returns how many frames.
   std::size_t transmit(Instant now) noexcept {
     std::size_t frames = 0;
-    for (;; ++frames) {
-      const wire::Room room = port_.room();
-      if (room.empty()) break;
-      const std::size_t bytes = session_.transmit(link_.packet_room(room, wire::Dialect::freebsd_1301), now);
-      port_.commit(bytes == 0 ? 0 : link_.finish(room, bytes));
-      if (bytes == 0) break;
+    for (unsigned peer = 0; peer < session().peers(); ++peer) {
+      for (Other& other : others_) {
+        const std::size_t sent = other.lanes[peer].send(port_, link_, peer, Port::burst_max);
+        if (sent > 0) other.lanes[peer].supply(port_);
+        frames += sent;
+      }
+      for (;; ++frames) {
+        const wire::Room room = port_.room();
+        if (room.empty()) break;
+        const std::size_t bytes = session().transmit(peer, link_.packet_room(room, wire::Dialect::freebsd_1301), now);
+        port_.commit(bytes == 0 ? 0 : link_.finish(room, bytes, peer));
+        if (bytes == 0) break;
+      }
     }
     port_.flush();
     return frames;
   }
 
  private:
-  static engine::SessionConfig session_config(std::uint8_t host) {
-    engine::SessionConfig config{.creatorid = host, .request_bulk = false};
+  static engine::SessionConfig session_config(const Shape& shape) {
+    engine::SessionConfig config{.creatorid = shape.host, .request_bulk = false};
     config.timeouts.value[engine::pftm::adaptive_start] = 0;
+    if (shape.is_hub) config.peers.resize(2);
     return config;
   }
+  static engine::LinkConfig link_config(const Port& port, const Shape& shape) {
+    engine::LinkConfig config{.mac = port.mac(), .address = {{192, 0, 2, shape.host}}};
+    if (shape.is_hub) config.peers = {{{{192, 0, 2, 1}}, somebody, {}}, {{{192, 0, 2, 3}}, somebody, {}}};
+    return config;
+  }
+  /// A further core.
+  struct Other {
+    std::deque<engine::dpdk::FrameExchange> lanes;
+    std::vector<engine::dpdk::FrameExchange*> pointers;
+    std::optional<engine::dpdk::PartPath> path;
+    std::thread thread;
+  };
   Port& port_;
   std::unique_ptr<statetable::Table> table_;
-  engine::Session session_;
+  engine::PartitionedSession node_;
   engine::Link link_;
   std::array<engine::Arrival, Port::burst_max> packets_;
+  std::deque<Other> others_;
 };
 
 /// A full frame of UPD_C, copied into every buffer: the plain sender that says what the port can do.
@@ -141,10 +213,18 @@ class End {
       if (sends) frame_ = plain_frame(port_);
       return;
     }
+    const bool is_through = options.mode == "through";
+    if (is_through && options.role == "both") throw std::runtime_error{"through is for two processes"};
     const bool is_full = options.mode != "insert";
     if (!is_full && options.role != "both") throw std::runtime_error{"insert is for one process with both ends"};
-    if (sends) sender_ = std::make_unique<Node>(port_, std::uint8_t{1}, options.states, is_full);
-    if (receives) receiver_ = std::make_unique<Node>(port_, std::uint8_t{2}, options.states, is_full);
+    if (sends && is_through) plain_.emplace(engine::LinkConfig{.mac = port_.mac(), .address = {{192, 0, 2, 1}}}, none_);
+    if (sends && !is_through)
+      sender_ = std::make_unique<Node>(port_, Node::Shape{.host = 1, .states = options.states, .is_full = is_full});
+    if (receives)
+      receiver_ = std::make_unique<Node>(
+          port_,
+          Node::Shape{
+              .host = 2, .states = options.states, .is_full = is_full, .cores = options.cores, .is_hub = is_through});
   }
 
   void run() {
@@ -188,7 +268,32 @@ class End {
                 std::chrono::duration<double>(clock_.now() - begin).count());
   }
 
+  /// Updates of random states, each newer than all before; what comes back is dropped.
+  void send_news() {
+    static const wire::State state = state_of(0);
+    constexpr wire::Dialect dialect = wire::Dialect::freebsd_1301;
+    for (unsigned i = 0; i < Port::burst_max; ++i) {
+      const wire::Room room = port_.room();
+      if (room.empty()) break;
+      wire::PacketWriter writer{dialect, plain_->packet_room(room, dialect)};
+      wire::Peer src = state.src;
+      ++news_;
+      src.seqlo += news_;
+      src.seqhi += news_;
+      while (writer.append_update({id_of(numbers_.next()), src, state.dst, state.timeout})) {
+      }
+      port_.commit(plain_->finish(room, writer.finish()));
+    }
+    port_.flush();
+    while (!port_.receive().empty()) {
+    }
+  }
+
   void send_some(Instant now) {
+    if (plain_) {
+      send_news();
+      return;
+    }
     if (sender_ == nullptr) {
       for (unsigned i = 0; i < Port::burst_max; ++i) {
         const wire::Room room = port_.room();
@@ -217,7 +322,12 @@ class End {
     for (Instant now = clock_.now(); now < until; now = clock_.now()) send_some(now);
   }
 
-  std::size_t receive(Instant now) { return receiver_ != nullptr ? receiver_->receive(now) : port_.receive().size(); }
+  std::size_t receive(Instant now) {
+    if (receiver_ == nullptr) return port_.receive().size();
+    const std::size_t frames = receiver_->receive(now);
+    if (options_.mode == "through") frames_out_ += receiver_->transmit(now);
+    return frames;
+  }
 
   /// From a moment after the first frame on.
   void count() {
@@ -237,16 +347,19 @@ class End {
         counts = true;
         frames = 0;
         updates_before = receiver_ != nullptr ? receiver_->updates() : 0;
-        cpu_before = cpu_s();
+        frames_out_ = 0;
+        cpu_before = cpu_s(true);
       }
       frames += got;
       if (counts && now >= begin + length_) break;
     }
     const double seconds = std::chrono::duration<double>(now - begin).count();
     const std::uint64_t updates = receiver_ != nullptr ? receiver_->updates() - updates_before : 0;
-    std::printf("{\"frames_per_s\": %.0f, \"states_per_s\": %.0f, \"cpu_s\": %.3f, \"seconds\": %.3f}\n",
-                static_cast<double>(frames) / seconds, static_cast<double>(updates) / seconds, cpu_s() - cpu_before,
-                seconds);
+    std::printf(
+        "{\"frames_per_s\": %.0f, \"states_per_s\": %.0f, \"frames_out_per_s\": %.0f, \"cpu_s\": %.3f, "
+        "\"seconds\": %.3f}\n",
+        static_cast<double>(frames) / seconds, static_cast<double>(updates) / seconds,
+        static_cast<double>(frames_out_) / seconds, cpu_s(true) - cpu_before, seconds);
   }
 
   void serve(Instant until) {
@@ -297,6 +410,10 @@ class End {
   nanoseconds length_;
   std::unique_ptr<Node> sender_, receiver_;  ///< neither for raw frames
   std::vector<std::uint8_t> frame_;
+  engine::Counters none_;
+  std::optional<engine::Link> plain_;  ///< of a sender that is no node
+  std::uint32_t news_ = 0;
+  std::uint64_t frames_out_ = 0;
   Uniform numbers_{options_.states};
   std::uint64_t lost_ = 0;
 };
@@ -311,11 +428,14 @@ int main(int argc, char** argv) {
       "One end of a link, driven flat out: bench/link_rate.py starts both. Prints \"ready\", then one JSON line."};
   app.add_option("--device", options.device, "as link.device of pfsyncd.toml")->required();
   app.add_option("--role", options.role)->required()->check(CLI::IsMember({"sender", "receiver", "both"}));
-  app.add_option("--mode", options.mode,
-                 "raw: frames alone; engine: updates of states; insert: new states; ack: INS to INS_ACK, one at a time")
+  app.add_option(
+         "--mode", options.mode,
+         "raw: frames alone; engine: updates of states; insert: new states; ack: INS to INS_ACK, one at a time; "
+         "through: updates that the receiver passes on to a second peer")
       ->required()
-      ->check(CLI::IsMember({"raw", "engine", "insert", "ack"}));
+      ->check(CLI::IsMember({"raw", "engine", "insert", "ack", "through"}));
   app.add_option("--seconds", options.seconds)->check(CLI::Range(0.1, 60.0))->capture_default_str();
+  app.add_option("--cores", options.cores, "of the receiver")->check(CLI::Range(1, 4))->capture_default_str();
   app.add_option("--states", options.states)->check(CLI::Range(1000, 10'000'000))->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
