@@ -45,6 +45,11 @@ class BulkSender {
   /// What packets are written in from now on, also those of a bulk that runs.
   void speak(wire::Dialect dialect) noexcept { config_.dialect = dialect; }
   [[nodiscard]] wire::Dialect dialect() const noexcept { return config_.dialect; }
+  /// From now on, also of a bulk that runs; same thread.
+  void set(std::uint64_t states_per_s, const InterfaceMap& interfaces) noexcept {
+    config_.states_per_s = states_per_s;
+    interfaces_.set(interfaces);
+  }
   /// The peer asked, or a part of what was written got lost: all that is in the table now will be sent from here on.
   void start(Instant now) noexcept;
   /// Nobody waits for the rest any more.

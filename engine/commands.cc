@@ -100,12 +100,20 @@ Json run(const F& command, Arguments... arguments) {
   return {{"ok", true}, {"sentence", outcome.sentence}, {"states", outcome.states}};
 }
 
+Json reload(const Commands& commands) {
+  if (!commands.reload) throw Refusal{"this node cannot do that: its configuration came from no file"};
+  const Outcome outcome = commands.reload();
+  if (!outcome.done) return error_json(outcome.sentence);
+  return {{"ok", true}, {"sentence", outcome.sentence}, {"changes", outcome.changes}, {"restart", outcome.restart}};
+}
+
 Json dispatch(const Json& request, const DaemonView& daemon, const Commands& commands) {
   if (!request.is_object()) throw Refusal{"a request must be a JSON object"};
   const std::string command = text_of(request, "command");
   if (command == "show") return show(request, daemon);
   if (command == "resync") return run(commands.resync);
   if (command == "push") return run(commands.push);
+  if (command == "reload") return reload(commands);
   if (command == "carp") {
     const auto order = carp::order_of(request);
     if (const auto* why = std::get_if<std::string>(&order)) throw Refusal{*why};
@@ -134,7 +142,7 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
     if (!id) throw Refusal{"\"id\" must be a state's id and creator as 16 and 8 hex digits, with / between"};
     return run(commands.kill, *id);
   }
-  throw Refusal{"there is no such command: give show, resync, push, flush, kill, carp or synthetic"};
+  throw Refusal{"there is no such command: give show, resync, push, flush, kill, carp, reload or synthetic"};
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "engine/carp/order.h"
 #include "engine/report.h"
@@ -15,6 +16,8 @@ struct Outcome {
   bool done = true;
   std::string sentence;
   std::uint64_t states = 0;  ///< how many the command touched
+  // Of a reload: what changed, in words, and the keys that need a restart.
+  std::vector<std::string> changes{}, restart{};
 };
 
 /// What an operator may make the daemon do. Each is called on the control thread and waits until the
@@ -28,6 +31,7 @@ struct Commands {
   std::function<Outcome(const carp::Order&)> carp{};  ///< empty: no [[carp]] here
   /// The whole answer: the order's number, under which show config_sync tells what became of it.
   std::function<Json(const Json& request)> config_sync{};
+  std::function<Outcome()> reload{};                  ///< read the configuration file again
 };
 
 /// Answers one request of the control socket. Any JSON is a possible request; every answer is an object
@@ -43,6 +47,7 @@ struct Commands {
 ///   {"command": "resync"}, {"command": "push"}, {"command": "flush", "interface": ""},
 ///   {"command": "kill", "id": "16 hex/8 hex"}, {"command": "synthetic", "run": true}
 ///   {"command": "kill", "filter": "host 10.0.0.1", "cursor": …}: as many as one request may, until "cursor" is null
+///   {"command": "reload"}: its answer has "changes" and "restart", lists of text
 [[nodiscard]] Json handle_request(const Json& request, const DaemonView& daemon, const Commands& commands);
 
 }  // namespace pfsync::engine

@@ -63,6 +63,19 @@ void UnmappedNames::add(const wire::InterfaceName& name) noexcept {
   size_.store(size + 1, std::memory_order_release);  // the name is there before
 }
 
+void UnmappedNames::clear() noexcept {
+  size_.store(0, std::memory_order_relaxed);
+  for (Counter& count : counts_) count.set(0);
+  total_.set(0);
+}
+
+void InterfaceTranslator::set(const InterfaceMap& map) noexcept {
+  if (map == map_) return;
+  map_ = map;
+  unmapped_in_.clear();
+  unmapped_out_.clear();
+}
+
 void InterfaceTranslator::to_ours(wire::InterfaceName& name) noexcept {
   if (is_idle() || is_the_same_everywhere(name)) return;
   if (const InterfaceMap::Row* row = map_.of_theirs(name))

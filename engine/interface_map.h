@@ -61,6 +61,8 @@ class UnmappedNames {
   /// Contract: i < size().
   [[nodiscard]] const wire::InterfaceName& name(std::size_t i) const noexcept { return names_[i]; }
   [[nodiscard]] std::uint64_t count(std::size_t i) const noexcept { return counts_[i].value(); }
+  /// Forgets all; no other thread reads.
+  void clear() noexcept;
 
  private:
   std::array<wire::InterfaceName, names_max> names_{};  ///< each written before `size_` tells of it, and never again
@@ -74,6 +76,9 @@ class UnmappedNames {
 class InterfaceTranslator {
  public:
   explicit InterfaceTranslator(const InterfaceMap& map) noexcept : map_{map} {}
+
+  /// Another map; what the former had no row for is forgotten. No other thread reads.
+  void set(const InterfaceMap& map) noexcept;
 
   /// There is nothing to translate, nor to count.
   [[nodiscard]] bool is_idle() const noexcept { return map_.empty(); }

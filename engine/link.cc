@@ -1,6 +1,7 @@
 #include "engine/link.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "wire/arp.h"
 #include "wire/ethernet.h"
@@ -19,6 +20,21 @@ Link::Link(const LinkConfig& config, Counters& counters)
   if (multicast_) peers_.push_back({config.destination, wire::multicast_mac(config.family, config.destination)});
   if (!multicast_ && config.peers.empty()) peers_.push_back({config.destination, config.peer_mac, !config.peer_mac});
   for (const LinkPeer& peer : config.peers) peers_.push_back({peer.address, peer.mac, !peer.mac, peer.source});
+}
+
+void Link::adopt(Link& next, std::span<const std::optional<std::size_t>> before) noexcept {
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    Peer& peer = next.peers_[i];
+    if (!before[i] || peer.mac) continue;
+    // Also one that was configured until now: it is used until the peer says where it is.
+    const Peer& known = peers_[*before[i]];
+    peer.mac = known.mac;
+    peer.asked_at = known.asked_at;
+    peer.heard_at = known.heard_at;
+  }
+  std::swap(peers_, next.peers_);
+  // The rest of the configuration is the port's, and read by others.
+  std::swap(config_.sources, next.config_.sources);
 }
 
 const LinkSource* Link::find_source(const wire::Address& address) const noexcept {

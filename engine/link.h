@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,10 @@ class Link {
   /// Packets for these are taken as well, and peers that know us by one of them are spoken with. Outlives the link;
   /// null: none.
   void take_also(const OwnAddresses* more) noexcept { more_addresses_ = more; }
+
+  /// Takes the peers and the sources of `next`, a link of the same port. `before`: for each of its peers, as which of
+  /// the present ones it goes on, so that its Ethernet address is known; none: it is new. No allocation.
+  void adopt(Link& next, std::span<const std::optional<std::size_t>> before) noexcept;
 
   /// The pfsync packet of a frame, borrowed from it; nullopt when it holds none for us.
   [[nodiscard]] std::optional<Arrival> on_frame(wire::Bytes frame) noexcept;

@@ -86,6 +86,12 @@ class Outbox {
   /// Bytes of memory for a table of that many slots, the bounded queues apart.
   [[nodiscard]] static constexpr std::size_t memory_bytes(std::size_t slots) noexcept { return slots * sizeof(Place); }
 
+  /// From now on; what is queued is due by the new delay.
+  void set_pace(Duration delay, unsigned maxupd) noexcept {
+    config_.delay = delay;
+    config_.maxupd = maxupd;
+  }
+
   // Events, as the table in pfsync-semantics 2.2 orders them.
   void inserted(Slot slot, Instant now) noexcept;
   /// `tcp`: only updates of TCP states count towards maxupd.

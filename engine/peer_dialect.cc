@@ -76,19 +76,7 @@ std::vector<PeerDialect::Heard> PeerDialect::heard_lately() const {
   return all;
 }
 
-bool PeerDialect::heard(const wire::Address& address, std::uint8_t header_version, std::optional<Dialect> told,
-                        Instant now) noexcept {
-  Source& source = place_of(address, now);
-  source.heard = now;
-  // Another header version is another kernel: what the one before said no longer holds.
-  const bool changed = source.header_version != header_version || (told && told != source.told);
-  if (source.header_version != header_version) source.told.reset();
-  source.header_version = header_version;
-  if (told) source.told = told;
-  if (changed || now >= publish_due_) publish(now);
-  if (!changed && now < forget_due_) return takes(source, in_use());
-
-  forget(now);
+void PeerDialect::decide() noexcept {
   if (learn_) {
     const Dialect chosen = choose();
     if (chosen != in_use()) changes_.add();
@@ -102,6 +90,35 @@ bool PeerDialect::heard(const wire::Address& address, std::uint8_t header_versio
   apart_.set(static_cast<std::uint64_t>(std::count_if(sources_.begin(), sources_.end(), [this](const Source& one) {
     return one.header_version != 0 && !takes(one, in_use());
   })));
+}
+
+void PeerDialect::set(Dialect first, bool learn) noexcept {
+  if (first == first_ && learn == learn_) return;
+  first_ = first;
+  learn_ = learn;
+  const bool has_heard =
+      std::any_of(sources_.begin(), sources_.end(), [](const Source& source) { return source.header_version != 0; });
+  if (!learn_ || !has_heard) {
+    in_use_.store(first_, std::memory_order_relaxed);
+    learned_.store(false, std::memory_order_relaxed);
+  }
+  decide();
+}
+
+bool PeerDialect::heard(const wire::Address& address, std::uint8_t header_version, std::optional<Dialect> told,
+                        Instant now) noexcept {
+  Source& source = place_of(address, now);
+  source.heard = now;
+  // Another header version is another kernel: what the one before said no longer holds.
+  const bool changed = source.header_version != header_version || (told && told != source.told);
+  if (source.header_version != header_version) source.told.reset();
+  source.header_version = header_version;
+  if (told) source.told = told;
+  if (changed || now >= publish_due_) publish(now);
+  if (!changed && now < forget_due_) return takes(source, in_use());
+
+  forget(now);
+  decide();
   return takes(source, in_use());
 }
 

@@ -45,6 +45,8 @@ class PeerDialect {
     std::uint8_t header_version = 0;
     std::optional<wire::Dialect> told{};  ///< by its own full states
   };
+  /// As at construction, for one that has heard already. While it is learned, that decides; no other thread reads.
+  void set(wire::Dialect first, bool learn) noexcept;
 
   // Any thread:
   /// The sources heard lately, as they were a second ago at most.
@@ -68,6 +70,7 @@ class PeerDialect {
   [[nodiscard]] wire::Dialect spoken_by(const Source& source) const noexcept;
   [[nodiscard]] bool takes(const Source& source, wire::Dialect dialect) const noexcept;
   [[nodiscard]] wire::Dialect choose() const noexcept;
+  void decide() noexcept;
   void forget(Instant now) noexcept;
 
   wire::Dialect first_;

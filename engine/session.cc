@@ -81,6 +81,7 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
                         tdbs_.places(), counters_);
   for (const PeerConfig& peer : config.peers)
     peers_.emplace_back(peer, config, table.slot_count(), tdbs_.places(), counters_);
+  for (Peer& peer : peers_) peer.number = next_number_++;
   if (has_delay(config.sync_rules)) delayed_.emplace(table.slot_count());
 }
 

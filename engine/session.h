@@ -3,8 +3,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -19,6 +19,7 @@
 #include "engine/outbox.h"
 #include "engine/partition.h"
 #include "engine/peer_dialect.h"
+#include "engine/placed.h"
 #include "engine/removed_states.h"
 #include "engine/sync_rules.h"
 #include "engine/tdb_table.h"
@@ -134,6 +135,22 @@ class Session {
   /// From an INS to its INS_ACK; any thread.
   [[nodiscard]] const Latency& insert_latency() const noexcept { return deferrals_.latency(); }
 
+  // --- other peers, timeouts and paces, while it runs ------------------------------------------------
+  struct Change;
+  struct ChangeDeleter {
+    void operator()(Change* change) const noexcept;
+  };
+  using ChangePointer = std::unique_ptr<Change, ChangeDeleter>;
+  /// What adopt() takes, made where memory may be taken. Of `config` these count: peers, maxupd, delay, request_bulk
+  /// and timeouts. `before`: for each of its peers, as which of the present ones it goes on; none: it is new. At least
+  /// one peer; none of the present ones twice. Any thread, but not while adopt() runs. Throws std::bad_alloc.
+  [[nodiscard]] ChangePointer prepare(const SessionConfig& config,
+                                      const std::vector<std::optional<std::size_t>>& before);
+  /// Takes the change in one go. A peer that goes on keeps its queue and what is known of it; a new one is asked for
+  /// everything, for which nobody stands back. What is to be destroyed is in `change` afterwards. No allocation; no
+  /// other thread reads meanwhile. Contract: prepared for this session and not adopted yet.
+  void adopt(Change& change, Instant now) noexcept;
+
   /// Whether a clear waits for its packet: all that other parts said before has to leave first.
   [[nodiscard]] bool has_clear(unsigned peer) const noexcept { return peers_[peer].outbox.has_clears(); }
 
@@ -235,6 +252,7 @@ class Session {
     PeerDialect dialect;
     Outbox outbox;
     BulkRequester bulk;
+    std::uint8_t number = 0;  ///< its own as long as it is here, whatever its place
     std::atomic<bool> bulk_asked{false};
     std::atomic<bool> active;                  ///< a word alone: pairs with nothing
     bool is_shared;                            ///< with another node
@@ -271,6 +289,8 @@ class Session {
   void give_place_back() noexcept;
   void tell_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept;
   void tell_clears(Instant now) noexcept;
+  /// The peers have other places.
+  void renumber_clears(const std::vector<std::optional<std::size_t>>& before) noexcept;
   [[nodiscard]] bool is_held_back(unsigned peer) const noexcept {
     return partition_ != nullptr && partition_->told(peer) < clears_;
   }
@@ -282,6 +302,8 @@ class Session {
   /// Returns how many states it removed.
   std::size_t on_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept;
   void on_tdb(const Pending& pending, Instant now) noexcept;
+  /// All counters of IPsec SAs there are.
+  void tell_tdbs(Peer& peer, Instant now) noexcept;
   void ask_for(const Pending& pending, Instant now) noexcept;
   void answer_stale(const Pending& pending, Slot slot, Instant now) noexcept;
   void acknowledge(const wire::State& state, unsigned peer, Instant now) noexcept;
@@ -356,7 +378,8 @@ class Session {
   std::size_t first_shard_;
   std::vector<statetable::ShardWriter> writers_;
   std::size_t slots_per_shard_;
-  std::deque<Peer> peers_;  ///< fixed at construction
+  Placed<Peer> peers_;
+  std::uint8_t next_number_ = 0;  ///< of a new peer
   Instant sweep_due_{};
   /// What was asked for, or answered as stale, lately; a newer pair displaces an older one in its place.
   struct Asked {

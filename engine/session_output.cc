@@ -27,15 +27,18 @@ void Session::request_bulk(Instant now) noexcept {
   on_timeout(now);
 }
 
+void Session::tell_tdbs(Peer& peer, Instant now) noexcept {
+  for (std::size_t place = 0; place < tdbs_.places(); ++place)
+    if (tdbs_.read(place, statetable::to_seconds(now)))
+      peer.outbox.tdb_changed(static_cast<TdbTable::Place>(place), now);
+}
+
 void Session::set_active(unsigned number, bool active, Instant now) noexcept {
   Peer& peer = peers_[number];
   if (peer.active.load(std::memory_order_relaxed) == active) return;
   peer.active.store(active, std::memory_order_relaxed);
   peer.outbox.stand_by(!active, now);
-  if (active)
-    for (std::size_t place = 0; place < tdbs_.places(); ++place)
-      if (tdbs_.read(place, statetable::to_seconds(now)))
-        peer.outbox.tdb_changed(static_cast<TdbTable::Place>(place), now);
+  if (active) tell_tdbs(peer, now);
   if (!active) {
     peer.bulk.cancel();
   } else if (config_.request_bulk && !config_.passive && is_first()) {

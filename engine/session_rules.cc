@@ -8,6 +8,8 @@ using statetable::ShardWriter;
 
 /// States released in one turn, so that it stays short however many began in one second.
 constexpr std::size_t released_max = 1024;
+/// Of no peer.
+constexpr std::uint8_t no_number = 0xff;
 
 Session::HoldBack Session::consult(HotState& hot, const wire::State& state, unsigned from,
                                    Seconds now_s) const noexcept {
@@ -32,7 +34,7 @@ void Session::hold_back(const HoldBack& held_back, Slot slot, unsigned from) noe
   if (held_back.skipped)
     counters_[Tally::sync_skipped].add();
   else if (held_back.due_s)
-    delayed_->add(slot, *held_back.due_s, static_cast<std::uint8_t>(from));
+    delayed_->add(slot, *held_back.due_s, from == nobody ? no_number : peers_[from].number);
 }
 
 void Session::announce_delayed(Instant now) noexcept {
@@ -41,8 +43,8 @@ void Session::announce_delayed(Instant now) noexcept {
     HotState hot = writer.hot(slot);
     hot.state_flags = static_cast<std::uint16_t>(hot.state_flags & ~wire::state_flag::nosync);
     writer.update(slot, hot);
-    for_all_but(from == static_cast<std::uint8_t>(nobody) ? nobody : from,
-                [&](Outbox& outbox) { outbox.inserted(slot, now); });
+    for (Peer& peer : peers_)
+      if (peer.number != from) peer.outbox.inserted(slot, now);
   });
 }
 

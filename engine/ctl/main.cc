@@ -202,6 +202,16 @@ int show_users(const Options& options) {
   return exit_ok;
 }
 
+/// A line for each change, and for each key that waits for a restart.
+int reload(const Options& options) {
+  return answer_to(options, {{"command", "reload"}}, [](const Json& answer) {
+    std::string text;
+    for (const Json& change : answer.at("changes")) text += change.get<std::string>() + "\n";
+    for (const Json& key : answer.at("restart")) text += key.get<std::string>() + ": needs a restart\n";
+    return text.empty() ? answer.at("sentence").get<std::string>() + ".\n" : text;
+  });
+}
+
 int watch_status(const Options& options) {
   return watch({.socket = options.socket,
                 .interval = std::chrono::milliseconds{static_cast<std::int64_t>(options.interval_s * 1000)},
@@ -307,6 +317,7 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
   command(app, "resync", "ask the peers for all their states again", [&] {
     return order(options, {{"command", "resync"}});
   });
+  command(app, "reload", "let the daemon read its configuration file again", [&] { return reload(options); });
   command(app, "flush", "remove this node's own states, here and at the peers",
           [&] {
             return order(options, {{"command", "flush"}, {"interface", options.interface}});

@@ -66,6 +66,19 @@ TEST_F(CommandsTest, ShowTdbsListsTheSasHeardOfLastFirst) {
                            {"heard_s", 3}}));
 }
 
+TEST_F(CommandsTest, ReloadAnswersWithTwoLists) {
+  EXPECT_EQ(refusal({{"command", "reload"}}), "this node cannot do that: its configuration came from no file");
+  Commands commands = node.commands();
+  commands.reload = [] { return Outcome{true, "changed: a; a restart is needed for: b", 0, {"a"}, {"b"}}; };
+  EXPECT_EQ(handle_request({{"command", "reload"}}, node.view(), commands),
+            (Json{{"ok", true},
+                  {"sentence", "changed: a; a restart is needed for: b"},
+                  {"changes", {"a"}},
+                  {"restart", {"b"}}}));
+  commands.reload = [] { return Outcome{false, "the file is broken", 0}; };
+  EXPECT_EQ(handle_request({{"command", "reload"}}, node.view(), commands)["error"], "the file is broken");
+}
+
 TEST_F(CommandsTest, ACursorOutsideTheTableEndsTheWalk) {
   ASSERT_EQ(node.open(1), Session::Local::done);
   const auto from = [&](std::uint64_t shard, std::uint64_t slot) {

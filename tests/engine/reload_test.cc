@@ -143,6 +143,7 @@ TEST(Reload, NamesWhatNeedsARestart) {
        "[cores]\ncontrol = 1\ndata = 0\npoll = \"busy\"\n[log]",
        {"cores.control", "cores.data", "cores.poll"}},
       {"[log]", "[synthetic]\nstates = 10\n[log]", {"synthetic"}},
+      {"[log]", "[http]\nlisten = \"127.0.0.1:8443\"\n[log]", {"http"}},
   };
   for (const Case& row : cases) {
     const Difference found = difference(config_of(hub), config_of(with(hub, row.part, row.instead)));

@@ -201,6 +201,24 @@ TEST_F(CliTest, OrdersAreCarriedOutAndAnswered) {
   EXPECT_EQ(run({"flush", "--json"}).json(), (Json{{"ok", true}, {"sentence", "0 states cleared"}, {"states", 0}}));
 }
 
+TEST_F(CliTest, ReloadListsWhatChangedAndWhatWaits) {
+  Outcome outcome{true, "nothing differs from the configuration at work", 0};
+  Commands with_reload = node.commands();
+  with_reload.reload = [&outcome] { return outcome; };
+  daemon.emplace(path, [&](const Json& request) { return handle_request(request, node.view(), with_reload); });
+  EXPECT_EQ(run({"reload"}).out, "nothing differs from the configuration at work.\n");
+  outcome.changes = {"log.level: info -> debug", "peer 10.0.0.9: added"};
+  outcome.restart = {"link.device"};
+  const Ran changed = run({"reload"});
+  EXPECT_EQ(changed.out, "log.level: info -> debug\npeer 10.0.0.9: added\nlink.device: needs a restart\n");
+  EXPECT_EQ(changed.status, exit_ok);
+  EXPECT_EQ(run({"reload", "--json"}).json()["restart"], Json::array({"link.device"}));
+  outcome = {false, "pfsyncd.toml:3: link.mtu: is wrong", 0};
+  const Ran refused = run({"reload"});
+  EXPECT_EQ(refused.err, "pfsyncctl: pfsyncd.toml:3: link.mtu: is wrong.\n");
+  EXPECT_EQ(refused.status, exit_unhealthy);
+}
+
 TEST_F(CliTest, AnOrderThatFailsIsOneSentenceAndStatusOne) {
   serve();
   const Ran ran = run({"kill", "1/97bc0c81"});
@@ -250,6 +268,7 @@ TEST_F(CliTest, NoDaemonIsStatusThreeForEveryCommand) {
                                             {"show", "states"},
                                             {"show", "counters"},
                                             {"resync"},
+                                            {"reload"},
                                             {"flush"},
                                             {"kill", "1/1"},
                                             {"push"},
