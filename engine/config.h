@@ -103,8 +103,8 @@ struct Config {
   enum class Poll : std::uint8_t { adaptive, busy };
   struct Cores {
     std::optional<unsigned> control;  ///< none: wherever the system puts the thread
-    std::vector<unsigned> data;  ///< of the data-path cores, the receiving one first; none: any
-    unsigned data_cores = 1;     ///< how many there are
+    std::vector<unsigned> data;       ///< of the data-path cores, the receiving one first; none: any
+    unsigned data_cores = 1;          ///< how many there are
     Poll poll = Poll::adaptive;
 
     friend bool operator==(const Cores&, const Cores&) = default;

@@ -227,12 +227,6 @@ void compare_sync(Difference& found, const Config& current, const Config& wanted
   next.bulk_states_per_s = to.bulk_states_per_s;
 }
 
-std::string joined(const std::vector<std::string>& words, std::string_view between) {
-  std::string text;
-  for (const std::string& word : words) text.append(text.empty() ? "" : between).append(word);
-  return text;
-}
-
 }  // namespace
 
 Difference difference(const Config& current, const Config& wanted) {
@@ -281,6 +275,12 @@ Difference difference(const Config& current, const Config& wanted) {
     if (rest != found.next) found.restart.emplace_back("a key that is read at the start only");
   }
   return found;
+}
+
+std::string joined(const std::vector<std::string>& words, std::string_view between) {
+  std::string text;
+  for (const std::string& word : words) text.append(text.empty() ? "" : between).append(word);
+  return text;
 }
 
 std::string sentence_of(const Difference& difference) {

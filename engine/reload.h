@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/config.h"
@@ -41,6 +42,9 @@ struct Difference {
 /// Both have passed the validator; so has `next`, since what depends on a key that needs a restart waits with it.
 /// What is equal is kept as it is, whatever its place in a list.
 [[nodiscard]] Difference difference(const Config& current, const Config& wanted);
+
+/// The words with `between` between them.
+[[nodiscard]] std::string joined(const std::vector<std::string>& words, std::string_view between);
 
 /// One sentence for the operator: what changed, and what needs a restart.
 [[nodiscard]] std::string sentence_of(const Difference& difference);

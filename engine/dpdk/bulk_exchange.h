@@ -29,6 +29,9 @@ class BulkExchange {
   /// Drops what is filled: the peer is not ours to speak with any more.
   void discard(Port& port, BulkGate& gate) noexcept;
 
+  /// Ends it: the peer is gone. The control thread does nothing with it any more.
+  void retire() noexcept { frames_.retire(); }
+
   // Control thread.
   /// Whether frames were dropped since the last call: a bulk update that still runs has a gap.
   [[nodiscard]] bool take_discarded() noexcept { return discarded_.exchange(false, std::memory_order_relaxed); }

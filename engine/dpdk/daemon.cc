@@ -25,6 +25,8 @@
 #include "engine/dpdk/device.h"
 #include "engine/dpdk/eal.h"
 #include "engine/dpdk/host_stack.h"
+#include "engine/dpdk/live_change.h"
+#include "engine/dpdk/log_level.h"
 #include "engine/dpdk/part_path.h"
 #include "engine/dpdk/parts.h"
 #include "engine/dpdk/port.h"
@@ -44,9 +46,8 @@ using std::chrono::milliseconds;
 constexpr unsigned first_data_lcore = 1;  ///< as Eal names them; 0 is the control thread
 constexpr milliseconds command_patience{2000};
 
-std::vector<DataPath::Lane> data_lanes_of(std::deque<Lane>& lanes) {
+std::vector<DataPath::Lane> data_lanes_of(Placed<Lane>& lanes) {
   std::vector<DataPath::Lane> all;
-  all.reserve(lanes.size());
   for (Lane& lane : lanes) all.push_back({&lane.bulk, &lane.gate});
   return all;
 }
@@ -64,9 +65,8 @@ std::vector<const Session*> further_parts_of(const PartitionedSession& session) 
   return all;
 }
 
-std::vector<const BulkSender*> senders_of(const std::deque<Lane>& lanes) {
+std::vector<const BulkSender*> senders_of(const Placed<Lane>& lanes) {
   std::vector<const BulkSender*> all;
-  all.reserve(lanes.size());
   for (const Lane& lane : lanes) all.push_back(&lane.sender);
   return all;
 }
@@ -80,12 +80,11 @@ struct PartParts {
       if (const SyntheticConfig share = part_of(*config.synthetic, number, config.cores.data_cores); share.states > 0)
         synthetic.emplace(share);
     for (std::size_t peer = 0; number > 0 && peer < std::max<std::size_t>(config.peers.size(), 1); ++peer)
-      pointers.push_back(&lanes.emplace_back(PartPath::buffers));
+      frames.pointers.push_back(&frames.lanes.emplace_back(PartPath::buffers));
   }
   [[nodiscard]] SyntheticFirewall* firewall() { return synthetic ? &*synthetic : nullptr; }
   std::optional<SyntheticFirewall> synthetic;
-  std::deque<FrameExchange> lanes;
-  std::vector<FrameExchange*> pointers;
+  PartLanes frames;
 };
 
 /// A port of its own for virtual addresses.
@@ -103,13 +102,15 @@ struct PortParts {
 };
 
 struct Daemon::Parts {
-  Config config;
+  std::string file;             ///< that the configuration comes from
+  Config config;                ///< what is at work
   std::vector<Device> devices;  ///< the link's first
   std::unique_ptr<statetable::Table> table;
   Eal eal;
   CycleClock clock;
   Port port;
-  std::deque<Lane> lanes;
+  Placed<Lane> lanes;
+  std::vector<DataPath::Lane> data_lanes;
   PartitionedSession node;
   Session& session;  ///< its first part
   Link link;
@@ -122,7 +123,6 @@ struct Daemon::Parts {
   HostStack stack;
   std::vector<HostStack*> stacks;  ///< of the link and of `ports`
   std::optional<carp::View> carp_view;
-  std::vector<DataPath::Lane> data_lanes;
   std::deque<PartPath> part_paths;
   std::vector<PartPath*> other_paths;
   DataPath data_path;
@@ -133,16 +133,18 @@ struct Daemon::Parts {
   std::optional<Web> web;
   std::optional<ConfigSync> config_sync;
 
-  explicit Parts(const Config& given);
-  void make_config_sync(const std::string& file);
-  void run(bool (*ended)());
+  Parts(const Config& given, std::string from);
+  void run(bool (*ended)(), bool (*reload_wanted)());
+  Outcome apply(const Config& wanted, Demand demand);
+  Outcome reload();
+  void make_config_sync();
 
  private:
   /// Hands a command to the data path and waits for its result; nullopt when that takes too long.
   std::optional<CommandResult> call(const Command& command);
+  [[nodiscard]] Changeable changeable();
   Outcome outcome(const Command& command, const char* sentence);
   void make_commands();
-  [[nodiscard]] std::optional<std::string> apply(const Config& wanted);
   [[nodiscard]] bool is_up(std::size_t number) const {
     return stacks[number]->port().link_up() &&
            (devices[number].interface.empty() || has_carrier(devices[number].interface));
@@ -156,6 +158,8 @@ struct Daemon::Parts {
   void watch_links(Instant now);
   void retry_bulk(Instant now);
   void make_carp();
+  void show_carp();
+  void enter_maintenance();
   void watch_carp(Instant now);
   [[nodiscard]] std::filesystem::path maintenance_file() const {
     return std::filesystem::path{config.control.state_dir} / "carp-maintenance";
@@ -174,14 +178,16 @@ struct Daemon::Parts {
   bool failed_ = false;
 };
 
-Daemon::Parts::Parts(const Config& given)
-    : config{with_fresh_ids(given)},
+Daemon::Parts::Parts(const Config& given, std::string from)
+    : file{std::move(from)},
+      config{with_fresh_ids(given)},
       devices{(require_memory(config), find_devices(config))},
       table{make_table(config)},
       eal{eal_config(config, devices)},
       port{devices[0].port, config.link.mtu},
       lanes{make_lanes(config, *table)},
-      node{session_config(config, lanes), *table, config.cores.data_cores, Port::place_bytes(config.link.mtu)},
+      data_lanes{data_lanes_of(lanes)},
+      node{session_config(config, data_lanes), *table, config.cores.data_cores, Port::place_bytes(config.link.mtu)},
       session{node.first()},
       link{link_config(config, port.mac()), session.counters()},
       parts{make_parts()},
@@ -190,7 +196,6 @@ Daemon::Parts::Parts(const Config& given)
       membership{membership_config(config, carp_node.config())},
       stack{port, carp_node, membership},
       stacks{all_stacks()},
-      data_lanes{data_lanes_of(lanes)},
       part_paths{make_part_paths()},
       other_paths{pointers_to(part_paths)},
       data_path{{.port = port,
@@ -221,7 +226,7 @@ Daemon::Parts::Parts(const Config& given)
            .link_up = [this] { return links_up_[0].load(std::memory_order_relaxed); },
            .counts = [this] { return counts(); }} {
   make_commands();
-  if (!config.carp.empty()) make_carp();
+  make_carp();
   web.emplace(config);
   control = or_throw(ControlServer::create(
       config.control.socket, [this](const Json& request) { return handle_request(request, view, commands); }));
@@ -246,7 +251,7 @@ std::deque<PartPath> Daemon::Parts::make_part_paths() {
     made.emplace_back(PartPath::Parts{.session = node,
                                       .number = number,
                                       .link = link,
-                                      .lanes = parts[number].pointers,
+                                      .lanes = parts[number].frames.pointers,
                                       .synthetic = parts[number].firewall(),
                                       .clock = clock,
                                       .busy = config.cores.poll == Config::Poll::busy});
@@ -296,6 +301,7 @@ void Daemon::Parts::make_commands() {
       result.sentence = "there is no state " + state_id_text(id) + " here: pfsyncctl show states lists them";
     return result;
   };
+  commands.reload = [this] { return reload(); };
   if (config.synthetic)
     commands.synthetic = [this](bool run) {
       for (PartParts& part : parts)
@@ -306,14 +312,12 @@ void Daemon::Parts::make_commands() {
 
 // --- configurations that come over the network --------------------------------------------------------
 
-std::optional<std::string> Daemon::Parts::apply(const Config& wanted) {
-  const Difference found = difference(config, wanted);
-  if (found.is_none()) return std::nullopt;
-  return "this needs a restart: " + sentence_of(found);
-}
-
-void Daemon::Parts::make_config_sync(const std::string& file) {
-  config_sync.emplace(config, file, [this](const Config& wanted) { return apply(wanted); });
+void Daemon::Parts::make_config_sync() {
+  config_sync.emplace(config, file, [this](const Config& wanted) -> std::optional<std::string> {
+    Outcome outcome = apply(wanted, Demand::whole);
+    if (outcome.done) return std::nullopt;
+    return std::move(outcome.sentence);
+  });
   if (!config_sync->is_there()) return;
   view.config_sync = [this] { return config_sync->status(); };
   commands.config_sync = [this](const Json& request) { return config_sync->order(request); };
@@ -325,19 +329,25 @@ void Daemon::Parts::make_carp() {
   link.take_also(&carp_node);
   std::vector<const carp::Node*> nodes;
   for (HostStack* each : stacks) nodes.push_back(&each->node());
-  view.carp = &carp_view.emplace(
+  carp_view.emplace(
       carp::View{.nodes = std::move(nodes), .demotion = demotion, .journal = carp_journal, .settings = config.carp});
-  commands.carp = [this](const carp::Order& order) { return order_carp(order); };
-  for (const carp::Settings& settings : config.carp)
-    if (!stacks[settings.port]->port().accept(wire::carp_mac(settings.host.vhid)))
-      spdlog::warn("{} takes no further Ethernet address: packets for vhid {} may not arrive", settings.interface,
-                   settings.host.vhid);
+  show_carp();
+  accept_macs(stacks, {}, config.carp);
   std::error_code error;
-  if (std::filesystem::exists(maintenance_file(), error)) {
+  if (!config.carp.empty() && std::filesystem::exists(maintenance_file(), error)) {
     spdlog::warn(
         "carp: this node is in maintenance mode since before its start: pfsyncctl carp maintenance leave ends it");
     demotion.hold(carp::Cause::maintenance, true, clock.now());
   }
+}
+
+/// Without a [[carp]] there is nothing to see, nor to order.
+void Daemon::Parts::show_carp() {
+  view.carp = config.carp.empty() ? nullptr : &*carp_view;
+  if (config.carp.empty())
+    commands.carp = nullptr;
+  else
+    commands.carp = [this](const carp::Order& order) { return order_carp(order); };
 }
 
 /// Maintenance mode is written down before it begins and after it has ended, so that no restart forgets it.
@@ -380,7 +390,7 @@ void Daemon::Parts::watch_carp(Instant now) {
     carp_lines_since_ = now;
   }
   while (const auto entry = carp_journal.pop()) {
-    if (!carp_view || ++carp_lines_ > lines_per_s_max) continue;  // without a [[carp]] nobody stands back
+    if (view.carp == nullptr || ++carp_lines_ > lines_per_s_max) continue;  // without a [[carp]] nobody stands back
     const std::string sentence = carp::sentence_of(*entry, *carp_view);
     carp::is_warning(*entry) ? spdlog::warn("{}", sentence) : spdlog::info("{}", sentence);
   }
@@ -418,6 +428,84 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
   const auto of_web = web->counts();
   counts.insert(counts.end(), of_web.begin(), of_web.end());
   return counts;
+}
+
+// --- another configuration -----------------------------------------------------------------------------
+
+Changeable Daemon::Parts::changeable() {
+  Changeable all{.node = node,
+                 .table = *table,
+                 .link = link,
+                 .mac = port.mac(),
+                 .stacks = stacks,
+                 .devices = {},
+                 .data_path = data_path,
+                 .paths = other_paths,
+                 .lanes = lanes,
+                 .data_lanes = data_lanes,
+                 .part_lanes = {}};
+  for (const Device& device : devices) all.devices.push_back(&device);
+  for (std::size_t number = 1; number < parts.size(); ++number) all.part_lanes.push_back(&parts[number].frames);
+  return all;
+}
+
+Outcome Daemon::Parts::apply(const Config& wanted, Demand demand) {
+  const Difference found = difference(config, wanted);
+  if (const std::string why = obstacle_to(found, demand, node.parts()); !why.empty())
+    return {false, why, 0, {}, found.restart};
+  try {
+    DataChange change{found, changeable()};
+    if (change.is_any() && !carry_out(change, data_path.commands(), command_patience))
+      return {false, "the data path has not answered within two seconds: nothing was changed; try again", 0};
+  } catch (const std::exception& error) {
+    return {false, std::string{"nothing was changed: "} + error.what(), 0};
+  }
+  // From here on all is as it is wanted; what follows cannot fail.
+  const std::vector<carp::Settings> carp_before = std::exchange(config, found.next).carp;
+  for (std::size_t peer = 0; peer < lanes.size(); ++peer) {
+    const BulkSenderConfig of_peer = sender_config(config, peer);
+    lanes[peer].sender.set(of_peer.states_per_s, of_peer.interfaces);
+  }
+  view.senders = senders_of(lanes);
+  session_log.follow(found.peers_before);
+  show_carp();
+  accept_macs(stacks, carp_before, config.carp);
+  if (carp_before.empty() && !config.carp.empty()) enter_maintenance();
+  set_log_level(config.log.level);
+  log_difference(found, file);
+  return {true, sentence_of(found), 0, found.changes, found.restart};
+}
+
+/// The first virtual address of a node that had none: it may have been in maintenance mode before.
+void Daemon::Parts::enter_maintenance() {
+  std::error_code error;
+  if (std::filesystem::exists(maintenance_file(), error))
+    static_cast<void>(
+        call({.kind = Command::Kind::carp, .carp = {.kind = carp::Order::Kind::maintenance, .on = true}}));
+}
+
+Outcome Daemon::Parts::reload() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();  // CLOCK_MONOTONIC, as systemd wants it
+  sd_notify(0, fmt::format("RELOADING=1\nMONOTONIC_USEC={}",
+                           std::chrono::duration_cast<std::chrono::microseconds>(now).count())
+                   .c_str());
+  const auto read = config_sync->read_again();
+  const auto* why = std::get_if<std::string>(&read);
+  Outcome outcome;
+  if (why != nullptr) {
+    outcome = {false, *why + "; nothing was changed", 0};
+  } else if (const auto& wanted = std::get<std::optional<Config>>(read)) {
+    outcome = apply(*wanted, Demand::possible);
+    if (outcome.done && outcome.restart.empty()) config_sync->follow();
+  } else {
+    outcome = {true, "the other node is asked first: pfsyncctl show config_sync tells how it goes", 0};
+  }
+  if (!outcome.done) spdlog::error("configuration: {}", outcome.sentence);
+  if (outcome.done && outcome.changes.empty() && outcome.restart.empty())
+    spdlog::info("configuration: {}", outcome.sentence);
+  sd_notify(0, outcome.done ? "READY=1\nSTATUS=following the sync network"
+                            : "READY=1\nSTATUS=the last reload was refused: the log says why");
+  return outcome;
 }
 
 // --- the control thread ------------------------------------------------------------------------------
@@ -481,7 +569,7 @@ milliseconds Daemon::Parts::serve_bulk() {
   return wait;
 }
 
-void Daemon::Parts::run(bool (*ended)()) {
+void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
   prctl(PR_SET_NAME, "pfsyncd-control");
   const auto body = [](void* path) {
     prctl(PR_SET_NAME, "pfsyncd-data");
@@ -512,6 +600,7 @@ void Daemon::Parts::run(bool (*ended)()) {
     web->serve([this](const Json& request) { return handle_request(request, view, commands); });
     config_sync->serve();
     control->poll_once(wait);
+    if (reload_wanted()) static_cast<void>(reload());
   }
   sd_notify(0, "STOPPING=1");
   data_path.stop();
@@ -521,12 +610,14 @@ void Daemon::Parts::run(bool (*ended)()) {
   spdlog::info("pfsyncd ends with {} states", table->size());
 }
 
-Daemon::Daemon(const Config& config, const std::string& file) : parts_{std::make_unique<Parts>(config)} {
+Daemon::Daemon(const Config& config, const std::string& file) : parts_{std::make_unique<Parts>(config, file)} {
   for (const std::string& warning : config.warnings) spdlog::warn("{}: {}", file, warning);
-  parts_->make_config_sync(file);
+  parts_->make_config_sync();
 }
 Daemon::~Daemon() = default;
 
-void Daemon::run(bool (*ended)()) { parts_->run(ended); }
+Outcome Daemon::apply(const Config& wanted, Demand demand) { return parts_->apply(wanted, demand); }
+
+void Daemon::run(bool (*ended)(), bool (*reload_wanted)()) { parts_->run(ended, reload_wanted); }
 
 }  // namespace pfsync::engine::dpdk

@@ -3,7 +3,9 @@
 #include <memory>
 #include <string>
 
+#include "engine/commands.h"
 #include "engine/config.h"
+#include "engine/reload.h"
 
 namespace pfsync::engine::dpdk {
 
@@ -17,8 +19,13 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
-  /// Starts the data-path core and serves the control side until `ended` says so.
-  void run(bool (*ended)());
+  /// Starts the data-path cores and serves the control side until `ended` says so. `reload_wanted`: asked from time to
+  /// time whether the configuration file is to be read again.
+  void run(bool (*ended)(), bool (*reload_wanted)());
+
+  /// Makes `wanted`, which has passed the validator, the configuration at work: all of it or nothing, or what can
+  /// change while the daemon runs. What is equal goes on undisturbed. Control thread, while run() runs.
+  Outcome apply(const Config& wanted, Demand demand);
 
  private:
   struct Parts;

@@ -169,6 +169,13 @@ bool DataPath::turn(Instant now) noexcept {
   return done > 0;
 }
 
+void DataPath::set_lanes(std::span<const Lane> lanes) noexcept {
+  parts_.lanes = lanes;
+  for (const Lane& lane : lanes) lane.bulk->supply(parts_.port);
+  for (PartPath* other : parts_.others)
+    for (unsigned peer = 0; peer < lanes.size(); ++peer) other->lane(peer).supply(parts_.port);
+}
+
 bool DataPath::have_others_ended() const noexcept {
   return std::ranges::all_of(parts_.others, [](PartPath* other) { return other->has_ended(); });
 }

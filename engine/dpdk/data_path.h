@@ -60,6 +60,9 @@ class DataPath {
   /// One turn. Returns whether there was anything to do.
   bool turn(Instant now) noexcept;
 
+  /// Other lanes, for other peers; in a LiveChange. New ones are supplied with buffers.
+  void set_lanes(std::span<const Lane> lanes) noexcept;
+
   // Any thread:
   void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] CommandSlot& commands() noexcept { return commands_; }

@@ -46,6 +46,13 @@ std::size_t FrameExchange::send(Port& port, const Link& link, unsigned peer, std
   return sent;
 }
 
+void FrameExchange::retire() noexcept {
+  for (rte_ring* ring : {empty_.get(), filled_.get()})
+    while (rte_mbuf* buffer = next(ring)) rte_pktmbuf_free(buffer);
+  if (open_ != nullptr) rte_pktmbuf_free(open_);
+  open_ = nullptr;
+}
+
 std::size_t FrameExchange::discard() noexcept {
   std::size_t dropped = 0;
   for (rte_mbuf* buffer = next(filled_.get()); buffer != nullptr; buffer = next(filled_.get()), ++dropped)

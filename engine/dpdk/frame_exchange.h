@@ -29,6 +29,8 @@ class FrameExchange {
   std::size_t send(Port& port, const Link& link, unsigned peer, std::size_t frames) noexcept;
   /// Drops what is filled. Returns how many.
   std::size_t discard() noexcept;
+  /// Frees all buffers, those of the other thread too, which does nothing meanwhile nor afterwards.
+  void retire() noexcept;
   [[nodiscard]] bool is_empty() const noexcept { return rte_ring_empty(filled_.get()) != 0; }
 
   // The other thread.

@@ -48,6 +48,7 @@ class HostStack {
 
   [[nodiscard]] carp::Node& node() noexcept { return *node_; }
   [[nodiscard]] const Membership& membership() const noexcept { return *membership_; }
+  [[nodiscard]] Membership& membership() noexcept { return *membership_; }
   [[nodiscard]] Port& port() noexcept { return *port_; }
   [[nodiscard]] bool link_up() const noexcept { return link_; }
   /// Any thread: what the control thread sees of the link.

@@ -13,6 +13,7 @@
 #include "engine/config.h"
 #include "engine/config_sync/effective.h"
 #include "engine/dpdk/daemon.h"
+#include "engine/dpdk/log_level.h"
 #include "engine/version.h"
 
 namespace {
@@ -23,6 +24,7 @@ constexpr int exit_cannot_start = 1;
 constexpr int exit_usage = 2;
 
 volatile std::sig_atomic_t signalled = 0;
+volatile std::sig_atomic_t hung_up = 0;
 
 int refuse(const std::string& sentence, int status) {
   std::cerr << "pfsyncd: " << sentence << ".\n";
@@ -33,15 +35,16 @@ void watch_signals() {
   struct sigaction end {};
   end.sa_handler = [](int signal) { signalled = signal; };
   for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &end, nullptr);
+  struct sigaction reload {};
+  reload.sa_handler = [](int) { hung_up = 1; };
+  sigaction(SIGHUP, &reload, nullptr);
   std::signal(SIGPIPE, SIG_IGN);  // a client that goes away is an error of its socket
 }
 
 void open_log(engine::Config::LogLevel level) {
-  constexpr spdlog::level::level_enum levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
-                                                  spdlog::level::err};
   spdlog::set_default_logger(spdlog::stderr_logger_mt("pfsyncd"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l: %v");
-  spdlog::set_level(levels[static_cast<std::size_t>(level)]);
+  engine::dpdk::set_log_level(level);
 }
 
 }  // namespace
@@ -74,7 +77,12 @@ int main(int argc, char** argv) {
   watch_signals();
   try {
     engine::dpdk::Daemon daemon{config, file};
-    daemon.run([] { return signalled != 0; });
+    daemon.run([] { return signalled != 0; },
+               [] {
+                 const bool wanted = hung_up != 0;
+                 hung_up = 0;
+                 return wanted;
+               });
   } catch (const std::exception& error) {
     return refuse(error.what(), exit_cannot_start);
   }

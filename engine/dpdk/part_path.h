@@ -37,6 +37,8 @@ class PartPath {
   bool turn(Instant now) noexcept;
 
   // The port's core.
+  /// Other lanes, for other peers; in a LiveChange, and before the port's are set.
+  void set_lanes(std::span<FrameExchange* const> lanes) noexcept { parts_.lanes = lanes; }
   [[nodiscard]] FrameExchange& lane(unsigned peer) noexcept { return *parts_.lanes[peer]; }
 
   // Any thread:

@@ -36,13 +36,6 @@ const InterfaceMap& interfaces_of(const Config& config, std::size_t peer) {
   return config.peers.empty() ? config.link.interfaces : config.peers[peer].interfaces;
 }
 
-BulkSenderConfig sender_config(const Config& config, std::size_t peer) {
-  const auto own_rate = config.peers.empty() ? std::nullopt : config.peers[peer].bulk_states_per_s;
-  return {.creatorid = config.sync.creatorid,
-          .states_per_s = own_rate.value_or(config.sync.bulk_states_per_s),
-          .interfaces = interfaces_of(config, peer)};
-}
-
 std::size_t buffers_mib(const Config& config) {
   constexpr std::size_t rest_mib = 32;  // DPDK's own, rings and queues
   return ((Port::memory_bytes(config.link.mtu) + config.interfaces.size() * Port::memory_bytes(interface_mtu)) >> 20) +
@@ -51,8 +44,15 @@ std::size_t buffers_mib(const Config& config) {
 
 }  // namespace
 
-std::deque<Lane> make_lanes(const Config& config, const statetable::Table& table) {
-  std::deque<Lane> lanes;
+BulkSenderConfig sender_config(const Config& config, std::size_t peer) {
+  const auto own_rate = config.peers.empty() ? std::nullopt : config.peers[peer].bulk_states_per_s;
+  return {.creatorid = config.sync.creatorid,
+          .states_per_s = own_rate.value_or(config.sync.bulk_states_per_s),
+          .interfaces = interfaces_of(config, peer)};
+}
+
+Placed<Lane> make_lanes(const Config& config, const statetable::Table& table) {
+  Placed<Lane> lanes;
   for (std::size_t i = 0; i < std::max<std::size_t>(config.peers.size(), 1); ++i)
     lanes.emplace_back(sender_config(config, i), table);
   return lanes;
@@ -108,13 +108,13 @@ EalConfig eal_config(const Config& config, const std::vector<Device>& devices) {
           .data_core_cpus = config.cores.data};
 }
 
-SessionConfig session_config(const Config& config, std::deque<Lane>& lanes) {
+SessionConfig session_config(const Config& config, std::span<const DataPath::Lane> lanes) {
   std::vector<PeerConfig> peers;
   for (std::size_t i = 0; i < lanes.size(); ++i) {
     const auto fixed = config.peers.empty() ? config.link.dialect : config.peers[i].dialect;
     peers.push_back({.dialect = fixed.value_or(config.sync.dialect),
                      .learn_dialect = !fixed,
-                     .gate = &lanes[i].gate,
+                     .gate = lanes[i].gate,
                      .is_shared = !config.peers.empty() && config.peers[i].source.has_value(),
                      .interfaces = interfaces_of(config, i)});
   }

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <deque>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -12,11 +12,13 @@
 #include "engine/carp/node.h"
 #include "engine/config.h"
 #include "engine/dpdk/bulk_exchange.h"
+#include "engine/dpdk/data_path.h"
 #include "engine/dpdk/device.h"
 #include "engine/dpdk/eal.h"
 #include "engine/link.h"
 #include "engine/membership.h"
 #include "engine/partitioned_session.h"
+#include "engine/placed.h"
 #include "engine/session.h"
 
 namespace pfsync::engine::dpdk {
@@ -40,7 +42,9 @@ struct Lane {
   BulkGate gate;
   BulkSender sender;
 };
-[[nodiscard]] std::deque<Lane> make_lanes(const Config& config, const statetable::Table& table);
+/// Of a peer, or of the group when there is none.
+[[nodiscard]] BulkSenderConfig sender_config(const Config& config, std::size_t peer);
+[[nodiscard]] Placed<Lane> make_lanes(const Config& config, const statetable::Table& table);
 
 /// Before anything is taken: a process that runs out of pages when it touches them is killed without a word.
 void require_memory(const Config& config);
@@ -53,7 +57,7 @@ void require_memory(const Config& config);
 /// The device of [link], then those of each [[interface]].
 [[nodiscard]] std::vector<Device> find_devices(const Config& config);
 [[nodiscard]] EalConfig eal_config(const Config& config, const std::vector<Device>& devices);
-[[nodiscard]] SessionConfig session_config(const Config& config, std::deque<Lane>& lanes);
+[[nodiscard]] SessionConfig session_config(const Config& config, std::span<const DataPath::Lane> lanes);
 [[nodiscard]] LinkConfig link_config(const Config& config, const wire::MacAddress& mac);
 /// Of the port with that number: 0 is the link's.
 [[nodiscard]] carp::NodeConfig carp_config(const Config& config, std::size_t port, const Device& device,

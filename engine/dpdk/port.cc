@@ -195,6 +195,13 @@ bool Port::accept(const wire::MacAddress& mac) noexcept {
   return error == 0 || error == -ENOTSUP;  // a software device that knows no filter has none
 }
 
+void Port::forget(const wire::MacAddress& mac) noexcept {
+  if (rte_eth_promiscuous_get(id_) == 1) return;
+  rte_ether_addr address{};
+  std::memcpy(address.addr_bytes, mac.bytes.data(), mac.bytes.size());
+  rte_eth_dev_mac_addr_remove(id_, &address);  // where it cannot be, more arrives than is looked at
+}
+
 bool Port::link_up() const noexcept {
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;

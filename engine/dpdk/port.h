@@ -69,6 +69,8 @@ class Port {
   [[nodiscard]] bool link_up() const noexcept;
   /// Whether frames for a further Ethernet address arrive.
   [[nodiscard]] bool accept(const wire::MacAddress& mac) noexcept;
+  /// They need not any more.
+  void forget(const wire::MacAddress& mac) noexcept;
   [[nodiscard]] std::uint64_t onomem() const noexcept { return onomem_.value(); }
   [[nodiscard]] std::uint64_t oerrors() const noexcept { return oerrors_.value(); }
   struct Statistics {

@@ -7,17 +7,23 @@
 namespace pfsync::engine::dpdk {
 
 SessionLog::SessionLog(const Config& config, const PartitionedSession& node, const statetable::Table& table,
-                       const std::deque<Lane>& lanes)
-    : config_{&config},
-      node_{&node},
-      session_{&node.first()},
-      table_{&table},
-      lanes_{&lanes},
-      told_(session_->peers()) {
-  for (unsigned peer = 0; peer < session_->peers(); ++peer) {
-    told_[peer].dialect = session_->dialect(peer).in_use();
-    told_[peer].active = session_->is_active(peer);
-  }
+                       const Placed<Lane>& lanes)
+    : config_{&config}, node_{&node}, session_{&node.first()}, table_{&table}, lanes_{&lanes} {
+  for (unsigned peer = 0; peer < session_->peers(); ++peer) told_.push_back(fresh(peer));
+}
+
+SessionLog::Told SessionLog::fresh(unsigned peer) const {
+  Told told;
+  told.dialect = session_->dialect(peer).in_use();
+  told.active = session_->is_active(peer);
+  return told;
+}
+
+void SessionLog::follow(const std::vector<std::optional<std::size_t>>& before) {
+  std::vector<Told> told;
+  for (unsigned peer = 0; peer < before.size(); ++peer)
+    told.push_back(before[peer] ? told_[*before[peer]] : fresh(peer));
+  told_ = std::move(told);
 }
 
 std::string SessionLog::text_of(unsigned peer) const {

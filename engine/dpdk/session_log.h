@@ -1,6 +1,7 @@
 #pragma once
 
-#include <deque>
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,10 @@ class SessionLog {
  public:
   /// All must outlive this.
   SessionLog(const Config& config, const PartitionedSession& node, const statetable::Table& table,
-             const std::deque<Lane>& lanes);
+             const Placed<Lane>& lanes);
   void look(Instant now);
+  /// The peers are others now. `before`: for each, which it was; none: it is new.
+  void follow(const std::vector<std::optional<std::size_t>>& before);
 
  private:
   /// What the network can change as fast as it sends is told once in this time, as it is then.
@@ -32,6 +35,7 @@ class SessionLog {
     wire::Dialect dialect = wire::Dialect::freebsd_1301;
     Instant dialect_at{-calm};
   };
+  [[nodiscard]] Told fresh(unsigned peer) const;
   void look_at_bulk(unsigned peer, Told& told) const;
   void look_at_dialect(unsigned peer, Told& told, Instant now) const;
   [[nodiscard]] std::string text_of(unsigned peer) const;
@@ -40,7 +44,7 @@ class SessionLog {
   const PartitionedSession* node_;
   const Session* session_;  ///< its first part
   const statetable::Table* table_;
-  const std::deque<Lane>* lanes_;
+  const Placed<Lane>* lanes_;
   std::vector<Told> told_;
   bool full_ = false;
 };

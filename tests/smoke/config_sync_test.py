@@ -34,6 +34,13 @@ address = "{address}/24"
 [table]
 states_max = 10000
 """
+SHARED = """
+[table.timeouts]
+tcp_established = {established}
+[[peer]]
+address = "{peer}"
+{more_peers}
+"""
 CARP = """
 [[carp]]
 vhid = {vhid}
@@ -137,6 +144,12 @@ class Pair(Case):
             text += f'peer = "10.1.0.{other}:{PORT}"\n'
         return text + more
 
+    @staticmethod
+    def shared(skew=0, hosts=(1,), established=3600, peers=()):
+        more = "".join(f'[[peer]]\naddress = "192.0.2.{peer}"\n' for peer in peers)
+        text = SHARED.format(established=established, peer="192.0.2.2", more_peers=more)
+        return text + "".join(CARP.format(vhid=vhid, skew=skew if vhid == 2 else 0, password="secret", host=100 + vhid) for vhid in hosts)
+
     def node(self, side, *arguments, **options):
         return Node(self, "AB"[side], self.config(side, *arguments, **options), prefix=["ip", "netns", "exec", self.namespaces[side]])
 
@@ -150,6 +163,72 @@ class Pair(Case):
         self.assertRegex(codes[0], r"^\d{3} \d{3} \d{3}$")
         for text in texts:
             self.assertIn("paired.", text)
+
+    def both(self, shared):
+        a, b = self.node(0, "primary", shared).come_up(), self.node(1, "secondary").come_up()
+        self.assertEqual(a.sync()["trust"], "none")
+        self.pair(a, b)
+        self.await_in_sync(a)
+        return a, b
+
+    def await_in_sync(self, a):
+        try:
+            tap.eventually(lambda: a.sync()["in_sync"], PATIENCE_S, "the push is through")
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}: {a.sync()['error']}") from None
+
+    def change(self, a, shared):
+        a.rewrite(self.config(0, "primary", shared))
+        return a.ask("reload")
+
+    def test_a_change_on_the_primary_is_active_on_the_secondary(self):
+        a, b = self.both(self.shared(hosts=(1, 2)))
+        tap.eventually(lambda: set(b.hosts()) == {1, 2}, PATIENCE_S, "both addresses are there")
+        self.assertEqual(b.hosts()[2]["advskew"], 100)
+        tap.eventually(lambda: b.hosts()[1]["state"] == "BACKUP" and a.hosts()[1]["state"] == "MASTER", PATIENCE_S, "the primary leads")
+        since = time.monotonic() - b.hosts()[1]["seconds"]
+        moves = [len(node.hosts()[1]["moves"]) for node in (a, b)]
+        began = time.monotonic()
+        answer = self.change(a, self.shared(skew=20, hosts=(1, 2, 3), established=1800, peers=(9,)))
+        self.assertTrue(answer["ok"], answer)
+        tap.eventually(lambda: set(b.hosts()) == {1, 2, 3} and b.hosts()[2]["advskew"] == 120, PATIENCE_S, "the change is active on the secondary")
+        print(f"# active on the secondary after {(time.monotonic() - began) * 1000:.0f} ms", flush=True)
+        self.await_in_sync(a)
+        tap.eventually(lambda: set(a.hosts()) == {1, 2, 3}, PATIENCE_S, "and on the primary")
+        # What was not touched has not changed sides, nor begun anew.
+        self.assertEqual([len(node.hosts()[1]["moves"]) for node in (a, b)], moves)
+        self.assertLess(abs(time.monotonic() - b.hosts()[1]["seconds"] - since), 1)
+        peers = {peer["peer"] if "peer" in peer else peer.get("address") for peer in b.ask("show", what="status").get("peers", [])}
+        if peers:
+            self.assertEqual(peers, {"192.0.2.1", "192.0.2.9"})
+        diff = a.ctl("config", "diff")
+        self.assertEqual(diff.returncode, 0, diff.stderr)
+        self.assertIn("timeouts: the same", diff.stdout)
+        # And back.
+        first = a.sync()["history"][-1]["generation"]
+        back = a.ctl("config", "rollback", str(first))
+        self.assertEqual(back.returncode, 0, back.stdout + back.stderr)
+        tap.eventually(lambda: set(b.hosts()) == {1, 2}, PATIENCE_S, "the secondary is back")
+        self.assertEqual(set(a.hosts()), {1, 2})
+        self.assertTrue(a.sync()["rolled_back_from_file"])
+
+    def test_killed_at_any_moment_both_hold_one_whole_configuration(self):
+        old, new = (1, 2), (1, 3)
+        a, b = self.both(self.shared(hosts=old))
+        tap.eventually(lambda: set(b.hosts()) == set(old), PATIENCE_S, "the first configuration")
+        for number, delay_ms in enumerate((0, 8, 16, 24, 40, 60)):
+            victim = (b, a)[number % 2]
+            self.change(a, self.shared(hosts=new))
+            time.sleep(delay_ms / 1000)
+            victim.kill()
+            victim.come_up()
+            for node in (a, b):
+                self.assertIn(set(node.hosts()), (set(old), set(new)), f"{node.name} after {delay_ms} ms")
+            # The primary's operator says again what he wants; both come to it.
+            self.change(a, self.shared(hosts=new))
+            a.ctl("config", "push")
+            tap.eventually(lambda: set(a.hosts()) == set(b.hosts()) == set(new), PATIENCE_S, f"both hold the new one, after {delay_ms} ms")
+            old, new = new, old
 
     def test_a_push_that_fails_shows_its_reason(self):
         device = "[[interface]]\ndevice = \"mgmt-0\"\naddress = \"198.51.100.1/24\"\n"
@@ -294,6 +373,8 @@ class Tls(Alone):
 
 # --- firewalls -------------------------------------------------------------------------------------------
 
+VERSION_CHECK = ('<?xml version="1.0" encoding="utf-8"?>\n<methodCall><methodName>pfsense.host_firmware_version</methodName><params>'
+                 '<param><value><string></string></value></param><param><value><int>240</int></value></param></params></methodCall>')
 PUSH = ('<?xml version="1.0" encoding="utf-8"?>\n<methodCall><methodName>pfsense.restore_config_section</methodName><params><param><value><struct>'
         '<member><name>virtualip</name><value><struct><member><name>vip</name><value><array><data><value><struct>'
         '<member><name>mode</name><value><string>carp</string></value></member>'
@@ -311,6 +392,7 @@ PUSH = ('<?xml version="1.0" encoding="utf-8"?>\n<methodCall><methodName>pfsense
         '<member><name>aliases</name><value><struct><member><name>alias</name><value><array><data></data></array></value></member></struct></value></member>'
         '<member><name>system</name><value><struct><member><name>nextuid</name><value><string>2000</string></value></member></struct></value></member>'
         '</struct></value></param><param><value><int>900</int></value></param></params></methodCall>')
+OPNSENSE_VERSION = '<?xml version="1.0"?>\n<methodCall>\n<methodName>opnsense.firmware_version</methodName>\n<params>\n</params></methodCall>\n'
 
 
 class Firewalls(Alone):
@@ -337,6 +419,39 @@ class Firewalls(Alone):
 
     def call(self, method, *params):
         return self.post(xmlrpc.client.dumps(params, method))
+
+    def test_a_pfsense_pushes_its_virtual_addresses(self):
+        version = self.post(VERSION_CHECK)
+        self.assertEqual((version["config_version"], version["platform"]), ("24.0", "pfSense"))
+        self.assertIs(self.post(PUSH), True)
+        host = self.secondary.hosts()[1]
+        self.assertEqual((host["advskew"], host["advbase"], host["addresses"]), (100, 1, ["192.168.1.100/24"]))
+        compat = self.secondary.sync()["compat"]
+        self.assertEqual(compat["received_but_not_applied"], ["aliases", "system"])
+        self.assertIn("received but not applied: aliases, system", self.secondary.ctl("show", "config_sync").stdout)
+        generation = compat["in_force"]["generation"]
+        self.assertIs(self.post(PUSH), True)
+        self.assertEqual(self.secondary.sync()["compat"]["in_force"]["generation"], generation, "what is the same is not applied again")
+        with self.assertRaises(xmlrpc.client.Fault) as raised:
+            self.post(PUSH.replace(">wan<", ">opt3<"))
+        self.assertEqual(raised.exception.faultCode, 120)
+        self.assertIn("interface opt3 has no mapping on this node", raised.exception.faultString)
+        self.assertEqual(set(self.secondary.hosts()), {1})
+        self.secondary.kill()
+        self.secondary.come_up()
+        self.assertEqual(set(self.secondary.hosts()), {1}, "a start finds what was pushed")
+        self.assertIs(self.call("pfsense.restore_config_section", {"virtualip": []}, 900), True)
+        self.assertEqual(self.secondary.hosts(), {})
+
+    def test_an_opnsense_pushes_its_virtual_addresses(self):
+        self.assertIn("base", self.post(OPNSENSE_VERSION))
+        common = {"@attributes": {"uuid": "6f3c"}, "interface": "wan", "subnet_bits": "24", "vhid": "7", "descr": ""}
+        carp = {**common, "mode": "carp", "subnet": "192.168.1.107", "password": "x", "advbase": "1", "advskew": 150}
+        alias = {**common, "mode": "ipalias", "subnet": "192.168.1.108"}
+        self.assertIs(self.call("opnsense.restore_config_section", {"virtualip": {"vip": [carp, alias]}, "OPNsense": {"Kea": []}}), True)
+        self.assertIs(self.call("opnsense.filter_configure"), True)
+        host = self.secondary.hosts()[7]
+        self.assertEqual((host["advskew"], host["addresses"]), (150, ["192.168.1.107/24", "192.168.1.108/24"]))
 
     def test_whoever_has_not_the_password_changes_nothing(self):
         for user, password in (("hasync", "wrong"), ("admin", self.PASSWORD)):
