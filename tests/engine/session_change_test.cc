@@ -233,7 +233,7 @@ TEST(LinkChange, KnowsWhereThePeersAreThatStay) {
   ASSERT_TRUE(link.can_send(0));
 
   config.peers = {{host(4), {}}, {host(3), {}}, {host(2), {}}};
-  config.sources = {host(2)};
+  config.sources = {{host(2), {}}};
   Link next{config, counters};
   const Before before{std::nullopt, 1, 0};
   const std::uint64_t taken = test::allocations();
