@@ -112,6 +112,7 @@ std::string list_change(const std::vector<std::string>& before, const std::vecto
 
 void note_host(Difference& found, const Settings& before, const Settings& after) {
   if (before == after) return;
+  const std::size_t noted = found.changes.size();
   const std::string name = name_of(after);
   const HostConfig &from = before.host, &to = after.host;
   note_number(found, name + ": advbase", from.advbase, to.advbase);
@@ -128,6 +129,7 @@ void note_host(Difference& found, const Settings& before, const Settings& after)
   note_flag(found, name + ": preempt", from.preempt, to.preempt);
   note_flag(found, name + ": openbsd", from.openbsd, to.openbsd);
   note_flag(found, name + ": both_families", from.both_families, to.both_families);
+  if (found.changes.size() == noted) found.changes.push_back(name + ": changed");
 }
 
 void compare_hosts(Difference& found, const Config& current, const Config& wanted) {
@@ -151,6 +153,8 @@ std::string text_of(const std::optional<wire::Dialect>& dialect) {
 }
 
 void note_peer(Difference& found, const Config::Peer& before, const Config::Peer& after, wire::Family family) {
+  if (before == after) return;
+  const std::size_t noted = found.changes.size();
   const std::string name = "peer " + wire::to_string(after.address, family) + ": ";
   const auto mac = [](const Config::Peer& peer) { return peer.mac ? wire::to_string(*peer.mac) : "asked for"; };
   const auto source = [family](const Config::Peer& peer) {
@@ -161,6 +165,7 @@ void note_peer(Difference& found, const Config::Peer& before, const Config::Peer
   note_number(found, name + "source", source(before), source(after));
   if (before.interfaces != after.interfaces) found.changes.push_back(name + "interface_map changed");
   if (before.bulk_states_per_s != after.bulk_states_per_s) found.changes.push_back(name + "bulk_states_per_s changed");
+  if (found.changes.size() == noted) found.changes.push_back(name + "changed");
 }
 
 void compare_peers(Difference& found, const Config& current, const Config& wanted) {

@@ -217,6 +217,18 @@ address = "10.0.0.1"
   EXPECT_EQ(difference(current, turned).next.peers, current.peers) << "the same peers in another order are the same";
 }
 
+/// Whatever differs is told, also what has no word of its own.
+TEST(Reload, NothingThatDiffersIsPassedOver) {
+  Config wanted = config_of(hub);
+  wanted.carp[0].typed_password = "the same bytes, typed otherwise";
+  EXPECT_EQ(difference(config_of(hub), wanted).changes, Lines{"carp 1@eth1: changed"});
+  wanted = config_of(hub);
+  wanted.peers[1].bulk_states_per_s = 7;
+  const Difference found = difference(config_of(hub), wanted);
+  EXPECT_EQ(found.changes, Lines{"peer 10.0.0.2: bulk_states_per_s changed"});
+  EXPECT_EQ(found.next.peers, wanted.peers);
+}
+
 TEST(Reload, ARandomHostIdStays) {
   const Config current = config_of(group), wanted = config_of(group);
   EXPECT_NE(current.sync.creatorid, wanted.sync.creatorid);
