@@ -434,6 +434,30 @@ void check_sources(ConfigSection& file, const Config& config) {
   }
 }
 
+/// What can be meant, but hardly is.
+void warn_of_carp(Config& config) {
+  for (const carp::Settings& carp : config.carp) {
+    const bool on_link = carp.port == 0;
+    const Config::Interface* const interface = on_link ? nullptr : &config.interfaces[carp.port - 1];
+    const auto family = on_link ? config.link.family : interface->family;
+    const auto own = on_link ? config.link.address : interface->address;
+    const auto prefix = on_link ? config.link.prefix : interface->prefix;
+    const wire::Address& peer = family == wire::Family::inet ? carp.host.peer_inet : carp.host.peer_inet6;
+    if (prefix && !wire::is_multicast(family, peer) && !same_network(peer, own, *prefix))
+      config.warnings.push_back(fmt::format(
+          "carp vhid {}: the peer {} is outside {}/{}: there are no routes here, so it hears this node only where "
+          "somebody answers ARP or neighbour discovery for it",
+          carp.host.vhid, wire::to_string(peer, family), wire::to_string(own, family), *prefix));
+  }
+  const bool all_shared =
+      !config.peers.empty() &&
+      std::all_of(config.peers.begin(), config.peers.end(), [](const auto& peer) { return peer.source.has_value(); });
+  if (!config.carp.empty() && all_shared && config.sync.request_bulk)
+    config.warnings.push_back(
+        "every [[peer]] has a source: while another node holds the shared address nothing is heard here, so this node "
+        "takes over from a silent master only; name the other engine in a [[peer]] without source");
+}
+
 /// Two ports of one device cannot be opened, whatever the options behind its name.
 void read_interfaces(ConfigSection& file, Config& config) {
   const auto same_device = [](std::string_view one, std::string_view other) {
@@ -447,7 +471,7 @@ void read_interfaces(ConfigSection& file, Config& config) {
       section.fail("device", "is missing: give the port, as \"eth2\" or \"0000:03:00.1\"");
     const OwnAddress own = read_own_address(section);
     Config::Interface interface {
-      .device = *device, .family = own.family, .address = own.address, .vlan = {}
+      .device = *device, .family = own.family, .address = own.address, .prefix = own.prefix, .vlan = {}
     };
     if (const auto vlan = section.number("vlan", 1, 4094)) interface.vlan = static_cast<std::uint16_t>(*vlan);
     bool taken = same_device(*device, config.link.device), address_taken = own.address == config.link.address;
@@ -502,6 +526,7 @@ Config read(const toml::table& table, const std::string& name) {
   config.carp = carp::read_settings(file, ports_of(config), config.warnings);
   check_interfaces(file, config);
   check_sources(file, config);
+  warn_of_carp(config);
   file.finish();
   return config;
 }

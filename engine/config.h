@@ -92,7 +92,8 @@ struct Config {
   struct Interface {
     std::string device;  ///< as link.device
     wire::Family family = wire::Family::inet;
-    wire::Address address{};  ///< this node's own there
+    wire::Address address{};           ///< this node's own there
+    std::optional<unsigned> prefix{};  ///< as link.prefix
     std::optional<std::uint16_t> vlan;
 
     friend bool operator==(const Interface&, const Interface&) = default;

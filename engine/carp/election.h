@@ -127,6 +127,7 @@ struct Judge {
   bool preempt = true;   ///< a better backup takes over
   bool openbsd = false;  ///< demote counts are compared first
   bool wins_ties = false;
+  bool in_sync = true;  ///< what a better backup needs besides: the slower master has the states that are missing here
 };
 
 /// What an advertisement means to a host in `state`; nullopt: a backup goes on waiting, a master does not care.
@@ -144,8 +145,8 @@ struct Judge {
       if (ours == theirs && demoted == 0 && judge.wins_ties) return std::nullopt;
       return Event::outranked;
     case State::backup:
-      if (demoted > 0) return Event::preempts;
-      if (judge.preempt && ours < theirs && demoted == 0) return Event::preempts;
+      if (judge.in_sync && demoted > 0) return Event::preempts;
+      if (judge.in_sync && judge.preempt && ours < theirs && demoted == 0) return Event::preempts;
       if (master_down(own.advbase, own.advskew) < theirs) return Event::outlasts;
       return std::nullopt;
   }

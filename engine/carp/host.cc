@@ -11,11 +11,6 @@ using wire::Family;
 
 namespace {
 
-bool is_link_local(const wire::CarpAddress& address) noexcept {
-  return address.family == Family::inet6 && address.address.bytes[0] == 0xfe &&
-         (address.address.bytes[1] & 0xc0u) == 0x80;
-}
-
 bool any_of_family(const std::vector<wire::CarpAddress>& addresses, Family family) noexcept {
   return std::any_of(addresses.begin(), addresses.end(), [=](const auto& a) { return a.family == family; });
 }
@@ -120,8 +115,8 @@ void Host::wait_for_master(Instant now) noexcept {
 
 void Host::reign_of(const Source& source, Instant now) noexcept {
   const auto& last = status_.reign[(status_.reigns + 7) % 8];
-  if (status_.reigns > 0 && last.source == source) return;
-  status_.reign[status_.reigns++ % 8] = {now, source};
+  if (status_.reigns > 0 && last.source == source && !last.is_vacant) return;
+  status_.reign[status_.reigns++ % 8] = {.at = now, .source = source};
 }
 
 void Host::on_event(Event event, Instant now) noexcept {
@@ -155,6 +150,7 @@ void Host::become(State state, Event event, Instant now) noexcept {
       break;
     case State::backup: wait_for_master(now); break;
     case State::init:
+      if (from == State::master) status_.reign[status_.reigns++ % 8] = {.at = now, .is_vacant = true};
       if (std::exchange(failing_, false)) demotion_->remove(Cause::send_errors, port_, now);
       errors_ = successes_ = 0;
       // With a working link the others need not wait for the master-down time.
@@ -192,6 +188,23 @@ wire::CarpAddress Host::odd_address(const CarpAdvert& advert) const noexcept {
   for (std::size_t claim = 0; claim < claims; ++claim)
     if (fits(nothing, claim, 1)) return claims_[claim];
   if (claims > 1 && fits(nothing, 0, claims)) return claims_[0];
+  // Several that only we have: whoever was given one address alone, or those of one family.
+  const auto first_but = [&](auto&& is_theirs) {
+    const auto ours = std::ranges::find_if_not(list_, is_theirs);
+    return ours == list_.end() ? wire::CarpAddress{} : *ours;
+  };
+  const auto is_all = [&](auto&& is_theirs) {
+    const auto end = std::ranges::copy_if(list_, list.begin(), is_theirs).out;
+    return end != list.begin() && wire::CarpDigest::of_list(key_, config_.vhid, {list.begin(), end}).verifies(advert);
+  };
+  for (const wire::CarpAddress& only : list_) {
+    const auto is_theirs = [&](const wire::CarpAddress& address) { return address == only; };
+    if (is_all(is_theirs)) return first_but(is_theirs);
+  }
+  for (const Family family : {Family::inet, Family::inet6}) {
+    const auto is_theirs = [&](const wire::CarpAddress& address) { return address.family == family; };
+    if (is_all(is_theirs)) return first_but(is_theirs);
+  }
   if (list_.size() > replaced_max) return {};
   for (std::size_t claim = 0; claim < claims; ++claim)
     for (std::size_t i = 0; i < list_.size(); ++i)
@@ -251,10 +264,14 @@ std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source
   // With both families, one of them decides ties: a lower address in each on different sides would decide none.
   const bool decides = source.family == (has_inet_ ? Family::inet : Family::inet6);
   const bool known = own != wire::Address{} && source.address != own;
+  // Before the verdict: whom we take over from has reigned until now.
+  const bool reigns = decides && !is_bow_out(theirs);
+  if (status_.state == State::backup && reigns) reign_of(source, now);
   const auto verdict = judge(status_.state, rank(), theirs,
-                             {.preempt = config_.preempt && demotion_->may_preempt(),
+                             {.preempt = config_.preempt,
                               .openbsd = config_.openbsd,
-                              .wins_ties = known && (!decides || own < source.address)});
+                              .wins_ties = known && (!decides || own < source.address),
+                              .in_sync = demotion_->may_preempt()});
   if (verdict) {
     on_event(*verdict, now);
   } else if (status_.state == State::backup) {
@@ -263,7 +280,7 @@ std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source
     advert_at_ = std::min(advert_at_, std::max(now, adverted_at_ + assert_again));
     if (announcements_left_ == 0) announce(now);  // it has told hosts and switches otherwise
   }
-  if (status_.state == State::backup && decides && !is_bow_out(theirs)) reign_of(source, now);
+  if (status_.state == State::backup && reigns) reign_of(source, now);
   const auto since = status_.state == State::master ? std::optional{status_.since} : std::nullopt;
   watch_.on_advert(advert, source, config_.advbase, since, now);
   status_.mistakes = watch_.sightings();

@@ -16,6 +16,12 @@
 
 namespace pfsync::engine::carp {
 
+/// An address that means something else on every port.
+[[nodiscard]] constexpr bool is_link_local(const wire::CarpAddress& address) noexcept {
+  return address.family == wire::Family::inet6 && address.address.bytes[0] == 0xfe &&
+         (address.address.bytes[1] & 0xc0u) == 0x80;
+}
+
 /// One VHID on one port, as the operator wants it.
 struct HostConfig {
   std::uint8_t vhid = 1;
@@ -43,6 +49,7 @@ struct HostStatus {
   struct Reign {  ///< whose advertisements ruled from when on; family none: our own
     Instant at{};
     Source source{};
+    bool is_vacant = false;  ///< we left MASTER for INIT: nobody's that is known here
   };
   std::uint8_t vhid = 0;
   State state = State::init;

@@ -106,7 +106,8 @@ std::optional<CarpReject> Node::on_carp(const wire::EthernetFrame& ethernet, con
   const Source source{packet.family, packet.source};
   const auto result = wire::read_carp(packet.payload);
   if (const auto* why = std::get_if<CarpReject>(&result)) {
-    if (*why == CarpReject::vrrp)
+    // VRRP's virtual routers for IPv6 have Ethernet addresses of their own (RFC 5798, section 7.3).
+    if (*why == CarpReject::vrrp && inet)
       if (Host* host = find(packet.payload[1])) host->on_vrrp(source, now);
     return *why;
   }

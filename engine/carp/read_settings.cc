@@ -124,8 +124,9 @@ std::string conflict(const std::vector<Settings>& settings) {
       if (settings[i].host.vhid == settings[j].host.vhid && settings[i].port == settings[j].port)
         return "is taken by an earlier [[carp]] on this port: give each virtual host an id of its own";
       for (const wire::CarpAddress& address : settings[i].host.addresses)
-        if (std::find(settings[j].host.addresses.begin(), settings[j].host.addresses.end(), address) !=
-            settings[j].host.addresses.end())
+        if ((settings[i].port == settings[j].port || !is_link_local(address)) &&
+            std::find(settings[j].host.addresses.begin(), settings[j].host.addresses.end(), address) !=
+                settings[j].host.addresses.end())
           return "shares an address with an earlier [[carp]]: an address belongs to one virtual host";
     }
   return "";
@@ -140,7 +141,8 @@ std::vector<Settings> read_settings(ConfigSection& file, const std::vector<PortS
     if (const std::string why = conflict(all); !why.empty()) section.fail("vhid", why);
     const auto& addresses = all.back().host.addresses;
     for (const PortSettings& port : ports)
-      if (std::find(addresses.begin(), addresses.end(), port.own) != addresses.end())
+      if ((&port == &ports[all.back().port] || !is_link_local(port.own)) &&
+          std::find(addresses.begin(), addresses.end(), port.own) != addresses.end())
         section.fail("addresses", "holds " + owner_of(port, ports) +
                                       ", which is this node's alone: a virtual address is a further one");
     const wire::CarpAddress& own = ports[all.back().port].own;

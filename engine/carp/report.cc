@@ -16,6 +16,15 @@ std::string text_of(const Source& source) {
   return source.family == wire::Family::none ? "this node" : wire::to_string(source.address, source.family);
 }
 
+/// Whether it goes on. A wrong HMAC that has been explained since is no other password.
+bool is_current(const HostStatus& status, Mistake mistake, Instant now) {
+  const Sighting& sighting = status.mistakes[static_cast<std::size_t>(mistake)];
+  const Sighting& explained = status.mistakes[static_cast<std::size_t>(Mistake::addresses_differ)];
+  const bool is_over = mistake == Mistake::wrong_password && Watch::is_fresh(explained, now) &&
+                       explained.source == sighting.source && explained.at >= sighting.at;
+  return Watch::is_fresh(sighting, now) && !is_over;
+}
+
 const MistakeInfo& info(Mistake mistake) { return mistake_table[static_cast<std::size_t>(mistake)]; }
 
 /// `host`: null where it is not known any more.
@@ -49,7 +58,7 @@ Json mistakes_json(const HostStatus& status, const Settings& settings, Instant n
     std::string sentence = sentence_of(row.mistake, sighting.source, sighting.odd, &settings.host);
     if (row.mistake == Mistake::wrong_password) sentence += ": " + diagnosis(settings, sighting.advert);
     list.push_back({{"mistake", row.word},
-                    {"now", Watch::is_fresh(sighting, now)},
+                    {"now", is_current(status, row.mistake, now)},
                     {"source", text_of(sighting.source)},
                     {"seconds_ago", seconds(now - sighting.at)},
                     {"count", sighting.count},
@@ -104,7 +113,8 @@ Json host_json(const Settings& settings, const Node& node, std::size_t index, In
             {"reason", reason(move.event)}};
   });
   json["masters"] = last_json(status.reign, status.reigns, [&](const HostStatus::Reign& reign) -> Json {
-    return {{"seconds_ago", seconds(now - reign.at)}, {"master", text_of(reign.source)}};
+    return {{"seconds_ago", seconds(now - reign.at)},
+            {"master", reign.is_vacant ? "nobody known" : text_of(reign.source)}};
   });
   return json;
 }
@@ -157,7 +167,7 @@ std::string trouble(const View& view, Instant now) {
     const std::string name = fmt::format("carp {}@{}: ", status.vhid, node.config().name);
     for (const MistakeInfo& row : mistake_table)
       if (const Sighting& sighting = status.mistakes[static_cast<std::size_t>(row.mistake)];
-          first.empty() && Watch::is_fresh(sighting, now))
+          first.empty() && is_current(status, row.mistake, now))
         first = name + sentence_of(row.mistake, sighting.source, sighting.odd, &settings.host);
     if (first.empty() && node.enabled() && status.state == State::init) first = name + "is in INIT: the link is down";
   });

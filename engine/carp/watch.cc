@@ -8,7 +8,11 @@ void Watch::see(Mistake mistake, const Source& source, const wire::CarpAdvert& a
                 const wire::CarpAddress& odd) noexcept {
   Sighting& sighting = sightings_[static_cast<std::size_t>(mistake)];
   Instant& told = told_[static_cast<std::size_t>(mistake)];
-  if (sighting.count == 0 || now - told >= quiet) {
+  // What explains a wrong HMAC, a new address's announcement, follows the advertisement that shows it.
+  const bool is_new = sighting.count == 0 || now - sighting.at >= forgotten;
+  if (mistake == Mistake::wrong_password && is_new) suspected_at_ = now;
+  const bool is_sure = mistake != Mistake::wrong_password || now - suspected_at_ >= settled;
+  if (is_sure && (told == Instant{} || now - told >= quiet)) {
     told = now;
     journal_->push({.kind = Entry::Kind::mistake,
                     .at = now,

@@ -34,6 +34,9 @@ class Watch {
   static constexpr std::chrono::seconds fresh{10};
   /// One log line in this time for each mistake of a VHID, however many frames show it.
   static constexpr std::chrono::seconds quiet{60};
+  /// A wrong HMAC is told when it goes on for so long: until then it may find another explanation. One that was not
+  /// seen for `forgotten` begins anew.
+  static constexpr std::chrono::seconds settled{1}, forgotten{600};
 
   Watch(Journal& journal, std::uint8_t port, std::uint8_t vhid) noexcept
       : journal_{&journal}, port_{port}, vhid_{vhid} {}
@@ -62,6 +65,7 @@ class Watch {
   std::array<Speaker, 4> speakers_{};
   std::array<Sighting, mistake_count> sightings_{};
   std::array<Instant, mistake_count> told_{};
+  Instant suspected_at_{};  ///< when the password was first taken for wrong
 };
 
 }  // namespace pfsync::engine::carp

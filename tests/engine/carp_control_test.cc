@@ -90,6 +90,30 @@ TEST(CarpConfig, APasswordMayStandInAFile) {
   EXPECT_EQ(config.carp[0].host.password, "from a file");
 }
 
+TEST(CarpConfig, ALinkLocalAddressBelongsToItsPort) {
+  const Config config = good(least +
+                             "[[interface]]\ndevice = \"eth2\"\naddress = \"10.1.0.1\"\n"
+                             "[[carp]]\nvhid = 8\npassword = \"x\"\naddresses = [\"fe80::9\"]\n"
+                             "[[carp]]\ninterface = \"eth2\"\nvhid = 8\npassword = \"x\"\naddresses = [\"fe80::9\"]\n");
+  ASSERT_EQ(config.carp.size(), 3u);
+  EXPECT_EQ(config.carp[2].port, 1u);
+}
+
+TEST(CarpConfig, WarnsOfAPeerBehindARouter) {
+  EXPECT_TRUE(good(least + "peer = \"10.0.0.2\"\n").warnings.empty());
+  const Config config = good(least + "peer = \"10.0.1.2\"\n");
+  ASSERT_EQ(config.warnings.size(), 1u);
+  EXPECT_NE(config.warnings[0].find("10.0.1.2 is outside 10.0.0.1/24"), std::string::npos) << config.warnings[0];
+}
+
+TEST(CarpConfig, WarnsWhenTheOtherEngineIsNoPeer) {
+  const std::string firewall = "[[peer]]\naddress = \"10.0.0.7\"\nsource = \"10.0.0.254\"\n";
+  EXPECT_TRUE(good(least + firewall + "[[peer]]\naddress = \"10.0.0.2\"\n").warnings.empty());
+  const Config config = good(least + firewall);
+  ASSERT_EQ(config.warnings.size(), 1u);
+  EXPECT_NE(config.warnings[0].find("without source"), std::string::npos) << config.warnings[0];
+}
+
 TEST(CarpConfig, WarnsOfAPasswordThatKernelsCut) {
   const Config config = good(head + "vhid = 1\npassword = \"12345678901234567890\"\naddresses = [\"10.0.0.254\"]\n");
   ASSERT_EQ(config.warnings.size(), 1u);
@@ -129,6 +153,9 @@ TEST(CarpConfig, RefusesInOneSentenceThatNamesLineAndKey) {
                    "t.toml:9: carp.vhid:", "earlier"},
            Refusal{least + "[[carp]]\nvhid = 8\npassword = \"x\"\naddresses = [\"10.0.0.254\"]\n",
                    "t.toml:9: carp.vhid:", "shares an address"},
+           Refusal{least + "[[carp]]\nvhid = 8\npassword = \"x\"\naddresses = [\"fe80::9\"]\n" +
+                       "[[carp]]\nvhid = 9\npassword = \"x\"\naddresses = [\"fe80::9\"]\n",
+                   "t.toml:13: carp.vhid:", "shares an address"},
            Refusal{least + "vhidd = 1\n", "t.toml:8: carp.vhidd:", "unknown"},
            Refusal{least + "interface = \"eth2\"\n", "t.toml:8: carp.interface:", "[[interface]]"},
            Refusal{least + "[[interface]]\ndevice = \"eth2\"\naddress = \"10.1.0.1/24\"\n",
@@ -267,6 +294,8 @@ TEST(CarpReport, LogsInTheKernelsWords) {
   Other liar{host_config(1, 0, {"192.168.1.100", "192.168.1.101"})}, forgetful{host_config(1, 0, {"192.168.1.100"})};
   liar.config.password = "other";
   told.bench.hear(liar.advert(1, 0));
+  told.bench.pass(1s);
+  told.bench.hear(liar.advert(1, 0));
   told.bench.hear(forgetful.advert(1, 0));
   std::vector<std::string> lines;
   while (const auto entry = told.bench.journal.pop()) lines.push_back(sentence_of(*entry, told.view));
@@ -346,6 +375,21 @@ TEST(CarpReport, NamesAndCountsEveryMistakeByKind) {
   for (const MistakeInfo& row : mistake_table) EXPECT_NE(log.find(row.sentence), std::string::npos) << row.word;
   EXPECT_EQ(host.at("transitions").at("MASTER"), 1);
   EXPECT_EQ(host.at("transitions").at("BACKUP"), 1);
+}
+
+TEST(CarpReport, AnExplainedHmacIsNoOtherPassword) {
+  Told told{host_config(1, 100, {"192.168.1.100"})};
+  Other other{host_config(1, 0, {"192.168.1.100", "192.168.1.7"})};
+  told.bench.hear(other.advert(1, 0));
+  EXPECT_NE(status_json(told.view, told.bench.now).at("reason").get<std::string>().find("another password"),
+            std::string::npos);
+  told.bench.hear(arp_frame(wire::broadcast_mac, {.sender_mac = wire::carp_mac(1),
+                                                  .sender = address("192.168.1.7").address,
+                                                  .target = address("192.168.1.7").address}));
+  told.bench.pass(1s);
+  told.bench.hear(other.advert(1, 0));
+  EXPECT_NE(status_json(told.view, told.bench.now).at("reason").get<std::string>().find("192.168.1.7 is missing here"),
+            std::string::npos);
 }
 
 TEST(CarpReport, TellsWhoIsMasterSinceWhenAndWhy) {

@@ -89,11 +89,51 @@ TEST(CarpNode, TellsAnotherListOfAddressesFromAnotherPassword) {
             address("192.168.1.7"))
       << "both of them";
 
+  // Several are missing there.
+  EXPECT_EQ(odd_of(host_config(1, 0, {"192.168.1.101"})), address("192.168.1.100")) << "one alone";
+  EXPECT_EQ(odd_of(host_config(1, 0, {"2001:db8::1"})), address("192.168.1.100")) << "one family";
+
   auto liar = host_config(1, 0, {"192.168.1.100", "192.168.1.101", "2001:db8::1"});
   liar.password = "other";
   EXPECT_EQ(odd_of(liar), wire::CarpAddress{});
   EXPECT_EQ(bench.mistakes(Mistake::wrong_password), 2u);
   EXPECT_EQ(bench.status().adverts_in, 0u);
+}
+
+TEST(CarpNode, KnowsTheListOfOneFamily) {
+  for (const auto& theirs :
+       {host_config(1, 0, {"192.168.1.100", "192.168.1.101"}), host_config(1, 0, {"2001:db8::1", "2001:db8::2"})}) {
+    Bench bench{node_config({host_config(1, 100, {"192.168.1.100", "192.168.1.101", "2001:db8::1", "2001:db8::2"})})};
+    bench.hear(Other{theirs}.advert(1, 0));
+    EXPECT_EQ(bench.mistakes(Mistake::addresses_differ), 1u);
+    EXPECT_EQ(bench.mistakes(Mistake::wrong_password), 0u);
+  }
+}
+
+TEST(CarpNode, CallsNoPasswordWrongThatIsExplainedInAMoment) {
+  Bench bench{node_config({host_config(1, 100, {"192.168.1.100"})})};
+  Other other{host_config(1, 0, {"192.168.1.100", "192.168.1.7"})};
+  bench.hear(other.advert(1, 0));
+  bench.hear(arp_frame(wire::broadcast_mac, {.sender_mac = wire::carp_mac(1),
+                                             .sender = address("192.168.1.7").address,
+                                             .target = address("192.168.1.7").address}));
+  for (int i = 0; i < 5; ++i) {
+    bench.pass(1s);
+    bench.hear(other.advert(1, 0));
+  }
+  std::vector<Mistake> told;
+  while (const auto entry = bench.journal.pop())
+    if (entry->kind == Entry::Kind::mistake) told.push_back(entry->mistake);
+  EXPECT_EQ(told, std::vector{Mistake::addresses_differ});
+}
+
+TEST(CarpNode, VrrpForInet6HasEthernetAddressesOfItsOwn) {
+  Bench bench{node_config({host_config(1, 0, {"192.168.1.100", "2001:db8::1"})})};
+  const Frame vrrp{0x31, 1, 100, 1, 0, 100, 0xab, 0xcd, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9};
+  bench.hear(framed({}, peer_mac,
+                    {Family::inet6, address("fe80::9").address, wire::carp_group_inet6, wire::ipproto::carp}, vrrp));
+  EXPECT_EQ(bench.count(CarpReject::vrrp), 1u);
+  EXPECT_EQ(bench.mistakes(Mistake::vrrp_clash), 0u);
 }
 
 TEST(CarpNode, NamesAnotherAdvbase) {

@@ -24,6 +24,7 @@ TEST(CarpElection, OfBothSidesExactlyTheBetterLeads) {
   EXPECT_EQ(judge(State::backup, better, worse, {}), Event::preempts);
   EXPECT_EQ(judge(State::backup, worse, better, {}), std::nullopt);
   EXPECT_EQ(judge(State::init, better, worse, {}), std::nullopt);
+  EXPECT_EQ(judge(State::backup, better, worse, {.in_sync = false}), std::nullopt);
 }
 
 TEST(CarpElection, AnEqualMasterStepsDownUnlessItWinsTies) {
@@ -398,44 +399,25 @@ TEST(CarpNode, AMasterSaysAtOnceThatItStandsBack) {
   EXPECT_EQ(adverts_in(bench.pass(0s)).at(0).advskew, 0);
 }
 
-TEST(CarpNode, ADemotedBackupDoesNotPreempt) {
+TEST(CarpNode, RemembersWhoReignedBeforeAndBetween) {
   Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
   Other other{host_config(1, 100, {"192.168.1.100"})};
-  bench.demotion.follow(Sync::under_way, bench.now);
-  bench.pass(0s);
   bench.hear(other.advert(1, 100));
-  EXPECT_EQ(bench.state(), State::backup);
-  bench.demotion.follow(Sync::complete, bench.now);
-  bench.pass(0s);
-  bench.hear(other.advert(1, 100));
-  EXPECT_EQ(bench.state(), State::master);
-}
-
-TEST(CarpNode, ANodeOutOfSyncTakesOverFromTheDeadButNotFromTheSlower) {
-  Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
-  Other other{host_config(1, 100, {"192.168.1.100"})};
-  bench.demotion.follow(Sync::under_way, bench.now);
-  bench.demotion.follow(Sync::missing, bench.now);
-  EXPECT_EQ(bench.demotion.total(), 0) << "given back, though the bulk update failed";
-  for (int i = 0; i < 10; ++i, bench.pass(1s)) bench.hear(other.advert(1, 100));
-  EXPECT_EQ(bench.state(), State::backup);
-  bench.pass(3s);
-  EXPECT_EQ(bench.state(), State::master);
-  bench.hear(other.advert(1, 100));
-  EXPECT_EQ(bench.state(), State::master) << "a master gives way to better ones alone, as ever";
-
-  Bench slow{node_config({host_config(1, 0, {"192.168.1.100"})})};
-  slow.demotion.follow(Sync::missing, slow.now);
-  slow.hear(other.advert(255, 255));
-  EXPECT_EQ(slow.state(), State::master) << "a farewell";
-
-  Bench later{node_config({host_config(1, 0, {"192.168.1.100"})})};
-  later.demotion.follow(Sync::missing, later.now);
-  later.hear(other.advert(1, 100));
-  EXPECT_EQ(later.state(), State::backup);
-  later.demotion.follow(Sync::complete, later.now);
-  later.hear(other.advert(1, 100));
-  EXPECT_EQ(later.state(), State::master);
+  ASSERT_EQ(bench.state(), State::master) << "at its first advertisement";
+  ASSERT_EQ(bench.status().reigns, 2u);
+  EXPECT_EQ(bench.status().reign[0].source.address, other.source.address);
+  EXPECT_EQ(bench.status().reign[1].source.family, Family::none);
+  bench.pass(1s);
+  bench.node.set_enabled(false, bench.now);
+  ASSERT_EQ(bench.status().reigns, 3u);
+  EXPECT_TRUE(bench.status().reign[2].is_vacant);
+  EXPECT_EQ(bench.status().reign[2].at, bench.now);
+  bench.pass(10s);
+  bench.node.set_enabled(true, bench.now);
+  bench.pass(4s);
+  ASSERT_EQ(bench.state(), State::master);
+  ASSERT_EQ(bench.status().reigns, 4u);
+  EXPECT_FALSE(bench.status().reign[3].is_vacant);
 }
 
 TEST(CarpNode, TellsOpenBsdHowManyThingsAreWrong) {

@@ -275,7 +275,7 @@ class Carp(unittest.TestCase):
         self.assertEqual(carp["counters"]["ipackets"], carp["counters"]["badauth"])
         self.assertEqual(carp["hosts"][0]["adverts_in"], 0)
         tap.eventually(lambda: "Bad digest" in ucarp.lines(), SLOW_S + 2, "ucarp sees it too")
-        self.assertIn("another password", ours.lines())
+        tap.eventually(lambda: "another password" in ours.lines(), 2 * SLOW_S, "it is logged when it goes on")
 
     def test_a_planned_handover_between_our_own_loses_nothing(self):
         addresses = (VIRTUAL + "/24", VIRTUAL6 + "/64")
