@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <variant>
 
+#include "wire/carp.h"
+#include "wire/ethernet.h"
 #include "wire/icmp.h"
+#include "wire/ip.h"
 
 namespace pfsync::sim {
 
@@ -85,19 +89,19 @@ void CarpNetwork::start(std::size_t index) {
   node.enabled = true;
   node.queue.clear();
   node.node->set_link(node.link, local(node));
-  forget();
+  forget(index);
 }
 
 void CarpNetwork::kill(std::size_t node) {
   nodes_[node].node.reset();
-  forget();
+  forget(node);
 }
 
 void CarpNetwork::freeze(std::size_t node) {
   if (!runs(nodes_[node])) return;
   nodes_[node].frozen = true;
   nodes_[node].frozen_at = now_;
-  forget();
+  forget(node);
 }
 
 void CarpNetwork::thaw(std::size_t index) {
@@ -109,7 +113,7 @@ void CarpNetwork::thaw(std::size_t index) {
   node.queue.clear();
   if (now_ - node.frozen_at > 1s) node.node->on_absence(now);
   node.node->set_link(node.link, now);  // it may have come or gone meanwhile
-  forget();
+  forget(index);
   turn(index);
 }
 
@@ -117,7 +121,7 @@ void CarpNetwork::set_link(std::size_t index, bool up) {
   Node& node = nodes_[index];
   node.link = up;
   if (runs(node)) node.node->set_link(up, local(node));
-  forget();
+  forget(index);
   turn(index);
 }
 
@@ -126,7 +130,7 @@ void CarpNetwork::set_enabled(std::size_t index, bool enabled) {
   if (!runs(node)) return;
   node.enabled = enabled;
   node.node->set_enabled(enabled, local(node));
-  forget();
+  forget(index);
   turn(index);
 }
 
@@ -134,7 +138,7 @@ void CarpNetwork::demote(std::size_t index, bool on) {
   Node& node = nodes_[index];
   if (!runs(node)) return;
   node.demotion->hold(engine::carp::Cause::maintenance, on, local(node));
-  forget();  // of two masters another may be the better one now
+  forget(index);  // of two masters another may be the better one now
   turn(index);
 }
 
@@ -142,17 +146,17 @@ void CarpNetwork::order(std::size_t index, State state) {
   Node& node = nodes_[index];
   if (!runs(node)) return;
   static_cast<void>(node.node->order(1, state, local(node)));
-  forget();
+  forget(index);
   turn(index);
 }
 
 void CarpNetwork::fork_into_halves() {
   for (Node& node : nodes_) node.group = static_cast<unsigned>(below(2));
-  forget();
+  forget_all();
 }
 void CarpNetwork::heal() {
   for (Node& node : nodes_) node.group = 0;
-  forget();
+  forget_all();
 }
 
 void CarpNetwork::mishap() {
@@ -203,6 +207,24 @@ void CarpNetwork::transmit(std::size_t index) {
   }
 }
 
+/// A master that hears a better one gives way at once, however much else was lost.
+void CarpNetwork::hear(const Delivery& delivery) {
+  Node& node = nodes_[delivery.to];
+  const bool led = is_master(delivery.to);
+  const int own_skew = node.node->hosts()[0].status().skew_now;
+  node.node->on_frame(delivery.frame, local(node));
+  const auto ethernet = wire::read_ethernet(delivery.frame);
+  if (!led || !ethernet || ethernet->ethertype == wire::ethertype::arp) return;
+  const auto ip = wire::read_ip(ethernet->payload);
+  if (ip.reject || ip.packet.protocol != wire::ipproto::carp) return;
+  const auto message = wire::read_carp(ip.packet.payload);
+  const auto* advert = std::get_if<wire::CarpAdvert>(&message);
+  if (advert == nullptr || advert->advbase != 1 || advert->advskew >= own_skew) return;
+  ++outranked_;
+  if (is_master(delivery.to) && broken_.empty())
+    broken_ = "node " + std::to_string(delivery.to) + " leads on though it heard a better master";
+}
+
 void CarpNetwork::run_for(Duration duration) {
   const Duration end = now_ + duration;
   for (;;) {
@@ -228,7 +250,7 @@ void CarpNetwork::run_for(Duration duration) {
       // A link that went down meanwhile took what was on it.
       if (node.node != nullptr && node.link && !node.deaf && node.group == nodes_[delivery.from].group) {
         if (!node.frozen)
-          node.node->on_frame(delivery.frame, local(node));
+          hear(delivery);
         else if (node.queue.size() < queue_max)
           node.queue.push_back(delivery.frame);
       }
@@ -284,11 +306,17 @@ void CarpNetwork::remember() {
   }
 }
 
-/// Who hears whom has changed: all bounds begin anew.
-void CarpNetwork::forget() {
-  for (auto& since : two_since_) since.reset();
-  for (Node& node : nodes_) node.without_master_since.reset();
+/// Something has happened to a node: what is known of it begins anew, the others' bounds go on.
+void CarpNetwork::forget(std::size_t node) {
+  for (std::size_t other = 0; other < nodes_.size(); ++other)
+    two_since_[std::min(node, other) * nodes_.size() + std::max(node, other)].reset();
+  nodes_[node].without_master_since.reset();
   remember();
+}
+
+/// Who hears whom has changed: all bounds begin anew.
+void CarpNetwork::forget_all() {
+  for (std::size_t node = 0; node < nodes_.size(); ++node) forget(node);
 }
 
 }  // namespace pfsync::sim

@@ -54,6 +54,8 @@ class CarpNetwork {
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
   /// The first bound that was broken, in words; empty: none.
   [[nodiscard]] const std::string& broken() const { return broken_; }
+  /// How often a master was judged that heard a better one, with losses or without.
+  [[nodiscard]] std::uint64_t outranked() const { return outranked_; }
   [[nodiscard]] std::uint64_t trace() const { return trace_; }
   [[nodiscard]] int demotion(std::size_t node) const { return nodes_[node].demotion->total(); }
 
@@ -83,10 +85,12 @@ class CarpNetwork {
   [[nodiscard]] bool runs(const Node& node) const { return node.node != nullptr && !node.frozen; }
   [[nodiscard]] bool hear_each_other(std::size_t a, std::size_t b) const;
   void turn(std::size_t node);
+  void hear(const Delivery& delivery);
   void transmit(std::size_t node);
   void judge();
   void remember();
-  void forget();
+  void forget(std::size_t node);
+  void forget_all();
   [[nodiscard]] std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
 
   Config config_;
@@ -95,7 +99,7 @@ class CarpNetwork {
   std::vector<Node> nodes_;
   std::vector<std::optional<Duration>> two_since_;  ///< [a * nodes + b], a < b
   std::priority_queue<Delivery, std::vector<Delivery>, std::greater<>> in_flight_;
-  std::uint64_t order_ = 0, trace_ = 0;
+  std::uint64_t order_ = 0, trace_ = 0, outranked_ = 0;
   std::string broken_;
 };
 

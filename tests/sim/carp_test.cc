@@ -84,6 +84,17 @@ TEST(CarpSim, TheMonitorSeesTwoMasters) {
   EXPECT_NE(network.broken().find("both been master"), std::string::npos) << network.broken();
 }
 
+TEST(CarpSim, TheMonitorJudgesTwoMastersUnderLossToo) {
+  CarpNetwork network{{.nodes = 2, .loss_percent = 30}, 2};
+  network.run_for(5s);
+  for (int i = 0; i < 10; ++i) {
+    network.order(1, State::master);
+    network.run_for(5s);
+  }
+  EXPECT_GE(network.outranked(), 10u);
+  EXPECT_EQ(network.broken(), "");
+}
+
 TEST(CarpSim, ColdStartElectsTheBestNode) {
   for (std::size_t nodes = 2; nodes <= 5; ++nodes) {
     CarpNetwork network{{.nodes = nodes}, nodes};
