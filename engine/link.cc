@@ -94,6 +94,8 @@ std::optional<Arrival> Link::on_frame(wire::Bytes frame) noexcept {
   if (!peer) return reject(Reject::badif);
   if (listed != nullptr && listed->mac && *listed->mac != ethernet->source) return reject(Reject::badmac);
   if (ip.packet.ttl != wire::link_local_ttl) return reject(Reject::badttl);
+  if (multicast_ || peers_[*peer].is_resolved)
+    note_alive(peers_[*peer], multicast_ ? ip.packet.source : peers_[*peer].address);
   return Arrival{ip.packet.payload, ip.packet.source, *peer};
 }
 
@@ -119,38 +121,62 @@ void Link::on_neighbour(const wire::IpPacket& packet) noexcept {
   learn(neighbour->is_solicitation ? packet.source : neighbour->target, *neighbour->mac);
 }
 
+void Link::note_alive(Peer& peer, const wire::Address& who) const noexcept {
+  if (peer.alive != who) peer.has_answered = false;
+  peer.alive = who;
+  peer.alive_at = now_;
+  peer.probed_at.reset();
+}
+
 void Link::learn(const wire::Address& address, const wire::MacAddress& mac) noexcept {
   if ((mac.bytes[0] & 1u) != 0) return;  // a group is nobody's address
   for (Peer& peer : peers_) {
+    if (peer.alive == address) {
+      note_alive(peer, address);
+      peer.has_answered = true;
+    }
     if (!peer.is_resolved || peer.address != address) continue;
     peer.mac = mac;
     peer.heard_at = now_;
+    note_alive(peer, address);
+    peer.has_answered = true;
   }
 }
 
-std::size_t Link::write_question(const Peer& peer, wire::Room frame) const noexcept {
+std::size_t Link::write_question(const wire::Address& of, wire::Room frame) const noexcept {
   if (config_.family == Family::inet) {
     const std::size_t header =
         wire::write_ethernet_header(wire::broadcast_mac, config_.mac, config_.vlan, wire::ethertype::arp, frame);
     if (header == 0) return 0;
-    const wire::Arp arp{.operation = wire::ArpOperation::request,
-                        .sender_mac = config_.mac,
-                        .sender = config_.address,
-                        .target = peer.address};
+    const wire::Arp arp{
+        .operation = wire::ArpOperation::request, .sender_mac = config_.mac, .sender = config_.address, .target = of};
     const std::size_t body = wire::write_arp(arp, frame.subspan(header));
     return body == 0 ? 0 : header + body;
   }
-  const wire::Address group = wire::solicited_node(peer.address);
+  const wire::Address group = wire::solicited_node(of);
   const std::size_t ethernet = wire::write_ethernet_header(wire::multicast_mac(Family::inet6, group), config_.mac,
                                                            config_.vlan, wire::ethertype::ipv6, frame);
   const std::size_t headers = ethernet + wire::ip_header_bytes(Family::inet6);
   if (ethernet == 0 || frame.size() < headers) return 0;
-  const std::size_t body = wire::write_neighbour({.is_solicitation = true, .target = peer.address, .mac = config_.mac},
+  const std::size_t body = wire::write_neighbour({.is_solicitation = true, .target = of, .mac = config_.mac},
                                                  config_.address, group, frame.subspan(headers));
   if (body == 0) return 0;
   static_cast<void>(wire::write_ip_header({Family::inet6, config_.address, group, wire::ipproto::icmpv6}, body,
                                           frame.subspan(ethernet)));
   return headers + body;
+}
+
+bool Link::wants_probe(const Peer& peer, Instant now) noexcept {
+  if (!peer.alive || peer.source) return false;
+  if (!peer.has_answered) return !peer.asked_at || now >= *peer.asked_at + reachable;
+  return now >= peer.alive_at + probe_after;
+}
+
+std::optional<Link::Instant> Link::silent_since(unsigned number, Instant now) const noexcept {
+  const Peer& peer = peers_[number];
+  // Questions that could not be sent, or were only just sent, say nothing.
+  const bool was_asked = peer.has_answered && peer.probed_at && now >= *peer.probed_at + (silent_after - probe_after);
+  return was_asked ? std::optional{peer.alive_at} : std::nullopt;
 }
 
 std::size_t Link::transmit_resolution(wire::Room frame, Instant now) noexcept {
@@ -171,13 +197,14 @@ std::size_t Link::transmit_resolution(wire::Room frame, Instant now) noexcept {
     return header + body;
   }
   const auto wanted = std::find_if(peers_.begin(), peers_.end(), [now](const Peer& peer) {
-    return peer.is_resolved && (!peer.mac || now >= peer.heard_at + reachable) &&
-           (!peer.asked_at || now >= *peer.asked_at + resolve_retry);
+    const bool is_lost = peer.is_resolved && (!peer.mac || now >= peer.heard_at + reachable);
+    return (is_lost || wants_probe(peer, now)) && (!peer.asked_at || now >= *peer.asked_at + resolve_retry);
   });
   if (wanted == peers_.end()) return 0;
-  const std::size_t bytes = write_question(*wanted, frame);
+  const std::size_t bytes = write_question(wanted->alive.value_or(wanted->address), frame);
   if (bytes == 0) return 0;
   wanted->asked_at = now;
+  if (wants_probe(*wanted, now) && !wanted->probed_at) wanted->probed_at = now;
   (config_.family == Family::inet ? arp_requests_ : neighbour_requests_).add();
   return bytes;
 }

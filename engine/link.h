@@ -62,6 +62,10 @@ class Link {
   /// A peer's Ethernet address is asked for anew when it has not been heard for this long; the old one is used
   /// meanwhile.
   static constexpr std::chrono::seconds reachable{60};
+  /// A peer that was heard once, but neither by ARP or neighbour discovery nor by a packet for `probe_after`, is asked
+  /// whether it is there; who does not answer for `silent_after` is taken for dead. In a group that is whoever
+  /// spoke last. A peer whose Ethernet address is configured is not asked: it may have a reason.
+  static constexpr std::chrono::seconds probe_after{10}, silent_after{16};
   /// ARP requests answered in a second.
   static constexpr unsigned answers_per_s = 1000;
   /// Largest room that headers take: Ethernet with a tag, IPv6.
@@ -87,6 +91,8 @@ class Link {
   [[nodiscard]] bool can_send(unsigned peer = 0) const noexcept {
     return peers_[peer].mac.has_value() && may_speak(peer);
   }
+  /// Since when a peer has given no sign of life, although it was asked for one; nullopt: it has, or never did.
+  [[nodiscard]] std::optional<Instant> silent_since(unsigned peer, Instant now) const noexcept;
   /// Where the pfsync packet belongs in a frame's room, MTU and headers considered; empty when the room
   /// is too small.
   [[nodiscard]] wire::Room packet_room(wire::Room frame, wire::Dialect dialect) const noexcept;
@@ -112,7 +118,9 @@ class Link {
   /// What a peer says of itself, question or answer, is taken (RFC 826, "Merge_flag"; RFC 4861, 7.2.3 and 7.2.5).
   void learn(const wire::Address& address, const wire::MacAddress& mac) noexcept;
   struct Peer;
-  [[nodiscard]] std::size_t write_question(const Peer& peer, wire::Room frame) const noexcept;
+  [[nodiscard]] std::size_t write_question(const wire::Address& of, wire::Room frame) const noexcept;
+  void note_alive(Peer& peer, const wire::Address& who) const noexcept;
+  [[nodiscard]] static bool wants_probe(const Peer& peer, Instant now) noexcept;
   /// Which peer's the packets of a source are; nullopt: it may not send.
   [[nodiscard]] std::optional<unsigned> peer_of(const wire::Address& source, const LinkSource* listed) const noexcept;
   [[nodiscard]] const LinkSource* find_source(const wire::Address& address) const noexcept;
@@ -126,7 +134,11 @@ class Link {
     bool is_resolved = false;  ///< by us: `mac` may be learned
     std::optional<wire::Address> source{};
     std::optional<Instant> asked_at{};
-    Instant heard_at{};  ///< when it last said where it is
+    Instant heard_at{};                    ///< when it last said where it is
+    Instant alive_at{};                    ///< that, or a packet
+    std::optional<wire::Address> alive{};  ///< who is asked for a sign of life; none: nobody was heard
+    bool has_answered = false;             ///< it has said where it is: its silence means something
+    std::optional<Instant> probed_at{};    ///< since the last sign: the first question
   };
   std::vector<Peer> peers_;
   struct Answer {

@@ -56,12 +56,6 @@ Json heard_json(const PeerDialect& dialect, wire::Family family, Instant now) {
   return nodes;
 }
 
-std::string address_of(const DaemonView& daemon, unsigned peer) {
-  const Config& config = daemon.config;
-  return wire::to_string(peer < config.peers.size() ? config.peers[peer].address : config.link.destination,
-                         config.link.family);
-}
-
 std::string source_of(const DaemonView& daemon, unsigned peer) {
   const Config& config = daemon.config;
   const bool has_own = peer < config.peers.size() && config.peers[peer].source;
@@ -105,6 +99,12 @@ Json serving_json(const BulkSender& sender, Instant now) {
           {"requests_merged", sender.requests_merged()}};
 }
 
+std::string peer_address(const DaemonView& daemon, unsigned peer) {
+  const Config& config = daemon.config;
+  return wire::to_string(peer < config.peers.size() ? config.peers[peer].address : config.link.destination,
+                         config.link.family);
+}
+
 Json peers_json(const DaemonView& daemon) {
   const Session& session = daemon.session;
   const Instant now = daemon.now();
@@ -114,7 +114,7 @@ Json peers_json(const DaemonView& daemon) {
     const auto heard_at = session.heard_at(i);
     std::uint64_t queued = 0;
     daemon.for_each_part([&](const Session& part) { queued += part.queued_for(i); });
-    peers.push_back({{"address", address_of(daemon, i)},
+    peers.push_back({{"address", peer_address(daemon, i)},
                      {"source", source_of(daemon, i)},
                      {"active", session.is_active(i)},
                      {"heard_s", heard_at ? Json(seconds_of(std::max(now - *heard_at, statetable::Duration::zero())))
@@ -138,7 +138,7 @@ Json bulk_json(const DaemonView& daemon) {
   const Instant now = daemon.now();
   Json peers = Json::array();
   for (unsigned i = 0; i < daemon.session.peers(); ++i)
-    peers.push_back({{"address", address_of(daemon, i)},
+    peers.push_back({{"address", peer_address(daemon, i)},
                      {"active", daemon.session.is_active(i)},
                      {"bulk", asked_json(daemon.session.bulk(i), now)},
                      {"serving", serving_json(*daemon.senders[i], now)}});

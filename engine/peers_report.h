@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "engine/report.h"
@@ -14,6 +15,8 @@ namespace pfsync::engine {
 /// The one that a peer is given, or was given last; `eta_s` is null unless it runs and its rate is known.
 [[nodiscard]] Json serving_json(const BulkSender& sender, Instant now);
 
+/// The one peer's, or the group's.
+[[nodiscard]] std::string peer_address(const DaemonView& daemon, unsigned peer);
 /// Of each destination who it is, what it is spoken with, what waits for it, both bulk updates, its interfaces, and the
 /// nodes heard there.
 [[nodiscard]] Json peers_json(const DaemonView& daemon);

@@ -172,8 +172,14 @@ Health health_of(const DaemonView& daemon) {
                         dialect.is_fixed() ? "set dialect = \"auto\""
                                            : "FreeBSD and OpenBSD have none in common, give each a link of its own")};
   }
-  if (daemon.carp != nullptr)
+  if (daemon.carp != nullptr) {
+    // A dead peer, or a sync network that is cut: this node does not know what the others change.
+    for (unsigned i = 0; i < daemon.session.peers(); ++i)
+      if (const auto since = daemon.session.silent_since(i))
+        return {false, fmt::format("the sync peer {} has not answered for {:.0f} s: check it and the network between",
+                                   peer_address(daemon, i), seconds_between(*since, daemon.now()))};
     if (const std::string why = carp::trouble(*daemon.carp, daemon.now()); !why.empty()) return {false, why};
+  }
   if (phase == BulkPhase::asked) return {true, "waiting for a peer to answer the bulk request"};
   if (phase == BulkPhase::receiving) return {true, "a bulk update is being received"};
   return {true, phase == BulkPhase::done ? "in sync since the bulk update"

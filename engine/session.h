@@ -174,8 +174,11 @@ class Session {
 
   /// Asks every peer for a bulk update again, whatever the state of the last; a passive session never asks.
   void request_bulk(Instant now) noexcept;
-  /// Asks those again that never answered.
+  /// Asks those again that never answered. Nobody stands back for that before one of them does.
   void retry_bulk(Instant now) noexcept;
+  /// A peer of this node's own gives no sign of life since then; nullopt: it does. Who comes back is asked for
+  /// everything that it said meanwhile: until that has ended this node is not caught up, but it stands back for nobody.
+  void set_silent(unsigned peer, std::optional<Instant> since, Instant now) noexcept;
   /// Sends everything that is queued with the next transmits, without waiting for the delay.
   void push() noexcept {
     for (Peer& peer : peers_)
@@ -194,9 +197,17 @@ class Session {
   /// Whether states are missing that a peer has been asked for at the start, or because the operator or the link said
   /// so.
   [[nodiscard]] bool is_catching_up() const noexcept;
-  /// Whether a peer of this node's own has sent all that it had, and none is being asked again. Who knows us by a
-  /// shared address is no such peer: it tells whoever is master.
+  /// Whether a peer of this node's own has sent all that it had and still gives signs of life, and none is being asked
+  /// again. Who knows us by a shared address is no such peer: it tells whoever is master, so its bulk update counts
+  /// only for a session that has no other, and only while it is we who speak with it.
   [[nodiscard]] bool is_caught_up() const noexcept;
+  /// Whether this node has peers of its own, and all are silent.
+  [[nodiscard]] bool is_cut_off() const noexcept;
+  /// Since when a peer has been silent; nullopt: it is not. Any thread.
+  [[nodiscard]] std::optional<Instant> silent_since(unsigned peer = 0) const noexcept {
+    const Instant since = peers_[peer].silent_since.load(std::memory_order_relaxed);
+    return since == Instant{} ? std::nullopt : std::optional{since};
+  }
   /// For the owner of the link in front of the session, same thread.
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
   [[nodiscard]] const BulkRequester& bulk(unsigned peer = 0) const noexcept { return peers_[peer].bulk; }
@@ -254,12 +265,14 @@ class Session {
     BulkRequester bulk;
     std::uint8_t number = 0;  ///< its own as long as it is here, whatever its place
     std::atomic<bool> bulk_asked{false};
-    std::atomic<bool> active;                  ///< a word alone: pairs with nothing
-    bool is_shared;                            ///< with another node
-    TokenBucket stale_answers;                 ///< those that leave at once
-    std::atomic<Instant> heard_at{Instant{}};  ///< the last packet that could be read; Instant{}: none
-    Counter queued;                            ///< in the outbox, as of the last turn
-    bool is_taken_over = false;                ///< the bulk update under way only fills the gap between two nodes
+    std::atomic<bool> active;                      ///< a word alone: pairs with nothing
+    bool is_shared;                                ///< with another node
+    TokenBucket stale_answers;                     ///< those that leave at once
+    std::atomic<Instant> heard_at{Instant{}};      ///< the last packet that could be read; Instant{}: none
+    std::atomic<Instant> silent_since{Instant{}};  ///< Instant{}: it is not
+    Counter queued;                                ///< in the outbox, as of the last turn
+    bool is_taken_over = false;                    ///< the bulk update under way only fills the gap between two nodes
+    bool is_asked_again = false;                   ///< after nobody had answered: it counts once somebody does
     InterfaceTranslator interfaces;
   };
 

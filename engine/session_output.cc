@@ -22,7 +22,7 @@ void Session::request_bulk(Instant now) noexcept {
   for (Peer& peer : peers_) {
     if (!peer.active.load(std::memory_order_relaxed)) continue;
     peer.bulk.ask(now);
-    peer.is_taken_over = false;
+    peer.is_taken_over = peer.is_asked_again = false;
   }
   on_timeout(now);
 }
@@ -51,22 +51,52 @@ void Session::set_active(unsigned number, bool active, Instant now) noexcept {
 bool Session::is_catching_up() const noexcept {
   return std::ranges::any_of(peers_, [](const Peer& peer) {
     const BulkPhase phase = peer.bulk.phase();
-    return !peer.is_taken_over && (phase == BulkPhase::asked || phase == BulkPhase::receiving);
+    return !peer.is_taken_over &&
+           (phase == BulkPhase::receiving || (phase == BulkPhase::asked && !peer.is_asked_again));
   });
 }
 
 bool Session::is_caught_up() const noexcept {
-  bool has_own = false, has_all = false;
+  const auto is_own = [](const Peer& peer) { return !peer.is_shared; };
+  const bool has_own = std::ranges::any_of(peers_, is_own);
+  return !is_catching_up() && std::ranges::any_of(peers_, [&](const Peer& peer) {
+    if (peer.bulk.phase() != BulkPhase::done) return false;
+    if (has_own) return is_own(peer) && peer.silent_since.load(std::memory_order_relaxed) == Instant{};
+    return peer.active.load(std::memory_order_relaxed);
+  });
+}
+
+bool Session::is_cut_off() const noexcept {
+  bool has_own = false;
   for (const Peer& peer : peers_) {
-    has_own = has_own || !peer.is_shared;
-    has_all = has_all || (!peer.is_shared && peer.bulk.phase() == BulkPhase::done);
+    if (peer.is_shared) continue;
+    if (peer.silent_since.load(std::memory_order_relaxed) == Instant{}) return false;
+    has_own = true;
   }
-  return !is_catching_up() && (has_all || !has_own);
+  return has_own;
+}
+
+void Session::set_silent(unsigned number, std::optional<Instant> since, Instant now) noexcept {
+  Peer& peer = peers_[number];
+  if (peer.is_shared) return;
+  const Instant before = peer.silent_since.load(std::memory_order_relaxed);
+  const Instant at = since.value_or(Instant{});
+  if (at == before) return;
+  peer.silent_since.store(at, std::memory_order_relaxed);
+  if (since || !config_.request_bulk || config_.passive) return;
+  const BulkPhase phase = peer.bulk.phase();
+  if (phase == BulkPhase::asked || phase == BulkPhase::receiving) return;
+  peer.bulk.ask(now);
+  peer.is_taken_over = true;
+  on_timeout(now);
 }
 
 void Session::retry_bulk(Instant now) noexcept {
-  for (Peer& peer : peers_)
-    if (peer.bulk.phase() == BulkPhase::failed) peer.bulk.ask(now);
+  for (Peer& peer : peers_) {
+    if (peer.bulk.phase() != BulkPhase::failed) continue;
+    peer.bulk.ask(now);
+    peer.is_asked_again = true;
+  }
   on_timeout(now);
 }
 

@@ -16,6 +16,7 @@
 #include <optional>
 #include <thread>
 
+#include "engine/bulk_retry.h"
 #include "engine/carp/report.h"
 #include "engine/commands.h"
 #include "engine/control.h"
@@ -173,9 +174,7 @@ struct Daemon::Parts {
   std::array<std::atomic<bool>, 1 + interfaces_max> links_up_{};
   unsigned carp_lines_ = 0;
   Instant carp_lines_since_{};
-  std::uint64_t heard_when_failed_ = 0;
-  Instant failed_at_{};
-  bool failed_ = false;
+  BulkRetry bulk_retry_;
 };
 
 Daemon::Parts::Parts(const Config& given, std::string from)
@@ -531,19 +530,12 @@ void Daemon::Parts::watch_links(Instant now) {
 
 /// Asks again for the bulk update that nobody sent, once somebody is heard who was not there.
 void Daemon::Parts::retry_bulk(Instant now) {
-  constexpr std::chrono::minutes ask_again{1};
   bool failed = false;
   for (unsigned peer = 0; peer < session.peers(); ++peer)
     failed = failed || session.bulk(peer).phase() == BulkPhase::failed;
-  const std::uint64_t heard = session.counters()[Tally::ipackets].value();
-  if (failed && !failed_) {
-    heard_when_failed_ = heard;
-    failed_at_ = now;
-  }
-  failed_ = failed;
-  if (!failed || heard == heard_when_failed_ || now < failed_at_ + ask_again) return;
-  failed_at_ = now;
-  static_cast<void>(call({.kind = Command::Kind::retry}));
+  const bool is_done = session.bulk().phase() == BulkPhase::done;
+  if (bulk_retry_.is_due(failed, is_done, session.counters()[Tally::ipackets].value(), now))
+    static_cast<void>(call({.kind = Command::Kind::retry}));
 }
 
 milliseconds Daemon::Parts::serve_bulk() {

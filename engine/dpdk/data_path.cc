@@ -136,6 +136,7 @@ std::optional<CommandResult> DataPath::execute(const Command& command, Instant n
 void DataPath::turn_shared_peers(Instant now) noexcept {
   for (unsigned i = 0; i < session().peers(); ++i) {
     const bool active = parts_.link.may_speak(i);
+    session().set_silent(i, parts_.link.silent_since(i, now), now);
     if (active != session().is_active(i)) session().set_active(i, active, now);
     if (active) continue;
     parts_.lanes[i].bulk->discard(parts_.port, *parts_.lanes[i].gate);
@@ -147,7 +148,8 @@ void DataPath::turn_shared_peers(Instant now) noexcept {
 carp::Sync DataPath::sync() noexcept {
   if (parts_.session.is_catching_up()) return carp::Sync::under_way;
   const bool wants_bulk = session().config().request_bulk && !session().config().passive;
-  const bool is_complete = link_stack().link_up() && (!wants_bulk || session().is_caught_up());
+  const bool is_complete =
+      link_stack().link_up() && !session().is_cut_off() && (!wants_bulk || session().is_caught_up());
   return is_complete ? carp::Sync::complete : carp::Sync::missing;
 }
 

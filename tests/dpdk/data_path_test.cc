@@ -327,6 +327,49 @@ TEST(DataPath, StandsBackWhileABulkUpdateIsUnderWayAndNeverLonger) {
   EXPECT_FALSE(node.demotion.may_preempt()) << "what the others change is not heard";
 }
 
+TEST(DataPath, PreemptsNobodyOnceItsPeerIsSilentThoughTheCarrierStays) {
+  Node node{{.device = "net_null9", .destination = wire::ipv4_address(10, 0, 0, 2)}};
+  Counters counters;
+  Link peer{{.mac = {{2, 0, 0, 0, 0, 9}},
+             .address = wire::ipv4_address(10, 0, 0, 2),
+             .destination = wire::ipv4_address(10, 0, 0, 1)},
+            counters};
+  Instant now = Instant{} + 1h;
+  const auto pass = [&](Duration duration) {
+    for (const Instant end = now + duration; now < end; now += 50ms) node.turn(now);
+  };
+  const auto sign_of_life = [&] {
+    std::array<std::uint8_t, 96> room{};
+    const std::size_t bytes = peer.transmit_resolution(room, now);
+    ASSERT_GT(bytes, 0u);
+    EXPECT_FALSE(node.link.on_frame(wire::Bytes{room}.first(bytes)));
+  };
+  const auto be_told_all = [&] {
+    std::array<std::uint8_t, 200> room{};
+    wire::PacketWriter writer{wire::Dialect::freebsd_1301, room};
+    ASSERT_TRUE(writer.append_bulk_status({.creatorid = 2, .endtime_s = 0, .status = wire::BulkStatus::end}));
+    node.session.on_packet(wire::Bytes{room}.first(writer.finish()), now);
+    node.turn(now);
+  };
+  node.stack.set_link(true);
+  pass(1s);
+  sign_of_life();
+  EXPECT_TRUE(node.command({.kind = Command::Kind::link_up}, now).done);
+  be_told_all();
+  pass(5s);
+  EXPECT_TRUE(node.demotion.may_preempt());
+  pass(30s);
+  EXPECT_FALSE(node.demotion.may_preempt()) << "silent";
+  EXPECT_TRUE(node.session.silent_since());
+  sign_of_life();
+  pass(1s);
+  EXPECT_FALSE(node.session.silent_since());
+  EXPECT_FALSE(node.demotion.may_preempt()) << "what it said meanwhile is missing here";
+  EXPECT_EQ(node.demotion.total(), 0);
+  be_told_all();
+  EXPECT_TRUE(node.demotion.may_preempt());
+}
+
 TEST(DataPath, KnowsItsOwnFrames) {
   SyntheticFirewall load{{.states = 1000, .fill_per_s = 1'000'000, .new_per_s = 1000, .updates_per_s = 10'000}};
   Node node{{.device = "net_ring4", .load = &load}};  // gives back what was sent

@@ -1,5 +1,6 @@
 // A session with several peers: what one says is passed on to the others.
 #include "tests/engine/session_hub.h"
+#include "engine/bulk_retry.h"
 
 namespace pfsync::engine {
 namespace {
@@ -22,6 +23,77 @@ TEST_F(Hub, PassesOnToTheOthersAndNeverBack) {
   EXPECT_EQ(told(1, t0 + 5s), (Told{{Message::del_c, 1}}));
   EXPECT_EQ(told(2, t0 + 5s), Told{});
   EXPECT_EQ(session->queued(), 0u);
+}
+
+TEST_F(Hub, IsNotCaughtUpWithAPeerThatFellSilentUntilItHasToldAllAgain) {
+  make_hub(std::vector<PeerConfig>(1), true);
+  const auto end_bulk = [&](Instant now) {
+    from(0, now, [](wire::PacketWriter& writer) {
+      ASSERT_TRUE(
+          writer.append_bulk_status({.creatorid = peer_creatorid, .endtime_s = 0, .status = wire::BulkStatus::end}));
+    });
+  };
+  session->start(t0);
+  EXPECT_TRUE(session->is_catching_up());
+  end_bulk(t0 + 1s);
+  EXPECT_TRUE(session->is_caught_up());
+  session->set_silent(0, t0 + 1s, t0 + 17s);
+  EXPECT_TRUE(session->is_cut_off());
+  EXPECT_FALSE(session->is_caught_up());
+  EXPECT_EQ(session->silent_since(), t0 + 1s);
+  const std::uint64_t asked = session->counters()[Tally::bulk_requests_out].value();
+  session->set_silent(0, std::nullopt, t0 + 60s);
+  EXPECT_EQ(session->counters()[Tally::bulk_requests_out].value(), asked + 1);
+  EXPECT_FALSE(session->is_cut_off() || session->is_caught_up());
+  EXPECT_FALSE(session->is_catching_up()) << "a master does not stand back for a peer that comes back empty";
+  end_bulk(t0 + 61s);
+  EXPECT_TRUE(session->is_caught_up());
+}
+
+TEST_F(Hub, OfWhomAllPeersAreSharedIsCaughtUpOnlyWhileItSpeaksWithThem) {
+  make_hub(std::vector<PeerConfig>(1, {.is_shared = true}), true);
+  session->start(t0);
+  EXPECT_FALSE(session->is_caught_up()) << "it never led, and heard nothing";
+  session->set_active(0, true, t0 + 1s);
+  EXPECT_FALSE(session->is_caught_up());
+  from(0, t0 + 2s, [](wire::PacketWriter& writer) {
+    ASSERT_TRUE(
+        writer.append_bulk_status({.creatorid = peer_creatorid, .endtime_s = 0, .status = wire::BulkStatus::end}));
+  });
+  EXPECT_TRUE(session->is_caught_up());
+  session->set_active(0, false, t0 + 3s);
+  EXPECT_FALSE(session->is_caught_up()) << "what is said to the other node is not heard here";
+  EXPECT_FALSE(session->is_cut_off());
+}
+
+TEST_F(Hub, StandsBackForAPeerAskedAgainOnlyOnceItAnswers) {
+  make_hub(std::vector<PeerConfig>(1), true);
+  session->start(t0);
+  for (int s = 0; s < 100; ++s) session->on_timeout(t0 + std::chrono::seconds{s});
+  ASSERT_EQ(session->bulk().phase(), BulkPhase::failed);
+  session->retry_bulk(t0 + 100s);
+  EXPECT_FALSE(session->is_catching_up() || session->is_caught_up());
+  from(0, t0 + 101s, [](wire::PacketWriter& writer) {
+    ASSERT_TRUE(
+        writer.append_bulk_status({.creatorid = peer_creatorid, .endtime_s = 0, .status = wire::BulkStatus::start}));
+  });
+  EXPECT_TRUE(session->is_catching_up());
+}
+
+TEST(BulkRetry, ComesWithTheFirstPacketThenLessOften) {
+  BulkRetry retry;
+  EXPECT_FALSE(retry.is_due(false, false, 7, t0));
+  EXPECT_FALSE(retry.is_due(true, false, 7, t0));
+  EXPECT_FALSE(retry.is_due(true, false, 7, t0 + 300s)) << "nobody is there";
+  EXPECT_TRUE(retry.is_due(true, false, 8, t0 + 301s)) << "at the first packet";
+  EXPECT_FALSE(retry.is_due(true, false, 9, t0 + 305s));
+  EXPECT_FALSE(retry.is_due(false, false, 9, t0 + 306s)) << "asked";
+  EXPECT_FALSE(retry.is_due(true, false, 9, t0 + 370s));
+  EXPECT_FALSE(retry.is_due(true, false, 10, t0 + 379s));
+  EXPECT_TRUE(retry.is_due(true, false, 10, t0 + 380s));
+  EXPECT_FALSE(retry.is_due(false, true, 11, t0 + 381s)) << "done";
+  EXPECT_FALSE(retry.is_due(true, false, 11, t0 + 500s));
+  EXPECT_TRUE(retry.is_due(true, false, 12, t0 + 505s)) << "soon again";
 }
 
 TEST_F(Hub, PassesNothingOnThatIsNotNew) {
@@ -158,11 +230,13 @@ TEST_F(Hub, AsksEveryPeerForABulkAndServesTheOneThatAsks) {
   make_hub(std::vector<PeerConfig>(3), true);
   for (unsigned peer = 0; peer < 3; ++peer) EXPECT_EQ(told(peer, t0), (Told{{Message::upd_req, 0}}));
   from(1, t0 + 1s, [](wire::PacketWriter& writer) {
-    ASSERT_TRUE(writer.append_bulk_status({peer_creatorid, 0, wire::BulkStatus::start}));
+    ASSERT_TRUE(
+        writer.append_bulk_status({.creatorid = peer_creatorid, .endtime_s = 0, .status = wire::BulkStatus::start}));
   });
   state_from(1, tcp_state(1), t0 + 1s, Message::upd);
   from(1, t0 + 1s, [](wire::PacketWriter& writer) {
-    ASSERT_TRUE(writer.append_bulk_status({peer_creatorid, 0, wire::BulkStatus::end}));
+    ASSERT_TRUE(
+        writer.append_bulk_status({.creatorid = peer_creatorid, .endtime_s = 0, .status = wire::BulkStatus::end}));
   });
   EXPECT_EQ(session->bulk(0).phase(), BulkPhase::asked);
   EXPECT_EQ(session->bulk(1).phase(), BulkPhase::done);
