@@ -1,13 +1,20 @@
-// The part of a session that speaks: bulk requests, deadlines, packets.
+// The part of a session that speaks and lets time pass: bulk requests, deadlines, packets, states that end; and SAs,
+// whose counters are heard to be told.
 #include <algorithm>
 
 #include "engine/session.h"
 #include "engine/table_source.h"
 
 namespace pfsync::engine {
+
+using statetable::HotEntry;
+using statetable::ShardWriter;
+using wire::Reject;
+
 namespace {
 
 constexpr Duration sweep_every = std::chrono::milliseconds{100};
+constexpr std::size_t sweeps_per_round = 10;  ///< the whole table is looked at once a second
 
 }  // namespace
 
@@ -25,6 +32,25 @@ void Session::request_bulk(Instant now) noexcept {
     peer.is_taken_over = peer.is_asked_again = false;
   }
   on_timeout(now);
+}
+
+void Session::on_tdb(const Pending& pending, Instant now) noexcept {
+  constexpr std::uint32_t spi_reserved_max = 255;  // RFC 4303, 2.1
+  const wire::Tdb tdb = wire::read_tdb(pending.layout, pending.record);
+  if (tdb.spi <= spi_reserved_max || tdb.af == wire::Family::none) {
+    counters_[Reject::badstate].add();
+    return;
+  }
+  const TdbTable::Result taken = tdbs_.hear(tdb, table_->hash(hashed_id(tdb)), statetable::to_seconds(now));
+  if (taken.heard ==
+      TdbTable::Heard::older) {  // counters only grow. Source: FreeBSD if_pfsync.c, pfsync_update_net_tdb()
+    counters_[Reject::badstate].add();
+    return;
+  }
+  counters_[Tally::tdbs].add();
+  if (taken.displaced) counters_[Tally::tdbs_displaced].add();
+  if (taken.heard == TdbTable::Heard::news && !config_.passive)
+    for_all_but(pending.peer, [&](Outbox& outbox) { outbox.tdb_changed(taken.place, now); });
 }
 
 void Session::tell_tdbs(Peer& peer, Instant now) noexcept {
@@ -136,6 +162,25 @@ std::size_t Session::transmit(unsigned peer, wire::Room room, Instant now) noexc
   return to.outbox.transmit(
       room, now, to.dialect.in_use(),
       TableSource{writers_, first_shard_, slots_per_shard_, tdbs_, to.interfaces, statetable::to_seconds(now)});
+}
+
+void Session::expire(Instant now) noexcept {
+  const Seconds now_s = statetable::to_seconds(now);
+  const auto grace_s = static_cast<Seconds>(std::chrono::ceil<std::chrono::seconds>(config_.foreign_grace).count());
+  for (ShardWriter& writer : writers_) {
+    const std::size_t budget = writer.slots_touched() / sweeps_per_round + 64;
+    writer.sweep(now_s, std::min(budget, writer.slots_touched()), [&](Slot slot) {
+      const HotEntry& ended = writer.entry(slot);
+      const bool ours = statetable::is_said_here(ended.heard_s());
+      if (!ours && std::int64_t{now_s} - ended.expire_at_s() < grace_s) return;
+      const bool announce = ours && is_announced(ended.state_flags());
+      const wire::StateId id{ended.id, ended.creatorid};
+      remove(writer, slot, id, announce, nobody, now);
+      // What ended here unannounced may live on elsewhere, and be heard of again.
+      if (announce) removed_.remember(id, table_->hash(id), now_s);
+      counters_[Tally::expired].add();
+    });
+  }
 }
 
 }  // namespace pfsync::engine

@@ -16,36 +16,16 @@
 #include <optional>
 #include <thread>
 
-#include "engine/bulk_retry.h"
 #include "engine/carp/report.h"
-#include "engine/commands.h"
-#include "engine/control.h"
-#include "engine/dpdk/clock.h"
-#include "engine/dpdk/config_sync.h"
-#include "engine/dpdk/data_path.h"
-#include "engine/dpdk/device.h"
-#include "engine/dpdk/eal.h"
-#include "engine/dpdk/host_stack.h"
-#include "engine/dpdk/live_change.h"
+#include "engine/dpdk/daemon_parts.h"
 #include "engine/dpdk/log_level.h"
-#include "engine/dpdk/part_path.h"
-#include "engine/dpdk/parts.h"
-#include "engine/dpdk/port.h"
-#include "engine/dpdk/session_log.h"
-#include "engine/dpdk/web.h"
-#include "engine/link.h"
-#include "engine/partitioned_session.h"
-#include "engine/reload.h"
 #include "engine/version.h"
 #include "wire/text.h"
 
 namespace pfsync::engine::dpdk {
 namespace {
 
-using std::chrono::milliseconds;
-
 constexpr unsigned first_data_lcore = 1;  ///< as Eal names them; 0 is the control thread
-constexpr milliseconds command_patience{2000};
 
 std::vector<DataPath::Lane> data_lanes_of(Placed<Lane>& lanes) {
   std::vector<DataPath::Lane> all;
@@ -66,116 +46,7 @@ std::vector<const Session*> further_parts_of(const PartitionedSession& session) 
   return all;
 }
 
-std::vector<const BulkSender*> senders_of(const Placed<Lane>& lanes) {
-  std::vector<const BulkSender*> all;
-  for (const Lane& lane : lanes) all.push_back(&lane.sender);
-  return all;
-}
-
 }  // namespace
-
-/// What a part of the node plays and sends through; the first part sends by itself.
-struct PartParts {
-  PartParts(const Config& config, unsigned number) {
-    if (config.synthetic)
-      if (const SyntheticConfig share = part_of(*config.synthetic, number, config.cores.data_cores); share.states > 0)
-        synthetic.emplace(share);
-    for (std::size_t peer = 0; number > 0 && peer < std::max<std::size_t>(config.peers.size(), 1); ++peer)
-      frames.pointers.push_back(&frames.lanes.emplace_back(PartPath::buffers));
-  }
-  [[nodiscard]] SyntheticFirewall* firewall() { return synthetic ? &*synthetic : nullptr; }
-  std::optional<SyntheticFirewall> synthetic;
-  PartLanes frames;
-};
-
-/// A port of its own for virtual addresses.
-struct PortParts {
-  PortParts(const Config& config, std::size_t number, const Device& device, carp::Demotion& demotion,
-            carp::Journal& journal)
-      : port{device.port, interface_mtu, "interface"},
-        node{carp_config(config, number, device, port.mac()), demotion, journal},
-        membership{membership_config(config, node.config())},
-        stack{port, node, membership} {}
-  Port port;
-  carp::Node node;
-  Membership membership;
-  HostStack stack;
-};
-
-struct Daemon::Parts {
-  std::string file;             ///< that the configuration comes from
-  Config config;                ///< what is at work
-  std::vector<Device> devices;  ///< the link's first
-  std::unique_ptr<statetable::Table> table;
-  Eal eal;
-  CycleClock clock;
-  Port port;
-  Placed<Lane> lanes;
-  std::vector<DataPath::Lane> data_lanes;
-  PartitionedSession node;
-  Session& session;  ///< its first part
-  Link link;
-  std::deque<PartParts> parts;  ///< one for each data-path core
-  carp::Journal carp_journal;
-  carp::Demotion demotion{carp_journal};
-  std::deque<PortParts> ports;  ///< those of each [[interface]]
-  carp::Node carp_node;         ///< without a [[carp]] it only answers echo and neighbour solicitation for link.address
-  Membership membership;
-  HostStack stack;
-  std::vector<HostStack*> stacks;  ///< of the link and of `ports`
-  std::optional<carp::View> carp_view;
-  std::deque<PartPath> part_paths;
-  std::vector<PartPath*> other_paths;
-  DataPath data_path;
-  DaemonView view;
-  SessionLog session_log{config, node, *table, lanes};
-  Commands commands;
-  std::unique_ptr<ControlServer> control;
-  std::optional<Web> web;
-  std::optional<ConfigSync> config_sync;
-
-  Parts(const Config& given, std::string from);
-  void run(bool (*ended)(), bool (*reload_wanted)());
-  Outcome apply(const Config& wanted, Demand demand);
-  Outcome reload();
-  void make_config_sync();
-
- private:
-  /// Hands a command to the data path and waits for its result; nullopt when that takes too long.
-  std::optional<CommandResult> call(const Command& command);
-  [[nodiscard]] Changeable changeable();
-  Outcome outcome(const Command& command, const char* sentence);
-  void make_commands();
-  [[nodiscard]] bool is_up(std::size_t number) const {
-    return stacks[number]->port().link_up() &&
-           (devices[number].interface.empty() || has_carrier(devices[number].interface));
-  }
-  [[nodiscard]] std::deque<PortParts> make_ports();
-  [[nodiscard]] std::deque<PartParts> make_parts();
-  [[nodiscard]] std::deque<PartPath> make_part_paths();
-  [[nodiscard]] std::vector<const SyntheticFirewall*> firewalls();
-  [[nodiscard]] std::vector<HostStack*> all_stacks();
-  [[nodiscard]] std::vector<NamedCount> counts() const;
-  void watch_links(Instant now);
-  void retry_bulk(Instant now);
-  void make_carp();
-  void show_carp();
-  void enter_maintenance();
-  void watch_carp(Instant now);
-  [[nodiscard]] std::filesystem::path maintenance_file() const {
-    return std::filesystem::path{config.control.state_dir} / "carp-maintenance";
-  }
-  Outcome order_carp(const carp::Order& order);
-  /// Fills bulk frames. Returns how long the control socket may be waited for.
-  milliseconds serve_bulk();
-
-  Instant links_seen_at_{};
-  bool links_seen_ = false;
-  std::array<std::atomic<bool>, 1 + interfaces_max> links_up_{};
-  unsigned carp_lines_ = 0;
-  Instant carp_lines_since_{};
-  BulkRetry bulk_retry_;
-};
 
 Daemon::Parts::Parts(const Config& given, std::string from)
     : file{std::move(from)},
@@ -427,84 +298,6 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
   const auto of_web = web->counts();
   counts.insert(counts.end(), of_web.begin(), of_web.end());
   return counts;
-}
-
-// --- another configuration -----------------------------------------------------------------------------
-
-Changeable Daemon::Parts::changeable() {
-  Changeable all{.node = node,
-                 .table = *table,
-                 .link = link,
-                 .mac = port.mac(),
-                 .stacks = stacks,
-                 .devices = {},
-                 .data_path = data_path,
-                 .paths = other_paths,
-                 .lanes = lanes,
-                 .data_lanes = data_lanes,
-                 .part_lanes = {}};
-  for (const Device& device : devices) all.devices.push_back(&device);
-  for (std::size_t number = 1; number < parts.size(); ++number) all.part_lanes.push_back(&parts[number].frames);
-  return all;
-}
-
-Outcome Daemon::Parts::apply(const Config& wanted, Demand demand) {
-  const Difference found = difference(config, wanted);
-  if (const std::string why = obstacle_to(found, demand, node.parts()); !why.empty())
-    return {false, why, 0, {}, found.restart};
-  try {
-    DataChange change{found, changeable()};
-    if (change.is_any() && !carry_out(change, data_path.commands(), command_patience))
-      return {false, "the data path has not answered within two seconds: nothing was changed; try again", 0};
-  } catch (const std::exception& error) {
-    return {false, std::string{"nothing was changed: "} + error.what(), 0};
-  }
-  // From here on all is as it is wanted; what follows cannot fail.
-  const std::vector<carp::Settings> carp_before = std::exchange(config, found.next).carp;
-  for (std::size_t peer = 0; peer < lanes.size(); ++peer) {
-    const BulkSenderConfig of_peer = sender_config(config, peer);
-    lanes[peer].sender.set(of_peer.states_per_s, of_peer.interfaces);
-  }
-  view.senders = senders_of(lanes);
-  session_log.follow(found.peers_before);
-  show_carp();
-  accept_macs(stacks, carp_before, config.carp);
-  if (carp_before.empty() && !config.carp.empty()) enter_maintenance();
-  set_log_level(config.log.level);
-  log_difference(found, file);
-  return {true, sentence_of(found), 0, found.changes, found.restart};
-}
-
-/// The first virtual address of a node that had none: it may have been in maintenance mode before.
-void Daemon::Parts::enter_maintenance() {
-  std::error_code error;
-  if (std::filesystem::exists(maintenance_file(), error))
-    static_cast<void>(
-        call({.kind = Command::Kind::carp, .carp = {.kind = carp::Order::Kind::maintenance, .on = true}}));
-}
-
-Outcome Daemon::Parts::reload() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();  // CLOCK_MONOTONIC, as systemd wants it
-  sd_notify(0, fmt::format("RELOADING=1\nMONOTONIC_USEC={}",
-                           std::chrono::duration_cast<std::chrono::microseconds>(now).count())
-                   .c_str());
-  const auto read = config_sync->read_again();
-  const auto* why = std::get_if<std::string>(&read);
-  Outcome outcome;
-  if (why != nullptr) {
-    outcome = {false, *why + "; nothing was changed", 0};
-  } else if (const auto& wanted = std::get<std::optional<Config>>(read)) {
-    outcome = apply(*wanted, Demand::possible);
-    if (outcome.done && outcome.restart.empty()) config_sync->follow();
-  } else {
-    outcome = {true, "the other node is asked first: pfsyncctl show config_sync tells how it goes", 0};
-  }
-  if (!outcome.done) spdlog::error("configuration: {}", outcome.sentence);
-  if (outcome.done && outcome.changes.empty() && outcome.restart.empty())
-    spdlog::info("configuration: {}", outcome.sentence);
-  sd_notify(0, outcome.done ? "READY=1\nSTATUS=following the sync network"
-                            : "READY=1\nSTATUS=the last reload was refused: the log says why");
-  return outcome;
 }
 
 // --- the control thread ------------------------------------------------------------------------------
