@@ -105,6 +105,8 @@ class Page(unittest.TestCase):
 
     def setUp(self):
         self.origin = f"https://127.0.0.1:{self.a.port}"
+        self.browser.open("about:blank")  # what the test before has left open goes on asking
+        self.browser.requested()
         self.browser.look(1280)
 
     def tearDown(self):
