@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -204,19 +205,27 @@ TEST_F(CliTest, OrdersAreCarriedOutAndAnswered) {
 TEST_F(CliTest, ReloadListsWhatChangedAndWhatWaits) {
   Outcome outcome{true, "nothing differs from the configuration at work", 0};
   Commands with_reload = node.commands();
-  with_reload.reload = [&outcome] { return outcome; };
+  std::mutex guard;  // the daemon answers on a thread of its own
+  with_reload.reload = [&] {
+    const std::lock_guard locked{guard};
+    return outcome;
+  };
+  const auto next = [&](Outcome other) {
+    const std::lock_guard locked{guard};
+    outcome = std::move(other);
+  };
   daemon.emplace(path, [&](const Json& request) { return handle_request(request, node.view(), with_reload); });
   EXPECT_EQ(run({"reload"}).out, "nothing differs from the configuration at work.\n");
-  outcome.changes = {"log.level: info -> debug", "peer 10.0.0.9: added"};
-  outcome.restart = {"link.device"};
+  next({true, "", 0, {"log.level: info -> debug", "peer 10.0.0.9: added"}, {"link.device"}});
   const Ran changed = run({"reload"});
   EXPECT_EQ(changed.out, "log.level: info -> debug\npeer 10.0.0.9: added\nlink.device: needs a restart\n");
   EXPECT_EQ(changed.status, exit_ok);
   EXPECT_EQ(run({"reload", "--json"}).json()["restart"], Json::array({"link.device"}));
-  outcome = {false, "pfsyncd.toml:3: link.mtu: is wrong", 0};
+  next({false, "pfsyncd.toml:3: link.mtu: is wrong", 0});
   const Ran refused = run({"reload"});
   EXPECT_EQ(refused.err, "pfsyncctl: pfsyncd.toml:3: link.mtu: is wrong.\n");
   EXPECT_EQ(refused.status, exit_unhealthy);
+  daemon.reset();  // before what its thread looks at
 }
 
 TEST_F(CliTest, AnOrderThatFailsIsOneSentenceAndStatusOne) {
