@@ -153,4 +153,11 @@ void ConfigSection::finish() const {
   }
 }
 
+void ConfigSection::file_into(std::string& file, std::string_view key) {
+  const auto path = text(key);
+  if (!path) return;
+  if (!path->starts_with('/')) fail(key, "\"" + *path + "\" is not the absolute path of a file: begin it with /");
+  file = *path;
+}
+
 }  // namespace pfsync::engine

@@ -42,6 +42,9 @@ class ConfigSection {
     if (const auto read = number(key, low, high)) value = static_cast<T>(*read);
   }
 
+  /// The absolute path of a file.
+  void file_into(std::string& file, std::string_view key);
+
   /// The keys that are there, for a section whose keys are names of the operator's.
   [[nodiscard]] std::vector<std::string> keys() const;
   [[nodiscard]] bool is_section(std::string_view key) const { return table_->get_as<toml::table>(key) != nullptr; }

@@ -9,22 +9,16 @@
 #include <system_error>
 
 #include "engine/http/crypto.h"
+#include "engine/http/openssl.h"
 #include "engine/http/tls.h"
 #include "engine/http/words.h"
 
 namespace pfsync::engine::config_sync {
 namespace {
 
-template <auto Free>
-struct Deleter {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using Bio = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
+using Certificate = http::X509Ptr;
+using Key = http::KeyPtr;
+using Bio = http::BioPtr;
 
 constexpr long seconds_a_day = 86'400;
 constexpr int years_valid = 20;  ///< pins do not age; a date only ends what was forgotten

@@ -25,17 +25,9 @@ std::optional<Endpoint> read_endpoint(ConfigSection& section, std::string_view k
   return endpoint;
 }
 
-void read_file(ConfigSection& section, std::string_view key, std::string& file) {
-  const auto text = section.text(key);
-  if (!text) return;
-  if (!text->starts_with('/'))
-    section.fail(key, "\"" + *text + "\" is not the absolute path of a file: begin it with /");
-  file = *text;
-}
-
 void read_pair(ConfigSection& section, std::string& certificate, std::string& key) {
-  read_file(section, "certificate", certificate);
-  read_file(section, "key", key);
+  section.file_into(certificate, "certificate");
+  section.file_into(key, "key");
   if (certificate.empty() != key.empty())
     section.fail(key.empty() ? "certificate" : "key",
                  "needs its other half: give certificate and key, or neither for one that pfsyncd makes");
@@ -101,7 +93,7 @@ std::optional<Settings> read_settings(ConfigSection& file) {
   settings.peer = read_endpoint(*section, "peer");
   settings.cluster = section->text("cluster").value_or(settings.cluster);
   read_pair(*section, settings.certificate, settings.key);
-  read_file(*section, "ca", settings.ca);
+  section->file_into(settings.ca, "ca");
   if (!settings.ca.empty() && settings.key.empty())
     section->fail("ca", "needs a certificate from that authority: give certificate and key");
   settings.strict = section->flag("strict").value_or(settings.strict);

@@ -5,18 +5,6 @@
 #include "wire/address.h"
 
 namespace pfsync::engine::http {
-namespace {
-
-void read_file(ConfigSection& section, std::string_view key, std::string& file) {
-  const auto text = section.text(key);
-  if (!text) return;
-  if (!text->starts_with('/'))
-    section.fail(key, "\"" + *text + "\" is not the absolute path of a file: begin it with /");
-  file = *text;
-}
-
-}  // namespace
-
 std::optional<Endpoint> parse_endpoint(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;
@@ -48,13 +36,13 @@ std::optional<Settings> read_settings(ConfigSection& file) {
     settings.port = endpoint->port;
     is_loopback = endpoint->is_loopback;
   }
-  read_file(*section, "certificate", settings.certificate);
-  read_file(*section, "key", settings.key);
+  section->file_into(settings.certificate, "certificate");
+  section->file_into(settings.key, "key");
   if (settings.certificate.empty() != settings.key.empty())
     section->fail(settings.key.empty() ? "certificate" : "key",
                   "needs its other half: give certificate and key, or neither for one that pfsyncd makes");
-  read_file(*section, "users_file", settings.users_file);
-  read_file(*section, "client_ca", settings.client_ca);
+  section->file_into(settings.users_file, "users_file");
+  section->file_into(settings.client_ca, "client_ca");
   settings.anyone_reads = is_loopback;
   if (const auto read = section->text("read")) {
     if (*read != "anyone" && *read != "users")

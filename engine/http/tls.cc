@@ -16,21 +16,11 @@
 #include <system_error>
 
 #include "engine/http/crypto.h"
+#include "engine/http/openssl.h"
 #include "engine/http/words.h"
 
 namespace pfsync::engine::http {
 namespace {
-
-template <auto Free>
-struct Deleter {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using X509Ptr = std::unique_ptr<X509, Deleter<X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using BioPtr = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
 
 constexpr long days_valid = 825;
 constexpr long seconds_a_day = 86'400;
