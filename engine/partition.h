@@ -8,35 +8,11 @@
 #include <memory>
 #include <vector>
 
+#include "engine/ring.h"
 #include "statetable/connection.h"
 #include "wire/state.h"
 
 namespace pfsync::engine {
-
-/// A bounded queue between two threads, one of which adds and one of which takes. Neither waits.
-template <class T, std::size_t capacity>
-class Mailbox {
- public:
-  [[nodiscard]] bool push(const T& item) noexcept {
-    const std::uint64_t end = end_.load(std::memory_order_relaxed);
-    if (end - first_.load(std::memory_order_acquire) == capacity) return false;
-    items_[end % capacity] = item;
-    end_.store(end + 1, std::memory_order_release);
-    return true;
-  }
-  [[nodiscard]] bool pop(T& item) noexcept {
-    const std::uint64_t first = first_.load(std::memory_order_relaxed);
-    if (first == end_.load(std::memory_order_acquire)) return false;
-    item = items_[first % capacity];
-    first_.store(first + 1, std::memory_order_release);
-    return true;
-  }
-
- private:
-  alignas(64) std::atomic<std::uint64_t> first_{0};
-  alignas(64) std::atomic<std::uint64_t> end_{0};
-  std::array<T, capacity> items_{};
-};
 
 /// What the parts of one node have in common: sessions that share a table, each the only writer of its shards and on a
 /// core of its own. All parts are given the same packets in the same order (engine/partitioned_session.h), so that each
@@ -100,9 +76,10 @@ class Partition {
   template <class F>
   std::size_t serve(unsigned owner, F&& f) noexcept {
     std::size_t served = 0;
-    wire::StateId id;
-    for (unsigned from = 0; from < parts(); ++from)
-      for (; from != owner && box(from, owner).pop(id); ++served) f(id);
+    for (unsigned from = 0; from < parts(); ++from) {
+      if (from == owner) continue;
+      for (; const auto id = box(from, owner).pop(); ++served) f(*id);
+    }
     return served;
   }
 
@@ -134,7 +111,7 @@ class Partition {
   }
 
  private:
-  using Box = Mailbox<wire::StateId, 1024>;
+  using Box = Ring<wire::StateId, 1024>;
   struct alignas(64) OfPart {
     std::atomic<std::uint64_t> wire{0}, stack{0};  ///< hashes of the connection that is being entered; 0: none is
     std::atomic<std::uint64_t> cleared{0}, removed{0};

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -9,6 +8,7 @@
 
 #include "engine/carp/election.h"
 #include "engine/counters.h"
+#include "engine/ring.h"
 #include "wire/address.h"
 #include "wire/carp_digest.h"
 #include "wire/describes_each.h"
@@ -92,24 +92,13 @@ struct Entry {
 class Journal {
  public:
   void push(const Entry& entry) noexcept {
-    const std::size_t end = end_.load(std::memory_order_relaxed);
-    if (end - begin_.load(std::memory_order_acquire) == entries_.size())
-      return dropped_.add();  // pairs with pop()'s release
-    entries_[end % entries_.size()] = entry;
-    end_.store(end + 1, std::memory_order_release);  // pairs with pop()'s acquire
+    if (!entries_.push(entry)) dropped_.add();
   }
-  [[nodiscard]] std::optional<Entry> pop() noexcept {
-    const std::size_t begin = begin_.load(std::memory_order_relaxed);
-    if (begin == end_.load(std::memory_order_acquire)) return std::nullopt;
-    const Entry entry = entries_[begin % entries_.size()];
-    begin_.store(begin + 1, std::memory_order_release);
-    return entry;
-  }
+  [[nodiscard]] std::optional<Entry> pop() noexcept { return entries_.pop(); }
   [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.value(); }
 
  private:
-  std::array<Entry, 256> entries_{};
-  std::atomic<std::size_t> begin_{0}, end_{0};
+  Ring<Entry, 256> entries_;
   Counter dropped_;
 };
 
