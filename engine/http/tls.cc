@@ -1,22 +1,18 @@
 #include "engine/http/tls.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <system_error>
 
 #include "engine/http/crypto.h"
 #include "engine/http/openssl.h"
+#include "engine/http/whole_file.h"
 #include "engine/http/words.h"
 
 namespace pfsync::engine::http {
@@ -31,22 +27,6 @@ X509Ptr read_certificate(const std::filesystem::path& file) {
   X509Ptr certificate{in ? PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr) : nullptr};
   ERR_clear_error();
   return certificate;
-}
-
-/// Replaces the file as a whole, so that no reader and no loss of power meets half of it.
-std::string write_whole(const std::filesystem::path& file, const std::string& text, mode_t mode) {
-  const std::string temporary = file.string() + ".new";
-  const auto failed = [&] {
-    return file.string() + " cannot be written (" + std::generic_category().message(errno) +
-           "): give control.state_dir a folder that pfsyncd may write to";
-  };
-  unlink(temporary.c_str());
-  const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-  if (fd < 0) return failed();
-  const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
-  const bool closed = close(fd) == 0;
-  if (!written || !closed || rename(temporary.c_str(), file.c_str()) != 0) return failed();
-  return "";
 }
 
 std::string text_of(BIO* bio) {
@@ -217,8 +197,9 @@ std::string make_self_signed(const std::filesystem::path& certificate_file, cons
   if (!made || PEM_write_bio_X509(out.get(), made.get()) != 1 ||
       PEM_write_bio_PrivateKey(key_out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1)
     return "no certificate can be made (" + tls_error() + "): give http.certificate and http.key";
-  if (std::string why = write_whole(key_file, text_of(key_out.get()), 0600); !why.empty()) return why;
-  return write_whole(certificate_file, text_of(out.get()), 0644);
+  std::string why = write_whole(key_file, text_of(key_out.get()), 0600);
+  if (why.empty()) why = write_whole(certificate_file, text_of(out.get()), 0644);
+  return why.empty() ? "" : why + ": give control.state_dir a folder that pfsyncd may write to";
 }
 
 std::variant<TlsContext, std::string> make_tls(const TlsSettings& settings) {

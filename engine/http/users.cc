@@ -1,16 +1,12 @@
 #include "engine/http/users.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <stdexcept>
 #include <system_error>
 
+#include "engine/http/whole_file.h"
 #include "engine/http/words.h"
 
 namespace pfsync::engine::http {
@@ -19,8 +15,6 @@ namespace {
 constexpr std::size_t file_bytes_max = std::size_t{64} * 1024;
 constexpr unsigned log2_n_max = 17;  // with r = 8, 128 MiB: more must nobody's file make the daemon take
 constexpr unsigned r_max = 8, p_max = 16;
-
-std::string errno_text() { return std::generic_category().message(errno); }
 
 std::vector<std::string_view> fields_of(std::string_view line) {
   std::vector<std::string_view> fields;
@@ -123,15 +117,7 @@ std::variant<Users, std::string> load_users(const std::filesystem::path& file) {
 std::string save_users(const std::filesystem::path& file, const Users& users) {
   std::error_code error;
   if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path(), error);
-  const std::string temporary = file.string() + ".new", text = users_text(users);
-  const auto failed = [&] { return file.string() + " cannot be written (" + errno_text() + ")"; };
-  unlink(temporary.c_str());
-  const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return failed();
-  const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
-  const bool closed = close(fd) == 0;
-  if (!written || !closed || rename(temporary.c_str(), file.c_str()) != 0) return failed();
-  return "";
+  return write_whole(file, users_text(users), 0600);
 }
 
 }  // namespace pfsync::engine::http
