@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "engine/base64.h"
 #include "engine/http/whole_file.h"
 #include "engine/http/words.h"
 
@@ -99,7 +100,7 @@ std::string users_text(const Users& users) {
   std::string text;
   for (const auto& [name, hash] : users)
     text += name + ":scrypt:" + std::to_string(hash.cost.log2_n) + ":" + std::to_string(hash.cost.r) + ":" +
-            std::to_string(hash.cost.p) + ":" + base64(hash.salt) + ":" + base64(hash.key) + "\n";
+            std::to_string(hash.cost.p) + ":" + to_base64(hash.salt) + ":" + to_base64(hash.key) + "\n";
   return text;
 }
 

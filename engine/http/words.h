@@ -17,9 +17,6 @@ namespace pfsync::engine::http {
 [[nodiscard]] std::string lower(std::string_view text);
 
 [[nodiscard]] std::string hex(std::span<const std::uint8_t> bytes);
-[[nodiscard]] std::string base64(std::span<const std::uint8_t> bytes);
-/// Strict: padded, no blanks, no bits left over.
-[[nodiscard]] std::optional<std::string> from_base64(std::string_view text);
 
 /// The value of a cookie in a Cookie header, nothing when it is not there; of several of that name the first.
 [[nodiscard]] std::optional<std::string_view> cookie_of(std::string_view header, std::string_view name);

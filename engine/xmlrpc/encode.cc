@@ -2,6 +2,7 @@
 #include <charconv>
 #include <limits>
 
+#include "engine/base64.h"
 #include "engine/xmlrpc/codec.h"
 #include "engine/xmlrpc/text.h"
 

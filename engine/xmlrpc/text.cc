@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cstdint>
 
+#include "engine/base64.h"
+
 namespace pfsync::engine::xmlrpc {
 namespace {
 
@@ -129,8 +131,6 @@ std::string refusal_of(std::string_view text, std::size_t elements_max) {
   return "";
 }
 
-constexpr std::string_view base64_alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 }  // namespace
 
 Text checked_text(std::string_view document, std::size_t elements_max) {
@@ -174,41 +174,10 @@ void append_escaped(std::string& out, std::string_view text) {
   }
 }
 
-std::string to_base64(std::string_view bytes) {
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t group = 0;
-    for (std::size_t j = 0; j < 3; ++j) group = group << 8 | (j < count ? static_cast<std::uint8_t>(bytes[i + j]) : 0u);
-    for (std::size_t j = 0; j < 4; ++j) text += j <= count ? base64_alphabet[group >> (18 - 6 * j) & 0x3fu] : '=';
-  }
-  return text;
-}
-
 std::optional<std::string> from_base64(std::string_view text) {
-  std::string bytes;
-  bytes.reserve(text.size() / 4 * 3);
-  std::uint32_t group = 0;
-  std::size_t digits = 0, padding = 0;
-  for (const char c : text) {
-    if (is_space(c)) continue;
-    const std::size_t value = base64_alphabet.find(c);
-    if (c == '=' && digits % 4 + padding >= 2 && digits % 4 + padding < 4 && digits % 4 != 0) {
-      ++padding;
-      continue;
-    }
-    if (value == std::string_view::npos || padding != 0) return std::nullopt;
-    group = group << 6 | static_cast<std::uint32_t>(value);
-    if (++digits % 4 != 0) continue;
-    for (const unsigned shift : {16u, 8u, 0u}) bytes += static_cast<char>(group >> shift & 0xffu);
-    group = 0;
-  }
-  const std::size_t left = digits % 4;
-  if (left == 1 || (left == 0 ? padding != 0 : left + padding != 4)) return std::nullopt;
-  if (left >= 2) bytes += static_cast<char>(group >> (left == 2 ? 4 : 10) & 0xffu);
-  if (left == 3) bytes += static_cast<char>(group >> 2 & 0xffu);
-  return bytes;
+  std::string digits{text};
+  std::erase_if(digits, is_space);
+  return engine::from_base64(digits, false);
 }
 
 }  // namespace pfsync::engine::xmlrpc

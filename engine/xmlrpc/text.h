@@ -19,7 +19,6 @@ struct Text {
 /// The text with what XML needs escaped. What XML cannot say becomes '?'.
 void append_escaped(std::string& out, std::string_view text);
 
-[[nodiscard]] std::string to_base64(std::string_view bytes);
 /// RFC 2045: white space is passed over, all else must be of the alphabet and padded.
 [[nodiscard]] std::optional<std::string> from_base64(std::string_view text);
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <variant>
 
+#include "engine/base64.h"
 #include "engine/xmlrpc/codec.h"
 #include "engine/xmlrpc/text.h"
 

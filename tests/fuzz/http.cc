@@ -1,5 +1,6 @@
 // The head of an HTTP request as a client sends it, and the words in it that the daemon reads itself: what passes the
 // door is well-formed and can be read again to the same; cookies, credentials, authorities and queries hold together.
+#include "engine/base64.h"
 #include "engine/http/head.h"
 
 #include <algorithm>
@@ -24,7 +25,7 @@ void check_words(std::string_view value) {
     check(value.find("a=" + std::string{*cookie}) != std::string_view::npos, "a cookie's value stands in its header");
   if (const auto credentials = basic_of(value)) {
     const std::string both = credentials->user + ":" + credentials->password;
-    const auto again = basic_of("Basic " + base64({reinterpret_cast<const std::uint8_t*>(both.data()), both.size()}));
+    const auto again = basic_of("Basic " + engine::to_base64(both));
     check(again && again->user == credentials->user && again->password == credentials->password,
           "credentials that were read are written and read the same");
     check(credentials->user.find(':') == std::string::npos, "a user's name has no colon");
@@ -44,9 +45,8 @@ void check_words(std::string_view value) {
     check((*json)["what"] == std::string{value}, "what is shown is what the path says");
     static_cast<void>(json->dump());
   }
-  if (const auto decoded = from_base64(value))
-    check(base64({reinterpret_cast<const std::uint8_t*>(decoded->data()), decoded->size()}) == value,
-          "base64 has one form");
+  if (const auto decoded = engine::from_base64(value))
+    check(engine::to_base64(*decoded) == value, "base64 has one form");
   const auto users = parse_users(value, "f");
   if (const auto* all = std::get_if<Users>(&users))
     check(std::get<Users>(parse_users(users_text(*all), "f")) == *all, "users are written and read the same");

@@ -1,4 +1,5 @@
 #include "engine/http/access.h"
+#include "engine/base64.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -20,9 +21,7 @@ using Clock = Access::Clock;
 constexpr ScryptCost cheap{.log2_n = 4, .r = 8, .p = 1};
 constexpr const char* password = "a long enough one";
 
-std::string basic(const std::string& credentials) {
-  return "Basic " + base64({reinterpret_cast<const std::uint8_t*>(credentials.data()), credentials.size()});
-}
+std::string basic(const std::string& credentials) { return "Basic " + to_base64(credentials); }
 
 class AccessTest : public ::testing::Test {
  protected:
