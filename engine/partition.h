@@ -19,7 +19,7 @@ namespace pfsync::engine {
 /// has numbered the clears alike. No lock: words that one part writes and others read, and two that all change.
 class Partition {
  public:
-  static constexpr unsigned parts_max = 16;
+  static constexpr unsigned parts_max = 8;
   static constexpr std::size_t peers_max = 8;
 
   /// Contract: 1 to parts_max parts.

@@ -23,7 +23,7 @@ namespace pfsync::engine {
 /// nothing else. No thread inside: each part is turned by its core, or one after the other by a test.
 class PartitionedSession {
  public:
-  static constexpr unsigned parts_max = 8;
+  static constexpr unsigned parts_max = Partition::parts_max;
   static constexpr std::size_t waiting_max = 1024;  ///< packets that a part may be behind
   static constexpr std::size_t burst_max = 32;      ///< packets that a part applies in a turn
 

@@ -24,12 +24,6 @@ constexpr long seconds_a_day = 86'400;
 constexpr int years_valid = 20;  ///< pins do not age; a date only ends what was forgotten
 constexpr const char* pin_name = "peer";
 
-std::string text_of(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  return {data, static_cast<std::size_t>(size)};
-}
-
 Certificate sign(EVP_PKEY* key, const std::string& name) {
   Certificate made{X509_new()};
   auto serial = http::random_256();
@@ -58,9 +52,9 @@ std::string make_own_key(Files& files, const std::string& certificate, const std
     if (!signed_ || PEM_write_bio_X509(certificate_text.get(), signed_.get()) != 1 ||
         PEM_write_bio_PrivateKey(key_text.get(), made.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1)
       return "no key for config_sync can be made (" + http::tls_error() + ")";
-    files.write(key + ".new", text_of(key_text.get()));
+    files.write(key + ".new", http::text_of(key_text.get()));
     files.rename(key + ".new", key);
-    files.write(certificate + ".new", text_of(certificate_text.get()));
+    files.write(certificate + ".new", http::text_of(certificate_text.get()));
     files.rename(certificate + ".new", certificate);
     files.sync_directory();
     return "";

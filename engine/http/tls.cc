@@ -29,12 +29,6 @@ X509Ptr read_certificate(const std::filesystem::path& file) {
   return certificate;
 }
 
-std::string text_of(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  return {data, static_cast<std::size_t>(size)};
-}
-
 bool is_address(const std::string& text) {
   std::array<unsigned char, 16> room{};
   return inet_pton(AF_INET, text.c_str(), room.data()) == 1 || inet_pton(AF_INET6, text.c_str(), room.data()) == 1;
