@@ -372,11 +372,10 @@ void read_log(ConfigSection& file, Config::Log& log) {
   auto section = file.section("log");
   if (!section) return;
   if (const auto level = section->text("level")) {
-    constexpr std::array<std::string_view, 4> words{"debug", "info", "warning", "error"};
-    const auto found = std::find(words.begin(), words.end(), *level);
-    if (found == words.end())
+    const auto found = std::ranges::find(Config::log_level_words, *level);
+    if (found == Config::log_level_words.end())
       section->fail("level", "\"" + *level + "\" is unknown: give \"debug\", \"info\", \"warning\" or \"error\"");
-    log.level = static_cast<Config::LogLevel>(found - words.begin());
+    log.level = static_cast<Config::LogLevel>(found - Config::log_level_words.begin());
   }
   section->finish();
 }
@@ -499,7 +498,8 @@ std::vector<carp::PortSettings> ports_of(const Config& config) {
 /// A port that nobody uses is a mistake of whoever wrote it.
 void check_interfaces(ConfigSection& file, const Config& config) {
   // What another node may push cannot be seen in this file.
-  if (config.config_sync && (config.config_sync->role == config_sync::Role::secondary || config.config_sync->compat)) return;
+  if (config.config_sync && (config.config_sync->role == config_sync::Role::secondary || config.config_sync->compat))
+    return;
   auto sections = file.sections("interface");
   for (std::size_t i = 0; i < sections.size(); ++i)
     if (std::none_of(config.carp.begin(), config.carp.end(),

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -112,6 +113,7 @@ struct Config {
   } cores;
 
   enum class LogLevel : std::uint8_t { debug, info, warning, error };
+  static constexpr std::array<std::string_view, 4> log_level_words{"debug", "info", "warning", "error"};
   struct Log {
     LogLevel level = LogLevel::info;
 
@@ -120,7 +122,7 @@ struct Config {
 
   std::optional<SyntheticConfig> synthetic;  ///< present: this node plays a firewall
 
-  std::optional<http::Settings> http;  ///< present: HTTPS is served
+  std::optional<http::Settings> http;                ///< present: HTTPS is served
   std::optional<config_sync::Settings> config_sync;  ///< present: configurations come and go over the network
 
   std::vector<std::string> warnings;  ///< sentences; nothing that stops the start

@@ -150,7 +150,6 @@ Json http_json(const http::Settings& settings) {
 }  // namespace
 
 Json config_json(const Config& config) {
-  constexpr std::array<const char*, 4> levels{"debug", "info", "warning", "error"};
   Json json{{"link", link_json(config)}};
   for (const Config::Peer& peer : config.peers) json["peer"].push_back(peer_json(peer, config));
   json["table"] = table_json(config.table);
@@ -160,7 +159,7 @@ Json config_json(const Config& config) {
   for (const carp::Settings& settings : config.carp) json["carp"].push_back(carp_json(settings));
   for (const Config::Interface& interface : config.interfaces) json["interface"].push_back(interface_json(interface));
   json["cores"] = cores_json(config.cores);
-  json["log"] = {{"level", levels[static_cast<std::size_t>(config.log.level)]}};
+  json["log"] = {{"level", Config::log_level_words[static_cast<std::size_t>(config.log.level)]}};
   if (config.http) json["http"] = http_json(*config.http);
   if (config.synthetic) json["synthetic"] = synthetic_json(*config.synthetic);
   return json;

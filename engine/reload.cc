@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 
 #include "wire/text.h"
@@ -13,8 +12,6 @@ namespace {
 
 using carp::HostConfig;
 using carp::Settings;
-
-constexpr std::array<std::string_view, 4> level_words{"debug", "info", "warning", "error"};
 
 template <class T>
 void note_number(Difference& found, std::string_view key, const T& before, const T& after) {
@@ -263,8 +260,8 @@ Difference difference(const Config& current, const Config& wanted) {
   compare_timeouts(found, current, wanted);
   compare_sync(found, current, wanted);
   found.log_level = current.log.level != wanted.log.level;
-  note_number(found, "log.level", level_words[static_cast<std::size_t>(current.log.level)],
-              level_words[static_cast<std::size_t>(wanted.log.level)]);
+  note_number(found, "log.level", Config::log_level_words[static_cast<std::size_t>(current.log.level)],
+              Config::log_level_words[static_cast<std::size_t>(wanted.log.level)]);
   found.next.log = wanted.log;
   found.next.warnings = wanted.warnings;
 
