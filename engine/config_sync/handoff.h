@@ -21,6 +21,7 @@ class Handoff {
     if (!changed_.wait_until(lock, until, [this] { return state_ != State::waiting || closed_; }) ||
         state_ == State::waiting) {
       state_ = State::free;
+      changed_.notify_all();
       return false;
     }
     changed_.wait(lock, [this] { return state_ == State::done; });
