@@ -132,18 +132,52 @@ Json synthetic_json(const SyntheticConfig& synthetic) {
           {"seed", synthetic.seed}};
 }
 
+std::string endpoint_text(const std::string& address, std::uint16_t port) {
+  const bool six = address.find(':') != std::string::npos;
+  return fmt::format(fmt::runtime(six ? "[{}]:{}" : "{}:{}"), address, port);
+}
+
+void add_path(Json& section, const char* key, const std::string& path) {
+  if (!path.empty()) section[key] = wire::printable(path);
+}
+
 Json http_json(const http::Settings& settings) {
-  const bool six = settings.address.find(':') != std::string::npos;
-  Json json{{"listen", fmt::format(fmt::runtime(six ? "[{}]:{}" : "{}:{}"), settings.address, settings.port)}};
-  const auto add = [&json](const char* key, const std::string& path) {
-    if (!path.empty()) json[key] = wire::printable(path);
-  };
-  add("certificate", settings.certificate);
-  add("key", settings.key);  // of the file
-  add("users_file", settings.users_file);
-  add("client_ca", settings.client_ca);
+  Json json{{"listen", endpoint_text(settings.address, settings.port)}};
+  add_path(json, "certificate", settings.certificate);
+  add_path(json, "key", settings.key);  // of the file
+  add_path(json, "users_file", settings.users_file);
+  add_path(json, "client_ca", settings.client_ca);
   json["read"] = settings.anyone_reads ? "anyone" : "users";
   json["session_minutes"] = settings.session_minutes;
+  return json;
+}
+
+Json compat_json(const config_sync::CompatSettings& compat) {
+  Json json{{"listen", endpoint_text(compat.listen.address, compat.listen.port)}, {"user", wire::printable(compat.user)}};
+  if (!compat.sources.empty()) json["sources"] = compat.sources;
+  if (!compat.config_version.empty()) json["config_version"] = wire::printable(compat.config_version);
+  json["version"] = wire::printable(compat.version);
+  json["take_peers"] = compat.take_peers;
+  add_path(json, "certificate", compat.certificate);
+  add_path(json, "key", compat.key);  // of the file
+  return json;
+}
+
+Json config_sync_json(const config_sync::Settings& settings) {
+  constexpr std::array<const char*, 3> roles{"off", "primary", "secondary"};
+  Json json{{"role", roles[static_cast<std::size_t>(settings.role)]}};
+  if (settings.listen) json["listen"] = endpoint_text(settings.listen->address, settings.listen->port);
+  if (settings.peer) json["peer"] = endpoint_text(settings.peer->address, settings.peer->port);
+  json["cluster"] = wire::printable(settings.cluster);
+  add_path(json, "certificate", settings.certificate);
+  add_path(json, "key", settings.key);  // of the file
+  add_path(json, "ca", settings.ca);
+  json["strict"] = settings.strict;
+  json["confirm_s"] = settings.confirm_s;
+  for (const auto& [logical, device] : settings.interface_map)
+    json["interface_map"][wire::printable(logical)] = wire::printable(device);
+  for (const auto& [host, advskew] : settings.advskew) json["advskew"][wire::printable(host)] = advskew;
+  if (settings.compat) json["compat"] = compat_json(*settings.compat);
   return json;
 }
 
@@ -161,6 +195,7 @@ Json config_json(const Config& config) {
   json["cores"] = cores_json(config.cores);
   json["log"] = {{"level", Config::log_level_words[static_cast<std::size_t>(config.log.level)]}};
   if (config.http) json["http"] = http_json(*config.http);
+  if (config.config_sync) json["config_sync"] = config_sync_json(*config.config_sync);
   if (config.synthetic) json["synthetic"] = synthetic_json(*config.synthetic);
   return json;
 }

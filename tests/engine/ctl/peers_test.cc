@@ -146,6 +146,20 @@ poll = "busy"
 [http]
 listen = "[::1]:9443"
 session_minutes = 5
+[config_sync]
+role = "secondary"
+listen = "[fd00::2]:8444"
+peer = "10.0.0.1:8444"
+cluster = "edge"
+strict = true
+confirm_s = 20
+interface_map = { wan = "eth1" }
+advskew = { "7" = 100, "7@wan" = 50 }
+[config_sync.compat]
+listen = "10.0.0.2:443"
+user = "pfsense"
+sources = ["10.0.0.1"]
+config_version = "23.3"
 [synthetic]
 states = 10
 )"}) {
