@@ -77,7 +77,7 @@ export function sync_view() {
 
   function draw() {
     const primary = sync.role === "primary";
-    const in_sync = [sync.in_sync].flat()[0] ?? null;
+    const in_sync = sync.in_sync ?? null;
     push.disabled = !primary;
     compare.disabled = !sync.peer;
     const said = [...(sync.alarms ?? []), ...(sync.error && !(sync.alarms ?? []).some((one) => one.includes(sync.error)) ? [sync.error] : [])];
