@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Counts the test cases that meson ran in the given build folders; the last line is the verdict."""
+"""Counts the test cases that meson ran; the last line is the verdict.
+
+usage: count_tests.py REPORT …     FOLDER/meson-logs/LOGBASE of each run, without the endings
+"""
 import json
 import pathlib
 import sys
 import xml.etree.ElementTree
 
 
-def count(folder):
+def count(name):
     """(passed, failed, skipped, names of the failed) from meson's JUnit report; no report is a failure."""
-    report = pathlib.Path(folder) / "meson-logs" / "testlog.junit.xml"
+    report, folder = pathlib.Path(f"{name}.junit.xml"), name.split("/")[0]
     if not report.exists():
         return 0, 1, 0, [f"{folder}: meson wrote no report"]
     passed = failed = skipped = 0
@@ -35,23 +38,23 @@ def count(folder):
     return passed, failed, skipped, names
 
 
-def not_ok(folder):
+def not_ok(name):
     """Names in meson's own list of results: a program that died between two cases is only there."""
-    log = pathlib.Path(folder) / "meson-logs" / "testlog.json"
+    log = pathlib.Path(f"{name}.json")
     results = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     return [test["name"] for test in results if test["result"] not in ("OK", "EXPECTEDFAIL", "SKIP")]
 
 
 def main():
     passed = failed = skipped = 0
-    for folder in sys.argv[1:]:
-        p, f, s, names = count(folder)
-        unseen = [test for test in not_ok(folder) if not any(test in name for name in names)]
+    for report in sys.argv[1:]:
+        p, f, s, names = count(report)
+        unseen = [test for test in not_ok(report) if not any(test in name for name in names)]
         f += len(unseen)
-        names += [f"{folder}: {test} (ended without saying which case)" for test in unseen]
+        names += [f"{report}: {test} (ended without saying which case)" for test in unseen]
         for name in names:
             print("FAILED", name)
-        print(f"{folder}: {p} passed, {f} failed, {s} skipped")
+        print(f"{report}: {p} passed, {f} failed, {s} skipped")
         passed, failed, skipped = passed + p, failed + f, skipped + s
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 0 if failed == 0 and passed > 0 else 1
