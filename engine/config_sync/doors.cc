@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 
 #include "engine/config_sync/faults.h"
 #include "engine/config_sync/parts.h"
@@ -12,6 +13,11 @@ namespace {
 
 constexpr const char* xml = "text/xml; charset=utf-8";
 constexpr std::size_t compat_body_bytes = std::size_t{32} * 1024 * 1024;
+constexpr std::size_t compat_head_bytes = std::size_t{16} * 1024;
+constexpr unsigned callers = 4;         ///< served at a time, at each door
+constexpr unsigned callers_of_one = 3;  ///< of one address: it alone does not keep the others out
+/// Of whoever has not shown the paired key: enough for pairing.
+constexpr std::size_t stranger_body_bytes = std::size_t{16} * 1024;
 
 http::Response response_of(const std::variant<xmlrpc::Value, xmlrpc::Fault>& answer) {
   const auto* value = std::get_if<xmlrpc::Value>(&answer);
@@ -40,7 +46,8 @@ std::string Agent::Parts::open_doors() {
         .port = settings.listen->port,
         .tls = {
             .certificate = certificate, .key = key, .only_1_3 = true, .client = http::TlsSettings::Client::required}};
-    listener.limits.workers = 4;
+    listener.limits.workers = callers;
+    listener.limits.per_address = callers_of_one;
     listener.limits.body_bytes = body_bytes_max;
     listener.tls.client_ca = settings.ca;
     if (settings.ca.empty())
@@ -52,7 +59,8 @@ std::string Agent::Parts::open_doors() {
         return "its key is not the one that the other node was paired with (wrong pin)";
       };
     auto made = http::Listener::create(
-        listener, [this](const http::Request& request) { return serve_sync(request); }, log);
+        listener, [this](const http::Request& request) { return serve_sync(request); }, log,
+        [this](const http::Request& request) { return judge_sync(request); });
     if (auto* why = std::get_if<std::string>(&made)) return "config_sync.listen: " + *why;
     sync_listener = std::move(std::get<0>(made));
   }
@@ -68,20 +76,39 @@ std::string Agent::Parts::open_doors() {
           !why.empty())
         return why;
     }
-    listener.limits.workers = 4;
+    listener.limits.workers = callers;
+    listener.limits.per_address = callers_of_one;
+    listener.limits.head_bytes = compat_head_bytes;
     listener.limits.body_bytes = compat_body_bytes;
     listener.limits.request = std::chrono::seconds{30};
     auto made = http::Listener::create(
-        listener, [this](const http::Request& request) { return serve_compat(request); }, log);
+        listener, [this](const http::Request& request) { return serve_compat(request); }, log,
+        [this](const http::Request& request) { return judge_compat(request); });
     if (auto* why = std::get_if<std::string>(&made)) return "config_sync.compat.listen: " + *why;
     compat_listener = std::move(std::get<0>(made));
   }
   return "";
 }
 
-http::Response Agent::Parts::serve_sync(const http::Request& request) {
-  if (auto refused = misdirected(request, "/sync")) return std::move(*refused);
+/// Before the body is read.
+std::optional<http::Response> Agent::Parts::judge_sync(const http::Request& request) const {
+  if (auto refused = misdirected(request, "/sync")) return refused;
   if (!request.certificate) return http::refusal(403, "a certificate is needed here");
+  if (!settings.ca.empty()) return std::nullopt;
+  {
+    const std::lock_guard front{front_mutex};
+    if (told.pin && *told.pin == request.certificate->key) return std::nullopt;
+  }
+  const std::string_view length = request.header("Content-Length");
+  std::size_t bytes = 0;
+  const auto [end, error] = std::from_chars(length.data(), length.data() + length.size(), bytes);
+  if (length.empty() || error != std::errc{} || bytes > stranger_body_bytes)
+    return http::refusal(413, "a node that is not paired may send " + std::to_string(stranger_body_bytes) +
+                                  " bytes, with their Content-Length");
+  return std::nullopt;
+}
+
+http::Response Agent::Parts::serve_sync(const http::Request& request) {
   const auto decoded = xmlrpc::decode_call(request.body, {.bytes = body_bytes_max, .depth = 16, .values = 10'000});
   const std::lock_guard lock{mutex};
   std::variant<xmlrpc::Value, xmlrpc::Fault> answer;
@@ -124,14 +151,19 @@ std::string Agent::Parts::login(const http::Request& request) {
   return "";
 }
 
+/// Before the body is read, which only the one user may make large. His firewall shows its operator the text of a
+/// fault, but of another status than 200 only the number.
+std::optional<http::Response> Agent::Parts::judge_compat(const http::Request& request) {
+  if (auto refused = misdirected(request, "/xmlrpc.php")) return refused;
+  const std::string why = login(request);
+  if (why.empty()) return std::nullopt;
+  const std::lock_guard lock{mutex};
+  if (++firewall.refused % 100 == 1) note(true, "refused " + request.address + " at /xmlrpc.php: " + why);
+  return http::Response{.content_type = xml, .body = compat_refusal(why)};
+}
+
+/// Of whom judge_compat() has let in.
 http::Response Agent::Parts::serve_compat(const http::Request& request) {
-  if (auto refused = misdirected(request, "/xmlrpc.php")) return std::move(*refused);
-  if (const std::string why = login(request); !why.empty()) {
-    const std::lock_guard lock{mutex};
-    if (++firewall.refused % 100 == 1) note(true, "refused " + request.address + " at /xmlrpc.php: " + why);
-    publish();
-    return {.content_type = xml, .body = compat_refusal(why)};
-  }
   const auto decoded = xmlrpc::decode_call(request.body);
   if (const auto* fault = std::get_if<xmlrpc::Fault>(&decoded)) return response_of(*fault);
   const auto& call = std::get<xmlrpc::Call>(decoded);

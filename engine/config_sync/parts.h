@@ -132,6 +132,8 @@ struct Agent::Parts {
 
   // doors.cc
   [[nodiscard]] std::string open_doors();
+  [[nodiscard]] std::optional<http::Response> judge_sync(const http::Request& request) const;
+  [[nodiscard]] std::optional<http::Response> judge_compat(const http::Request& request);
   [[nodiscard]] http::Response serve_sync(const http::Request& request);
   [[nodiscard]] http::Response serve_compat(const http::Request& request);
   [[nodiscard]] std::string login(const http::Request& request);

@@ -12,10 +12,10 @@ namespace {
 constexpr std::string_view line_end = "\r\n";
 
 /// Headers that say how the rest is to be read, or who asks: two of them would be two answers to one question.
-constexpr std::array once{"host",   "content-length", "content-type", "authorization", "cookie",
-                          "origin", "x-csrf-token",   "connection",   "sec-fetch-site"};
+constexpr std::array once{"host",         "content-length", "content-type",   "authorization",     "cookie", "origin",
+                          "x-csrf-token", "connection",     "sec-fetch-site", "transfer-encoding", "expect"};
 
-constexpr std::array dropped{"accept-encoding", "range", "if-range", "connection", "keep-alive", "upgrade"};
+constexpr std::array dropped{"accept-encoding", "range", "if-range", "connection", "keep-alive", "upgrade", "expect"};
 
 bool is_token(std::string_view text) {
   constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
@@ -23,10 +23,6 @@ bool is_token(std::string_view text) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
            marks.find(c) != std::string_view::npos;
   });
-}
-
-bool is_printable(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c == '\t' || (c >= ' ' && c != 0x7f) || c < 0; });
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -74,9 +70,18 @@ class Check {
       if (seen_[i]) return bad("the header " + name + " is there twice");
       seen_[i] = true;
     }
-    if (name == "transfer-encoding") return BadHead{501, "a body must come with its Content-Length"};
+    if (name == "transfer-encoding") {
+      // Anything in front of "chunked" would be compression; HTTP/1.0 has no chunks, so somebody between may not see
+      // them.
+      if (lower(value) != "chunked") return BadHead{501, "the only Transfer-Encoding taken here is chunked"};
+      if (is_1_0_) return bad("HTTP/1.0 has no Transfer-Encoding");
+      head_.is_chunked = true;
+    }
     if (name == "content-encoding") return BadHead{415, "a body must come as it is, not compressed"};
-    if (name == "expect") return BadHead{417, "nothing is promised before a body was read"};
+    if (name == "expect") {
+      if (lower(value) != "100-continue") return BadHead{417, "the only thing to Expect here is 100-continue"};
+      head_.expects_continue = !is_1_0_;  // a client of 1.0 would take the promise for the answer
+    }
     if (name == "connection" && lower(value) == "close") head_.keep_alive = false;
     if (std::find(dropped.begin(), dropped.end(), name) == dropped.end()) pass_on(line);
     return name == "content-length" ? length(value) : std::nullopt;
@@ -84,8 +89,11 @@ class Check {
 
   std::variant<Head, BadHead> finish() {
     if (!seen_[0] && !is_1_0_) return BadHead{400, "the header Host is missing"};
-    if (method_ == "POST" && !has_length_) return BadHead{411, "a body must come with its Content-Length"};
-    if (method_ != "POST" && head_.content_length > 0) return BadHead{400, "only a POST has a body"};
+    // Whoever stands between may have believed the other of the two, and taken a part of this body for a request.
+    if (has_length_ && head_.is_chunked) return bad("Content-Length and Transfer-Encoding are two lengths of one body");
+    if (method_ == "POST" && !has_length_ && !head_.is_chunked)
+      return BadHead{411, "a body must come with its Content-Length, or in chunks"};
+    if (method_ != "POST" && head_.has_body()) return BadHead{400, "only a POST has a body"};
     pass_on("");
     return std::move(head_);
   }
@@ -118,6 +126,15 @@ class Check {
 };
 
 }  // namespace
+
+bool is_printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c == '\t' || (c >= ' ' && c != 0x7f) || c < 0; });
+}
+
+bool is_header_line(std::string_view line) {
+  const std::size_t colon = line.find(':');
+  return colon != std::string_view::npos && is_token(line.substr(0, colon)) && is_printable(line.substr(colon + 1));
+}
 
 std::optional<std::size_t> head_end(std::string_view bytes) {
   const std::size_t at = bytes.find("\r\n\r\n");

@@ -24,6 +24,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "engine/http/body.h"
 #include "engine/http/connection.h"
 #include "engine/http/head.h"
 #include "engine/http/throttle.h"
@@ -39,6 +40,9 @@ constexpr std::size_t sources_max = 1024;
 constexpr milliseconds accept_rest{1000};  ///< when the process has no descriptor left for a client
 constexpr int below_the_rest = 10;         ///< nice value of the threads
 constexpr unsigned sentences_per_minute = 10;
+/// Read and thrown away of whoever is sent away while he still speaks, so that he comes to hear why.
+constexpr std::size_t drained_bytes = std::size_t{256} * 1024;
+constexpr milliseconds drained_for{1000};
 
 std::string errno_text() { return std::generic_category().message(errno); }
 
@@ -112,6 +116,8 @@ class Exchange : public httplib::Stream {
   [[nodiscard]] socket_t socket() const override { return 0; }  // for httplib's own calls, which are not used
 
   [[nodiscard]] bool written() const noexcept { return written_; }
+  /// What httplib would write from now on is not sent.
+  void silence() { written_ = false; }
 
  private:
   std::string_view head_;
@@ -125,8 +131,16 @@ class Exchange : public httplib::Stream {
 /// set no limit to lines, to queued connections, or to the time that a client takes.
 class Protocol : public httplib::Server {
  public:
-  Protocol(const Limits& limits, const http::Handler& handler, Connection& connection, Request facts)
-      : handler_{handler}, connection_{connection}, patience_{limits.response}, facts_{std::move(facts)} {
+  /// Reads the body; nothing: there is none that could be answered, and it has been seen to.
+  using TakeBody = std::function<std::optional<std::string>()>;
+
+  Protocol(const Limits& limits, const http::Doorkeeper& doorkeeper, const http::Handler& handler,
+           Connection& connection, Request facts)
+      : doorkeeper_{doorkeeper},
+        handler_{handler},
+        connection_{connection},
+        patience_{limits.response},
+        facts_{std::move(facts)} {
     set_keep_alive_max_count(limits.requests_per_connection);
     set_keep_alive_timeout(std::chrono::ceil<std::chrono::seconds>(limits.idle).count());
     // Before any routing of httplib's: its patterns, files and bodies stay out of the way.
@@ -137,12 +151,15 @@ class Protocol : public httplib::Server {
   }
 
   /// Returns whether the client has the whole answer.
-  [[nodiscard]] bool exchange(std::string_view head, std::string body, bool last) {
-    body_ = std::move(body);
+  [[nodiscard]] bool exchange(std::string_view head, TakeBody take_body, bool last) {
+    take_body_ = std::move(take_body);
     Exchange stream{head, connection_, patience_};
+    stream_ = &stream;
     bool closed = last;
     return process_request(stream, last, closed, nullptr) && stream.written();
   }
+  /// What the doorkeeper has for the client, who had no answer.
+  [[nodiscard]] const std::optional<Response>& sent_away() const noexcept { return sent_away_; }
 
  private:
   void answer(const httplib::Request& from, httplib::Response& into) {
@@ -151,9 +168,13 @@ class Protocol : public httplib::Server {
     request.path = from.path;
     request.query.assign(from.params.begin(), from.params.end());
     request.headers.assign(from.headers.begin(), from.headers.end());
-    request.body = std::move(body_);
     Response response;
     try {
+      if (doorkeeper_) sent_away_ = doorkeeper_(request);
+      if (sent_away_) return stream_->silence();
+      auto body = take_body_();
+      if (!body) return stream_->silence();
+      request.body = std::move(*body);
       response = handler_(request);
     } catch (const std::exception&) {
       response = refusal(500, "the request could not be carried out: pfsyncd's memory or disk may be full");
@@ -163,19 +184,29 @@ class Protocol : public httplib::Server {
     if (!response.body.empty()) into.set_content(response.body, response.content_type);
   }
 
+  const http::Doorkeeper& doorkeeper_;
   const http::Handler& handler_;
   Connection& connection_;
   milliseconds patience_;
   Request facts_;  ///< what is the same for every request of the connection
-  std::string body_;
+  TakeBody take_body_;
+  Exchange* stream_ = nullptr;
+  std::optional<Response> sent_away_;
 };
 
-/// An answer to what could not be read as a request.
-std::string refusal_bytes(const BadHead& bad) {
-  const Response response = refusal(bad.status, bad.sentence);
-  return "HTTP/1.1 " + std::to_string(bad.status) +
-         " Refused\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(response.body.size()) +
-         "\r\nConnection: close\r\n" + (bad.status == 405 ? "Allow: GET, HEAD, POST\r\n" : "") + "\r\n" + response.body;
+/// An answer after which the connection ends: to what could not be read as a request, or need not be.
+std::string last_bytes(const Response& response) {
+  std::string bytes = "HTTP/1.1 " + std::to_string(response.status) + (response.status == 200 ? " OK" : " Refused") +
+                      "\r\nContent-Type: " + response.content_type +
+                      "\r\nContent-Length: " + std::to_string(response.body.size()) + "\r\nConnection: close\r\n";
+  for (const auto& [name, value] : response.headers) bytes.append(name).append(": ").append(value).append("\r\n");
+  return bytes + "\r\n" + response.body;
+}
+
+Response response_to(const BadHead& bad) {
+  Response response = refusal(bad.status, bad.sentence);
+  if (bad.status == 405) response.headers.emplace_back("Allow", "GET, HEAD, POST");
+  return response;
 }
 
 struct Accepted {
@@ -207,6 +238,7 @@ struct Listener::Parts {
   TlsContext tls;
   Handler handler;
   Log log;
+  Doorkeeper doorkeeper;
   int listener = -1;
   int wake = -1;  ///< readable once all shall end
   std::uint16_t port = 0;
@@ -222,12 +254,16 @@ struct Listener::Parts {
   bool ending = false;
 
   std::atomic<std::size_t> waiting{0};
-  std::atomic<std::uint64_t> accepted{0}, requests_taken{0}, requests_bad{0}, refused_full{0}, refused_source{0},
-      refused_rate{0}, handshakes_failed{0}, timed_out{0}, accept_failed{0};
+  std::atomic<std::uint64_t> accepted{0}, requests_taken{0}, requests_bad{0}, sent_away{0}, refused_full{0},
+      refused_source{0}, refused_rate{0}, handshakes_failed{0}, timed_out{0}, accept_failed{0};
   std::vector<std::thread> threads;
 
-  Parts(const ListenerSettings& given, TlsContext context, Handler handle, Log say)
-      : settings{given}, tls{std::move(context)}, handler{std::move(handle)}, log{std::move(say)} {}
+  Parts(const ListenerSettings& given, TlsContext context, Handler handle, Log say, Doorkeeper judge)
+      : settings{given},
+        tls{std::move(context)},
+        handler{std::move(handle)},
+        log{std::move(say)},
+        doorkeeper{std::move(judge)} {}
   ~Parts();
   void start();
   void accept_all();
@@ -237,6 +273,7 @@ struct Listener::Parts {
   void converse(Connection& connection, const Accepted& client);
   bool await_request(Connection& connection) const;
   void refuse(Connection& connection, const BadHead& bad);
+  void send_away(Connection& connection, const Response& response, bool still_speaks);
   void say(const std::string& sentence);
 };
 
@@ -376,7 +413,21 @@ bool Listener::Parts::await_request(Connection& connection) const {
 
 void Listener::Parts::refuse(Connection& connection, const BadHead& bad) {
   ++requests_bad;
-  static_cast<void>(connection.write(refusal_bytes(bad), Clock::now() + limits.handshake));
+  static_cast<void>(connection.write(last_bytes(response_to(bad)), Clock::now() + limits.handshake));
+}
+
+void Listener::Parts::send_away(Connection& connection, const Response& response, bool still_speaks) {
+  ++sent_away;
+  if (!connection.write(last_bytes(response), Clock::now() + limits.handshake) || !still_speaks) return;
+  connection.finish();
+  // Bytes that nobody reads would make the kernel reset the connection, and the answer may be lost with it.
+  std::array<char, 4096> room;
+  const auto until = Clock::now() + drained_for;
+  for (std::size_t drained = 0; drained < drained_bytes;) {
+    const std::size_t got = connection.read(room, until);
+    if (got == 0) return;
+    drained += got;
+  }
 }
 
 void Listener::Parts::converse(Connection& connection, const Accepted& client) {
@@ -384,12 +435,12 @@ void Listener::Parts::converse(Connection& connection, const Accepted& client) {
   facts.address = client.address;
   facts.local_port = port;
   facts.certificate = connection.peer();
-  Protocol protocol{limits, handler, connection, std::move(facts)};
+  Protocol protocol{limits, doorkeeper, handler, connection, std::move(facts)};
   std::string bytes;
   std::array<char, 4096> room;
   for (unsigned served = 1; served <= limits.requests_per_connection; ++served) {
     if (bytes.empty() && !await_request(connection)) return;
-    const auto until = Clock::now() + limits.request;
+    auto until = Clock::now() + std::min(limits.head, limits.request);
     const auto more = [&] {
       const std::size_t got = connection.read(room, until);
       bytes.append(room.data(), got);
@@ -411,14 +462,30 @@ void Listener::Parts::converse(Connection& connection, const Accepted& client) {
         break;
       }
     }
-    const std::size_t whole = *end + good.content_length;
-    while (bytes.size() < whole)
-      if (!more()) return;
+    bytes.erase(0, *end);
+    std::optional<BadHead> wrong;
+    const auto take_body = [&]() -> std::optional<std::string> {
+      until = Clock::now() + limits.request;
+      if (good.expects_continue && good.has_body() && bytes.empty() &&
+          !connection.write("HTTP/1.1 100 Continue\r\n\r\n", until))
+        return std::nullopt;
+      Body body{good, limits.body_bytes};
+      while (true) {
+        bytes.erase(0, body.take(bytes));
+        wrong = body.wrong();
+        if (wrong) return std::nullopt;
+        if (body.is_whole()) break;
+        if (!more()) return std::nullopt;
+      }
+      ++requests_taken;
+      return body.release();
+    };
     const bool last = !good.keep_alive || served == limits.requests_per_connection;
-    ++requests_taken;
-    if (!protocol.exchange(good.text, bytes.substr(*end, good.content_length), last) || last) return;
-    bytes.erase(0, whole);
-    bytes.shrink_to_fit();
+    const bool answered = protocol.exchange(good.text, take_body, last);
+    if (wrong) return refuse(connection, *wrong);
+    if (const auto& response = protocol.sent_away())
+      return send_away(connection, *response, good.has_body() && !good.expects_continue);
+    if (!answered || last) return;
   }
   if (!bytes.empty()) refuse(connection, {429, "these are too many requests: make a pause"});
 }
@@ -426,10 +493,11 @@ void Listener::Parts::converse(Connection& connection, const Accepted& client) {
 // --- making ------------------------------------------------------------------------------------------
 
 std::variant<std::unique_ptr<Listener>, std::string> Listener::create(const ListenerSettings& settings, Handler handler,
-                                                                      Log log) {
+                                                                      Log log, Doorkeeper doorkeeper) {
   auto tls = make_tls(settings.tls);
   if (const auto* why = std::get_if<std::string>(&tls)) return *why;
-  auto parts = std::make_unique<Parts>(settings, std::get<TlsContext>(tls), std::move(handler), std::move(log));
+  auto parts = std::make_unique<Parts>(settings, std::get<TlsContext>(tls), std::move(handler), std::move(log),
+                                       std::move(doorkeeper));
   auto address = socket_address(settings.address, settings.port);
   if (!address) return "\"" + settings.address + "\" is not an IP address: a listener needs one";
   const std::string where = settings.address + " port " + std::to_string(settings.port);
@@ -460,6 +528,7 @@ std::vector<Listener::Count> Listener::counts() const {
       {"http_connections", "connections accepted", parts.accepted},
       {"http_requests", "requests taken", parts.requests_taken},
       {"http_requests_bad", "requests refused for their form or size", parts.requests_bad},
+      {"http_sent_away", "requests refused before their body was read", parts.sent_away},
       {"http_refused_full", "connections closed because too many waited", parts.refused_full},
       {"http_refused_source", "connections closed because their address had too many", parts.refused_source},
       {"http_refused_rate", "connections and requests refused because their address came too often",

@@ -25,7 +25,8 @@ struct Limits {
   std::size_t head_bytes = std::size_t{8} * 1024;
   std::size_t body_bytes = std::size_t{64} * 1024;
   std::chrono::milliseconds handshake{5000};   ///< from being served to the end of the TLS handshake
-  std::chrono::milliseconds request{10'000};   ///< from a request's first byte to its last
+  std::chrono::milliseconds head{10'000};      ///< from a request's first byte to the end of its head
+  std::chrono::milliseconds request{10'000};   ///< from there to its last byte; for the head too, if that is less
   std::chrono::milliseconds response{20'000};  ///< for the client to take the whole answer
   std::chrono::milliseconds idle{15'000};      ///< between two requests; less when others wait for a worker
   unsigned requests_per_connection = 1000;
@@ -45,9 +46,10 @@ class Listener {
   /// A sentence about a client that was refused before its request could be read: a few a minute at most.
   using Log = std::function<void(const std::string& sentence)>;
 
-  /// Or one sentence why not.
+  /// Or one sentence why not. Whom the doorkeeper sends away has made no more than a head be kept.
   [[nodiscard]] static std::variant<std::unique_ptr<Listener>, std::string> create(const ListenerSettings& settings,
-                                                                                   Handler handler, Log log);
+                                                                                   Handler handler, Log log,
+                                                                                   Doorkeeper doorkeeper = {});
   /// Ends every connection and waits for the threads; a handler that waits must be woken first.
   ~Listener();
   Listener(const Listener&) = delete;

@@ -43,6 +43,10 @@ struct Response {
 /// Called on a listener's threads, by several at once. What it throws becomes 500.
 using Handler = std::function<Response(const Request&)>;
 
+/// Judges a request before its body is read, by all but that: the answer to give instead of reading on, or nothing.
+/// Called where a Handler is, before it.
+using Doorkeeper = std::function<std::optional<Response>(const Request&)>;
+
 /// {"ok": false, "error": SENTENCE}
 [[nodiscard]] Response refusal(int status, std::string_view sentence);
 

@@ -1,6 +1,8 @@
 // The head of an HTTP request as a client sends it, and the words in it that the daemon reads itself: what passes the
 // door is well-formed and can be read again to the same; cookies, credentials, authorities and queries hold together.
+// And the body behind it, in chunks or not: the same in whatever pieces it comes, and never larger than allowed.
 #include "engine/base64.h"
+#include "engine/http/body.h"
 #include "engine/http/head.h"
 
 #include <algorithm>
@@ -52,6 +54,27 @@ void check_words(std::string_view value) {
     check(std::get<Users>(parse_users(users_text(*all), "f")) == *all, "users are written and read the same");
 }
 
+void check_body(const Head& head, std::string_view bytes) {
+  Body whole{head, body_max}, pieces{head, body_max};
+  const std::size_t taken = whole.take(bytes);
+  check(taken <= bytes.size(), "a body takes no more than there is");
+  std::size_t at = 0, piece = 1;
+  while (at < bytes.size()) {
+    const std::size_t count = pieces.take(bytes.substr(at, piece));
+    if (count == 0) break;
+    at += count;
+    piece = piece % 7 + 1;
+  }
+  check(at == taken && whole.is_whole() == pieces.is_whole(), "a body ends where it ends, in whatever pieces it comes");
+  check(whole.wrong().has_value() == pieces.wrong().has_value(), "what is wrong is wrong in pieces too");
+  check(!(whole.wrong() && whole.is_whole()), "a whole body is right");
+  if (whole.wrong()) check(whole.wrong()->status == pieces.wrong()->status, "and for the same reason");
+  if (!whole.is_whole()) return;
+  const std::string text = whole.release();
+  check(text.size() <= body_max && text.size() <= bytes.size(), "a body has its limit");
+  check(text == pieces.release(), "a body is the same in pieces");
+}
+
 void check_request(std::string_view bytes) {
   const auto end = head_end(bytes);
   if (!end) return;
@@ -68,8 +91,11 @@ void check_request(std::string_view bytes) {
   check(std::all_of(head.text.begin(), head.text.end(), clean), "no control character passes the door");
   const auto again = check_head(head.text, body_max);
   check(std::holds_alternative<Head>(again) && std::get<Head>(again).text == head.text &&
-            std::get<Head>(again).content_length == head.content_length,
+            std::get<Head>(again).content_length == head.content_length &&
+            std::get<Head>(again).is_chunked == head.is_chunked,
         "what passed the door passes it again as it is");
+  check(!(head.is_chunked && head.content_length > 0), "a body has one length");
+  check_body(head, bytes.substr(*end));
 }
 
 }  // namespace
@@ -79,5 +105,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view bytes{reinterpret_cast<const char*>(data), size};
   pfsync::fuzz::check_request(bytes);
   pfsync::fuzz::check_words(bytes);
+  pfsync::fuzz::check_body({.is_chunked = true}, bytes);
   return 0;
 }

@@ -420,6 +420,52 @@ class Firewalls(Alone):
     def call(self, method, *params):
         return self.post(xmlrpc.client.dumps(params, method))
 
+    def credentials(self, password=PASSWORD):
+        return base64.b64encode(f"hasync:{password}".encode()).decode()
+
+    def as_pfsense(self, body, password=PASSWORD):
+        """As its library sends it: a body of more than 1024 bytes only once 100 Continue has come, and any other answer is the last."""
+        body = body.encode()
+        head = (f"POST /xmlrpc.php HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: close\r\n"
+                f"Authorization: Basic {self.credentials(password)}\r\nAccept-Encoding: gzip, deflate\r\n"
+                "Content-Type: text/xml; charset=utf-8\r\nUser-Agent: PEAR::XML_RPC2/1.1.5-dev\r\n"
+                f"Content-Length: {len(body)}\r\n")
+        waits = len(body) > 1024
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as plain, \
+                ssl._create_unverified_context().wrap_socket(plain) as connection, connection.makefile("rb") as answers:
+            connection.sendall(head.encode() + (b"Expect: 100-continue\r\n" if waits else b"") + b"\r\n" + (b"" if waits else body))
+            if waits:
+                first = answers.readline()
+                if first.startswith(b"HTTP/1.1 100 "):
+                    self.assertEqual(answers.readline(), b"\r\n")
+                    connection.sendall(body)
+                    first = answers.readline()
+            else:
+                first = answers.readline()
+            rest = answers.read()
+        self.assertTrue(first.startswith(b"HTTP/1.1 200 "), first + rest)
+        return xmlrpc.client.loads(rest.split(b"\r\n\r\n", 1)[1])[0][0]
+
+    def test_a_push_as_pfsenses_library_sends_it(self):
+        self.assertGreater(len(PUSH), 1024)
+        self.assertEqual(self.as_pfsense(VERSION_CHECK)["config_version"], "24.0")
+        self.assertIs(self.as_pfsense(PUSH), True)
+        self.assertEqual(set(self.secondary.hosts()), {1})
+        with self.assertRaises(xmlrpc.client.Fault) as raised:
+            self.as_pfsense(PUSH, password="wrong")
+        self.assertEqual(raised.exception.faultString, "Authentication failed: Invalid username or password")
+
+    def test_a_push_in_chunks(self):
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=ssl._create_unverified_context(), timeout=60)
+        self.addCleanup(connection.close)
+        body = PUSH.encode()
+        connection.request("POST", "/xmlrpc.php", (body[at:at + 700] for at in range(0, len(body), 700)), encode_chunked=True,
+                           headers={"Content-Type": "text/xml", "Transfer-Encoding": "chunked", "Authorization": "Basic " + self.credentials()})
+        response = connection.getresponse()
+        self.assertEqual(response.status, 200)
+        self.assertIs(xmlrpc.client.loads(response.read())[0][0], True)
+        self.assertEqual(set(self.secondary.hosts()), {1})
+
     def test_a_pfsense_pushes_its_virtual_addresses(self):
         version = self.post(VERSION_CHECK)
         self.assertEqual((version["config_version"], version["platform"]), ("24.0", "pfSense"))

@@ -57,12 +57,35 @@ TEST(Head, EachFaultHasItsStatus) {
   EXPECT_EQ(status_of(post("Content-Length: 99999999999999999999999\r\n")), 413);
   EXPECT_EQ(status_of(post("Content-Length: -1\r\n")), 400);
   EXPECT_EQ(status_of(post("Content-Length: 1\r\nContent-Length: 1\r\n")), 400);
-  EXPECT_EQ(status_of(post("Transfer-Encoding: chunked\r\n")), 501);
+  EXPECT_EQ(status_of(post("Transfer-Encoding: gzip, chunked\r\n")), 501);
+  EXPECT_EQ(status_of(post("Transfer-Encoding: \vchunked\r\n")), 400);
+  EXPECT_EQ(status_of(post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")), 400);
+  EXPECT_EQ(status_of("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+  EXPECT_EQ(status_of(get("Transfer-Encoding: chunked\r\n")), 400) << "a GET with a body";
   EXPECT_EQ(status_of(post("Content-Length: 1\r\nContent-Encoding: gzip\r\n")), 415);
-  EXPECT_EQ(status_of(post("Content-Length: 1\r\nExpect: 100-continue\r\n")), 417);
+  EXPECT_EQ(status_of(post("Content-Length: 1\r\nExpect: 200-ok\r\n")), 417);
   std::string many;
   for (std::size_t i = 0; i < header_lines_max; ++i) many += "X-" + std::to_string(i) + ": y\r\n";
   EXPECT_EQ(status_of(get(many)), 431);
+}
+
+TEST(Head, ABodyHasOneLength) {
+  for (const char* both :
+       {"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+        "Content-Length: 0\r\ntransfer-encoding: CHUNKED\r\n"})
+    EXPECT_EQ(status_of(post(both)), 400) << both;
+  const auto head = std::get<Head>(check_head(post("Transfer-Encoding: Chunked\r\n"), body_max));
+  EXPECT_TRUE(head.is_chunked);
+  EXPECT_TRUE(head.has_body());
+  EXPECT_EQ(head.content_length, 0u);
+}
+
+TEST(Head, AClientMayWaitForLeave) {
+  const auto head = std::get<Head>(check_head(post("Content-Length: 9\r\nExpect: 100-Continue\r\n"), body_max));
+  EXPECT_TRUE(head.expects_continue);
+  EXPECT_EQ(head.text, post("Content-Length: 9\r\n")) << "who answers need not know";
+  const auto old = check_head("POST / HTTP/1.0\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n", body_max);
+  EXPECT_FALSE(std::get<Head>(old).expects_continue) << "HTTP/1.0 knows no other answer than the last";
 }
 
 TEST(Head, WhatIsNotOfferedIsNotPassedOn) {

@@ -92,13 +92,17 @@ class ListenerTest : public ::testing::Test {
     settings_.tls.key = key_;
     settings_.limits.workers = 4;
   }
-  void start(Handler handler = [](const Request& request) {
-    return Response{.body = request.method + " " + request.path + " " + request.body};
-  }) {
-    auto made = Listener::create(settings_, std::move(handler), [this](const std::string& sentence) {
+  void start(
+      Handler handler =
+          [](const Request& request) {
+            return Response{.body = request.method + " " + request.path + " " + request.body};
+          },
+      Doorkeeper doorkeeper = {}) {
+    const auto log = [this](const std::string& sentence) {
       const std::lock_guard lock{mutex_};
       logged_ += sentence + "\n";
-    });
+    };
+    auto made = Listener::create(settings_, std::move(handler), log, std::move(doorkeeper));
     ASSERT_TRUE(std::holds_alternative<std::unique_ptr<Listener>>(made)) << std::get<std::string>(made);
     listener_ = std::move(std::get<std::unique_ptr<Listener>>(made));
   }
@@ -212,6 +216,86 @@ TEST_F(ListenerTest, PipelinedRequestsAreAnsweredInTheirOrder) {
   EXPECT_LT(first, second);
   EXPECT_LT(second, third);
   EXPECT_NE(third, std::string::npos) << answers;
+}
+
+TEST_F(ListenerTest, AClientThatWaitsForLeaveGetsItBeforeItsBody) {
+  start();
+  Raw client{listener_->port()};
+  ASSERT_TRUE(client.shake());
+  for (const char* path : {"/1", "/2"}) {
+    ASSERT_TRUE(
+        client.send("POST "s + path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"));
+    EXPECT_EQ(client.read("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    ASSERT_TRUE(client.send("body"));
+    const std::string answer = client.read("body");
+    EXPECT_EQ(answer.substr(0, 12), "HTTP/1.1 200");
+    EXPECT_NE(answer.find("POST "s + path + " body"), std::string::npos) << answer;
+  }
+  // What is refused is refused at once, in place of the leave.
+  ASSERT_TRUE(client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"));
+  EXPECT_EQ(client.read().substr(0, 12), "HTTP/1.1 413");
+}
+
+TEST_F(ListenerTest, ChunksAreABody) {
+  start();
+  Raw client{listener_->port()};
+  ASSERT_TRUE(client.shake());
+  const std::string head = "POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n";
+  ASSERT_TRUE(client.send(head + "\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n" + head + "Expect: 100-continue\r\n\r\n"));
+  const std::string answers = client.read("100 Continue\r\n\r\n");
+  EXPECT_NE(answers.find("POST /c body"), std::string::npos) << answers;
+  ASSERT_TRUE(client.send("2\r\nok\r\n0\r\n\r\n" + head + "\r\nnonsense\r\n"));
+  const std::string last = client.read();
+  EXPECT_NE(last.find("POST /c ok"), std::string::npos) << last;
+  EXPECT_NE(last.find("HTTP/1.1 400"), std::string::npos) << last;
+  EXPECT_TRUE(counts_to("http_requests_bad", 1));
+}
+
+TEST_F(ListenerTest, WhoeverIsSentAwayIsNotReadOn) {
+  settings_.limits.body_bytes = std::size_t{64} * 1024 * 1024;
+  std::atomic<unsigned> handled{0};
+  start(
+      [&](const Request&) {
+        ++handled;
+        return Response{};
+      },
+      [](const Request& request) -> std::optional<Response> {
+        if (request.header("Authorization") == "Basic good") return std::nullopt;
+        return Response{.content_type = "text/plain", .body = "not you at " + request.path};
+      });
+  const std::string large = "POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 60000000\r\n";
+  {  // one that waits is answered at once
+    Raw waiting{listener_->port()};
+    ASSERT_TRUE(waiting.shake());
+    ASSERT_TRUE(waiting.send(large + "Expect: 100-continue\r\n\r\n"));
+    const std::string answer = waiting.read();
+    EXPECT_EQ(answer.substr(0, 12), "HTTP/1.1 200") << answer;
+    EXPECT_NE(answer.find("\r\n\r\nnot you at /p"), std::string::npos) << answer;
+  }
+  {  // one that goes on and on is cut off long before its end
+    Raw rude{listener_->port()};
+    ASSERT_TRUE(rude.shake());
+    ASSERT_TRUE(rude.send(large + "\r\n"));
+    const std::string piece(10'000, 'a');
+    unsigned sent = 0;
+    while (sent < 6000 && rude.send(piece)) ++sent;
+    EXPECT_LT(sent, 6000u) << "pieces of 10,000 bytes that it took";
+  }
+  {  // one that had a little to say comes to hear why
+    Raw small{listener_->port()};
+    ASSERT_TRUE(small.shake());
+    ASSERT_TRUE(small.send("POST /s HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n" + std::string(10'000, 'a')));
+    ASSERT_TRUE(small.send(std::string(10'000, 'a')));
+    EXPECT_NE(small.read().find("not you at /s"), std::string::npos);
+  }
+  EXPECT_TRUE(counts_to("http_sent_away", 3));
+  EXPECT_EQ(handled, 0u);
+  EXPECT_EQ(count("http_requests"), 0u) << "none of them was taken";
+  Raw good{listener_->port()};
+  ASSERT_TRUE(good.shake());
+  ASSERT_TRUE(good.send("POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic good\r\nContent-Length: 1\r\n\r\na"));
+  EXPECT_EQ(good.read("\r\n\r\n").substr(0, 12), "HTTP/1.1 200");
+  EXPECT_EQ(handled, 1u);
 }
 
 TEST_F(ListenerTest, ASlowClientIsGivenUp) {
