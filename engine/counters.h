@@ -39,6 +39,7 @@ enum class Tally : std::uint8_t {
   removed_before,
   table_full,
   requests_suppressed,
+  requests_withheld,
   requests_dropped,
   acks_dropped,
   deletes_dropped,
@@ -84,6 +85,9 @@ inline constexpr std::array tally_table{
               "late messages about a state that was removed a moment ago (ignored)"},
     TallyInfo{Tally::table_full, "table_full", "states refused because states_max is reached"},
     TallyInfo{Tally::requests_suppressed, "requests_suppressed", "update requests not repeated within a second"},
+    TallyInfo{
+        Tally::requests_withheld, "requests_withheld",
+        "update requests not made: more than sync.requests_per_s, or the peer's bulk update will bring the state"},
     TallyInfo{Tally::requests_dropped, "requests_dropped", "update requests dropped because the queue was full"},
     TallyInfo{Tally::acks_dropped, "acks_dropped", "insert acks dropped because the queue was full"},
     TallyInfo{Tally::deletes_dropped, "deletes_dropped", "deletes not announced because the queue was full"},
@@ -110,8 +114,8 @@ inline constexpr std::array tally_table{
               "update requests answered later because the peer asked for more than sync.requests_per_s"},
     TallyInfo{
         Tally::answers_delayed, "answers_delayed",
-        "answers to stale updates that waited for the next packet: another one of the state had gone a moment ago, or "
-        "too many had"},
+        "stale updates answered later: the state's last answer had gone within a second, or the peer had more than "
+        "sync.requests_per_s"},
     TallyInfo{Tally::parts_behind, "parts_behind",
               "pfsync packets dropped because a data-path core was too far behind"},
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <new>
+#include <type_traits>
 
 #include "engine/two_families.h"
 #include "wire/dialect.h"
@@ -11,6 +12,17 @@
 namespace pfsync::engine {
 
 using wire::Message;
+
+namespace {
+
+constexpr std::size_t turn_max = 256;  ///< states that change their queue in one turn, so that it stays short
+
+/// Time in eight bits: what is compared lies within seconds.
+constexpr int tick_bits = 25;  ///< 2^25 ns are 34 ms
+constexpr std::int64_t tick_of(Outbox::Instant now) noexcept { return now.time_since_epoch().count() >> tick_bits; }
+constexpr std::int64_t rest_ticks = (std::chrono::nanoseconds{Outbox::once_in}.count() >> tick_bits) + 2;
+
+}  // namespace
 
 Outbox::Outbox(const Config& config, std::size_t slots, Counters& counters, BulkGate* gate)
     : config_{config},
@@ -22,7 +34,8 @@ Outbox::Outbox(const Config& config, std::size_t slots, Counters& counters, Bulk
       clears_{16},
       tdbs_{config.tdb_places},
       tdb_queued_(config.tdb_places),
-      answers_{config.requests_per_s, std::max<std::uint64_t>(config.requests_per_s / 10, 1)},
+      full_answers_{{config.requests_per_s, std::max<std::uint64_t>(config.requests_per_s / 10, 1)}},
+      stale_answers_{full_answers_},
       counters_{&counters},
       gate_{gate} {
   if (places_ == nullptr) throw std::bad_alloc{};  // at start, before any core runs
@@ -35,26 +48,50 @@ void Outbox::queued_one(Instant now) noexcept {
 }
 
 void Outbox::enqueue(Slot slot, Queue queue, Instant now) noexcept {
-  Place& place = places_[slot];
-  List& list = this->list(queue);
-  place = {list.last, 0, queue, 0, static_cast<std::uint8_t>(generation_ | (standing_by_ ? by_other : 0))};
-  if (list.last != 0)
-    places_[list.last - 1].next = slot + 1;
-  else
-    list.first = slot + 1;
-  list.last = slot + 1;
-  ++list.count;
+  append(slot, queue);
   queued_one(now);
 }
 
-void Outbox::dequeue(Slot slot) noexcept {
+void Outbox::append(Slot slot, Queue queue) noexcept {
+  Place& place = places_[slot];
+  List& list = this->list(queue);
+  place.previous = list.last;
+  place.next = 0;
+  place.queue = queue;
+  place.updates = 0;
+  place.generation = static_cast<std::uint8_t>(generation_ | (standing_by_ ? by_other : 0));
+  (list.last != 0 ? places_[list.last - 1].next : list.first) = slot + 1;
+  list.last = slot + 1;
+  ++list.count;
+  waiting_ += !is_written(queue);
+}
+
+void Outbox::prepend(Slot slot, Queue queue) noexcept {
+  Place& place = places_[slot];
+  List& list = this->list(queue);
+  place.previous = 0;
+  place.next = list.first;
+  place.queue = queue;
+  (list.first != 0 ? places_[list.first - 1].previous : list.last) = slot + 1;
+  list.first = slot + 1;
+  ++list.count;
+  waiting_ += !is_written(queue);
+}
+
+void Outbox::unlink(Slot slot) noexcept {
   Place& place = places_[slot];
   if (place.queue == Queue::none) return;
   List& list = this->list(place.queue);
   (place.previous != 0 ? places_[place.previous - 1].next : list.first) = place.next;
   (place.next != 0 ? places_[place.next - 1].previous : list.last) = place.previous;
   --list.count;
-  place = {};
+  waiting_ -= !is_written(place.queue);
+  place.queue = Queue::none;
+}
+
+void Outbox::dequeue(Slot slot) noexcept {
+  unlink(slot);
+  places_[slot] = {};
 }
 
 void Outbox::inserted(Slot slot, Instant now) noexcept {
@@ -65,13 +102,17 @@ void Outbox::inserted(Slot slot, Instant now) noexcept {
 
 void Outbox::updated(Slot slot, bool tcp, Instant now) noexcept {
   Place& place = places_[slot];
-  if (place.queue == Queue::none) {
+  if (!is_written(place.queue)) {
+    // A change is told in time, whatever is owed as an answer; that is owed still, or is what the change says.
+    place.is_asked = place.queue == Queue::asked;
+    place.is_owed = false;
+    unlink(slot);
     enqueue(slot, Queue::upd_c, now);
     return;
   }
   if (standing_by_) {  // to the end: it is new again
     const Queue queue = place.queue;
-    dequeue(slot);
+    unlink(slot);
     enqueue(slot, queue, now);
     return;
   }
@@ -82,14 +123,107 @@ void Outbox::updated(Slot slot, bool tcp, Instant now) noexcept {
 }
 
 void Outbox::update_requested(Slot slot, Instant now) noexcept {
-  if (answers_.is_empty(now)) (*counters_)[Tally::requests_limited].add();
-  const Queue queue = places_[slot].queue;
-  if (queue == Queue::none || queue == Queue::upd_c) {
-    dequeue(slot);
+  Place& place = places_[slot];
+  if (place.is_asked || place.queue == Queue::upd || place.queue == Queue::asked) return;
+  const bool is_turn = !standing_by_ && list(Queue::asked).first == 0 && full_answers_.bucket.take(now);
+  if (!is_turn) (*counters_)[Tally::requests_limited].add();
+  if (place.queue == Queue::ins) {  // which is the full state
+    push_ = push_ || is_turn;
+  } else if (is_turn) {
+    unlink(slot);
     enqueue(slot, Queue::upd, now);
+    push_ = true;
+  } else if (place.queue == Queue::upd_c) {
+    place.is_asked = true;
+  } else {
+    unlink(slot);
+    wait(slot, Queue::asked, full_answers_, now);
   }
+}
+
+void Outbox::found_stale(Slot slot, Instant now) noexcept {
+  if (standing_by_) return updated(slot, false, now);
+  Place& place = places_[slot];
+  if (place.queue == Queue::answered && !place.is_owed && has_rested(place, now)) dequeue(slot);
+  const bool is_waiting = place.is_answered || place.is_asked || place.queue == Queue::asked;
+  if (is_waiting || list(Queue::owed).first != 0 || !stale_answers_.bucket.take(now)) {
+    (*counters_)[Tally::answers_delayed].add();
+    place.is_owed = place.queue == Queue::answered;
+    if (is_waiting) return;
+    place.is_answered = true;
+    if (place.queue == Queue::none) wait(slot, Queue::owed, stale_answers_, now);
+    return;
+  }
+  place.is_answered = true;
+  if (place.queue == Queue::none) enqueue(slot, Queue::upd_c, now);
   push_ = true;
 }
+
+// --- answers that wait -------------------------------------------------------------------------------
+
+void Outbox::wait(Slot slot, Queue queue, Turn& turn, Instant now) noexcept {
+  if (list(queue).first == 0) turn.due = turn.bucket.is_empty(now) ? std::max(turn.bucket.next(), now + together) : now;
+  append(slot, queue);
+}
+
+void Outbox::told(Slot slot, Instant now) noexcept {
+  Place& place = places_[slot];
+  unlink(slot);
+  if (place.is_asked) {  // in front: it has waited, and a connection that lives comes first
+    place.is_asked = false;
+    if (list(Queue::asked).first == 0) full_answers_.due = now;
+    prepend(slot, Queue::asked);
+  } else if (place.is_answered) {
+    append(slot, Queue::answered);
+    place.told_at = static_cast<std::uint8_t>(tick_of(now));
+    answered_last_ = now;
+  } else {
+    place = {};
+  }
+}
+
+/// Whether the second is over in which no stale update is answered.
+bool Outbox::has_rested(const Place& place, Instant now) const noexcept {
+  return static_cast<std::uint8_t>(tick_of(now) - place.told_at) >= rest_ticks || now >= answered_last_ + 2 * once_in;
+}
+
+Outbox::Instant Outbox::rested_at(const Place& place, Instant now) const noexcept {
+  if (has_rested(place, now)) return now;
+  const std::int64_t since = static_cast<std::uint8_t>(tick_of(now) - place.told_at);
+  return Instant{std::chrono::nanoseconds{(tick_of(now) + rest_ticks - since) << tick_bits}};
+}
+
+void Outbox::release_due(Instant now) noexcept {
+  std::size_t budget = turn_max;
+  // In the order in which they were told, and each rests as long.
+  for (; list(Queue::answered).first != 0 && budget > 0; --budget) {
+    const Slot slot = list(Queue::answered).first - 1;
+    if (!has_rested(places_[slot], now)) break;
+    const bool is_owed = places_[slot].is_owed;
+    dequeue(slot);
+    if (!is_owed) continue;
+    places_[slot].is_answered = true;
+    wait(slot, Queue::owed, stale_answers_, now);
+  }
+  take_turns(Queue::owed, Queue::upd_c, stale_answers_, now, budget);
+  take_turns(Queue::asked, Queue::upd, full_answers_, now, budget);
+}
+
+void Outbox::take_turns(Queue from, Queue to, Turn& turn, Instant now, std::size_t& budget) noexcept {
+  if (now < turn.due) return;
+  for (; list(from).first != 0 && budget > 0; --budget) {
+    if (!turn.bucket.take(now)) {
+      turn.due = std::max(turn.bucket.next(), now + together);
+      return;
+    }
+    const Slot slot = list(from).first - 1;
+    unlink(slot);
+    enqueue(slot, to, now);
+    push_ = true;
+  }
+}
+
+// --- queueing ids ------------------------------------------------------------------------------------
 
 /// Its INS is still queued, no other node can have said it, and no bulk frame can have carried it meanwhile.
 bool Outbox::is_untold(Slot slot) const noexcept {
@@ -130,7 +264,7 @@ void Outbox::acknowledge(wire::StateId id, Instant now) noexcept {
 
 void Outbox::request(wire::StateId id, Instant now) noexcept {
   if (standing_by_) return;
-  if (!requests_.push(id)) {
+  if (!requests_.push({id, now})) {
     (*counters_)[Tally::requests_dropped].add();
     return;
   }
@@ -149,13 +283,15 @@ void Outbox::stand_by(bool on, Instant now) noexcept {
   standing_by_ = on;
   generation_ends_ = now + held;
   deletes_before_ = deletes_gated_ = clears_before_ = 0;
+  full_answers_.due = stale_answers_.due = now;
   if (!on) push();
 }
 
 void Outbox::on_timeout(Instant now) noexcept {
+  release(now);
   if (!standing_by_) return;
   std::size_t budget = 1024;  // so that a turn stays short however much is queued
-  for (const Queue queue : {Queue::ins, Queue::upd, Queue::upd_c}) forget(queue, budget);
+  for (const Queue queue : all_queues) forget(queue, budget);
   if (now < generation_ends_ || has_to_forget()) return;
   generation_ = static_cast<std::uint8_t>((generation_ + 1) & 0x7f);
   generation_ends_ = now + held;
@@ -166,8 +302,8 @@ void Outbox::on_timeout(Instant now) noexcept {
 }
 
 bool Outbox::has_to_forget() const noexcept {
-  const auto is_old = [this](Queue queue) { return list(queue).first != 0 && is_forgotten(list(queue).first - 1); };
-  return is_old(Queue::ins) || is_old(Queue::upd) || is_old(Queue::upd_c);
+  return std::ranges::any_of(
+      all_queues, [this](Queue queue) { return list(queue).first != 0 && is_forgotten(list(queue).first - 1); });
 }
 
 /// The oldest stand at the head: whatever is touched goes to the end.
@@ -204,11 +340,15 @@ std::size_t Outbox::bytes_queued(wire::Dialect dialect) const noexcept {
 }
 
 Outbox::Instant Outbox::timeout(Instant now) const noexcept {
-  if (queued() == 0) return Instant::max();
-  if (standing_by_) return has_to_forget() ? now : generation_ends_;
-  if (list(Queue::upd).count == queued() && answers_.is_empty(now))
-    return std::min(answers_.next(), oldest_ + config_.delay);
-  return push_ ? now : oldest_ + config_.delay;
+  Instant due = Instant::max();
+  if (queued() > 0) due = push_ ? now : oldest_ + config_.delay;
+  if (standing_by_) return queued() + waiting_ == 0 ? due : has_to_forget() ? now : generation_ends_;
+  if (waiting_ == 0) return due;
+  if (const std::uint32_t first = list(Queue::answered).first; first != 0)
+    due = std::min(due, rested_at(places_[first - 1], now));
+  if (list(Queue::owed).first != 0) due = std::min(due, stale_answers_.due);
+  if (list(Queue::asked).first != 0) due = std::min(due, full_answers_.due);
+  return due;
 }
 
 std::size_t Outbox::deletes_allowed() noexcept {
@@ -281,11 +421,9 @@ void Outbox::write_states(wire::PacketWriter& writer, Instant now, Queue queue, 
   };
   for (std::size_t i = 0; i < ahead; ++i) fetch_next();
   while (list(queue).first != 0 && writer.fits(message)) {
-    // The rest waits, each state once; but no longer than any change, since changes of the state wait with it.
-    if (queue == Queue::upd && now < oldest_ + config_.delay && !answers_.take(now)) break;
     const Slot slot = list(queue).first - 1;
     fetch_next();
-    dequeue(slot);
+    told(slot, now);
     if (message == Message::upd_c) {
       // Its receiver would only ask for a full state that cannot be written.
       if (!can_say_two_families(dialect) && source.has_two_families(slot)) {
@@ -314,9 +452,16 @@ void Outbox::write_tdbs(wire::PacketWriter& writer, wire::Dialect dialect, const
   }
 }
 
-void Outbox::write_ids(wire::PacketWriter& writer, BoundedQueue<wire::StateId>& ids, Message message,
+template <class T>
+void Outbox::write_ids(wire::PacketWriter& writer, BoundedQueue<T>& ids, Message message,
                        std::size_t count_max) noexcept {
-  for (; count_max > 0 && writer.append_id(message, ids.front()); --count_max) {
+  const auto front = [&ids] {
+    if constexpr (std::is_same_v<T, Request>)
+      return ids.front().id;
+    else
+      return ids.front();
+  };
+  for (; count_max > 0 && writer.append_id(message, front()); --count_max) {
     ids.pop();
     counters_->out(message).add();
   }

@@ -62,6 +62,8 @@ class StateSource {
 /// What there is to announce, and when. A state stands in at most one queue, so that many updates of it
 /// between two packets go out once; the queues of states can therefore never be full. Queues of bare
 /// ids are bounded; what does not fit is counted.
+/// Answers have a limit that changes have not: an answer whose turn has not come stands in no queue that is written,
+/// and counts for no packet. A change of its state is told in time meanwhile.
 /// Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_q_ins(), pfsync_q_del(), pfsync_sendout().
 class Outbox {
  public:
@@ -72,10 +74,16 @@ class Outbox {
   struct Config {
     Duration delay = std::chrono::seconds{1};
     unsigned maxupd = 128;
-    std::size_t ids_max = 65536;       ///< in each queue of bare ids
-    std::size_t tdb_places = 0;        ///< of the TdbTable
-    std::uint64_t requests_per_s = 0;  ///< full states written in answer to requests; 0: any number
+    std::size_t ids_max = 65536;  ///< in each queue of bare ids
+    std::size_t tdb_places = 0;   ///< of the TdbTable
+    std::uint64_t requests_per_s =
+        0;  ///< full states in answer to requests, and answers to stale updates; 0: any number
   };
+  /// Of a state a stale update is answered once in this time. Two nodes that each find the other's answer stale would
+  /// otherwise never end. Also how long a request may wait for its packet before further ones are not taken.
+  static constexpr std::chrono::seconds once_in{1};
+  /// Answers that wait leave together, this far apart, so that they share packets.
+  static constexpr std::chrono::milliseconds together{10};
   /// How long changes are held for a peer that another node speaks with: at least this, at most twice as much. Longer
   /// than that node's silence takes to be noticed (CARP: 3 seconds and a bit with advbase 1) and a change may have
   /// waited there.
@@ -96,12 +104,22 @@ class Outbox {
   void inserted(Slot slot, Instant now) noexcept;
   /// `tcp`: only updates of TCP states count towards maxupd.
   void updated(Slot slot, bool tcp, Instant now) noexcept;
+  /// The peer asked for the full state: it leaves at once, or when its turn comes; once, however often it was asked
+  /// for.
   void update_requested(Slot slot, Instant now) noexcept;
+  /// The peer said what is older than ours: it is told at once, or once the state's second is over and its turn comes,
+  /// as the state is then.
+  void found_stale(Slot slot, Instant now) noexcept;
   /// After the state was erased from the table, so that no bulk frame begun later holds it.
   /// `announce`: the peers are to hear of it, if they ever heard of the state.
   void erased(Slot slot, wire::StateId id, bool announce, Instant now) noexcept;
   void acknowledge(wire::StateId id, Instant now) noexcept;
   void request(wire::StateId id, Instant now) noexcept;
+  /// Whether requests have waited for a packet too long for more to be of use. While none is added, none can be there
+  /// twice, if it is asked for once in `once_in`.
+  [[nodiscard]] bool is_behind(Instant now) const noexcept {
+    return !requests_.empty() && now >= requests_.front().at + once_in;
+  }
   void clear(const wire::Clear& clear, Instant now) noexcept;
   void tdb_changed(TdbTable::Place place, Instant now) noexcept;
   void push() noexcept { push_ = queued() > 0; }
@@ -112,6 +130,10 @@ class Outbox {
   void stand_by(bool on, Instant now) noexcept;
   /// Forgets what was held long enough, some of it at a time.
   void on_timeout(Instant now) noexcept;
+  /// Answers whose turn has come enter the queues, some of them at a time. On time, and before transmit.
+  void release(Instant now) noexcept {
+    if (waiting_ > 0 && !standing_by_) release_due(now);
+  }
 
   /// When something has to leave, or to be forgotten; Instant::max() when nothing is queued.
   [[nodiscard]] Instant timeout(Instant now) const noexcept;
@@ -119,18 +141,38 @@ class Outbox {
   [[nodiscard]] std::size_t transmit(wire::Room room, Instant now, wire::Dialect dialect,
                                      const StateSource& source) noexcept;
   [[nodiscard]] std::size_t queued() const noexcept;
+  /// Answers that are owed and whose turn has not come.
+  [[nodiscard]] std::size_t answers_waiting() const noexcept {
+    return list(Queue::asked).count + list(Queue::owed).count;
+  }
   [[nodiscard]] bool has_clears() const noexcept { return !clears_.empty(); }
 
  private:
-  enum class Queue : std::uint8_t { none, ins, upd, upd_c };
+  enum class Queue : std::uint8_t {
+    none,
+    ins,
+    upd,
+    upd_c,
+    asked,     ///< the full state is owed, and waits for its turn
+    answered,  ///< a stale update was answered within a second; perhaps another came
+    owed,      ///< another came, and waits for its turn
+  };
+  static constexpr std::size_t queue_count = 7;
+  static constexpr Queue all_queues[] = {Queue::ins,   Queue::upd,      Queue::upd_c,
+                                         Queue::asked, Queue::answered, Queue::owed};
   /// A state's place in its queue: a doubly linked list through slots, stored as slot + 1 (0 = end).
   struct Place {
     std::uint32_t previous;
     std::uint32_t next;
-    Queue queue;
+    Queue queue : 4;
+    bool is_asked : 1;     ///< in upd_c: the full state is owed, too
+    bool is_answered : 1;  ///< once it is told, the second begins in which no stale update is answered
+    bool is_owed : 1;      ///< in answered: another stale update came
     std::uint8_t updates;
     std::uint8_t generation;  ///< 7 bits; with `by_other` for what was queued while standing by
+    std::uint8_t told_at;     ///< in answered: a tick
   };
+  static_assert(sizeof(Place) == 12);
   static constexpr std::uint8_t by_other = 0x80;  ///< the node that speaks with the peer has told it, or will
   struct List {
     std::uint32_t first = 0;
@@ -138,8 +180,29 @@ class Outbox {
     std::size_t count = 0;
   };
 
+  /// Answers of one kind that wait for their turn.
+  struct Turn {
+    TokenBucket bucket;
+    Instant due{};  ///< when to look again, while some wait
+  };
+
   void enqueue(Slot slot, Queue queue, Instant now) noexcept;
+  void append(Slot slot, Queue queue) noexcept;
+  void prepend(Slot slot, Queue queue) noexcept;
+  /// Out of its queue; what is owed of it is still known.
+  void unlink(Slot slot) noexcept;
+  /// Out of its queue, and nothing is owed.
   void dequeue(Slot slot) noexcept;
+  /// Out of its queue, since it is being written.
+  void told(Slot slot, Instant now) noexcept;
+  void wait(Slot slot, Queue queue, Turn& turn, Instant now) noexcept;
+  void release_due(Instant now) noexcept;
+  void take_turns(Queue from, Queue to, Turn& turn, Instant now, std::size_t& budget) noexcept;
+  [[nodiscard]] bool has_rested(const Place& place, Instant now) const noexcept;
+  [[nodiscard]] Instant rested_at(const Place& place, Instant now) const noexcept;
+  [[nodiscard]] static constexpr bool is_written(Queue queue) noexcept {
+    return queue == Queue::ins || queue == Queue::upd || queue == Queue::upd_c;
+  }
   void queued_one(Instant now) noexcept;
   void forget(Queue queue, std::size_t& budget) noexcept;
   [[nodiscard]] bool is_forgotten(Slot slot) const noexcept {
@@ -159,16 +222,22 @@ class Outbox {
   void write_states(wire::PacketWriter& writer, Instant now, Queue queue, wire::Message message, wire::Dialect dialect,
                     const StateSource& source) noexcept;
   void write_tdbs(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source) noexcept;
-  void write_ids(wire::PacketWriter& writer, BoundedQueue<wire::StateId>& ids, wire::Message message,
+  template <class T>
+  void write_ids(wire::PacketWriter& writer, BoundedQueue<T>& ids, wire::Message message,
                  std::size_t count_max) noexcept;
   [[nodiscard]] std::size_t deletes_allowed() noexcept;
   [[nodiscard]] bool is_untold(Slot slot) const noexcept;
 
   Config config_;
   std::unique_ptr<Place[], void (*)(void*)> places_;
-  std::array<List, 4> lists_{};
+  std::array<List, queue_count> lists_{};
+  std::size_t waiting_ = 0;  ///< in the lists that are not written
+  struct Request {
+    wire::StateId id{};
+    Instant at{};
+  };
   BoundedQueue<wire::StateId> acks_;
-  BoundedQueue<wire::StateId> requests_;
+  BoundedQueue<Request> requests_;
   BoundedQueue<wire::StateId> deletes_;
   BoundedQueue<wire::Clear> clears_;
   BoundedQueue<TdbTable::Place> tdbs_;
@@ -177,7 +246,8 @@ class Outbox {
   std::uint64_t gate_stamp_ = 0;
   std::uint64_t frames_before_ins_ = 0;  ///< bulk frames handed over before the first state of the ins queue
   Instant oldest_{};                     ///< when the outbox became non-empty
-  TokenBucket answers_;
+  Turn full_answers_, stale_answers_;
+  Instant answered_last_{};  ///< when the last state entered `answered`
   bool push_ = false;
   bool standing_by_ = false;
   std::uint8_t generation_ = 0;  ///< the periods of `held` so far, 7 bits of them

@@ -57,7 +57,7 @@ Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std:
              config.gate},
       active{!config.is_shared},
       is_shared{config.is_shared},
-      stale_answers{session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s / 10, 1)},
+      requests{session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s / 10, 1)},
       interfaces{config.interfaces} {
   if (config.is_shared) outbox.stand_by(true, {});
 }
@@ -70,6 +70,7 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
       first_shard_{first_shard_of(part, table)},
       writers_{claim(part, table)},
       slots_per_shard_{table.slot_count() / table.shard_count()},
+      asked_{table.config().states_max},
       removed_{config.removed_max},
       tdbs_{config.tdbs_max},
       deferrals_{config.defer, config.deferred_max},
@@ -216,7 +217,10 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
       on_clear(clear, pending.peer, now);
       break;
     }
-    case Message::bus: peers_[pending.peer].bulk.on_status(wire::read_bulk_status(pending.record), now); break;
+    case Message::bus:
+      peers_[pending.peer].bulk.on_status(wire::read_bulk_status(pending.record), now);
+      tell_bulk(pending.peer);
+      break;
     case Message::tdb: on_tdb(pending, now); break;
     case Message::ins_ack: release(pending.id, pending.search.hash, Deferrals::Why::acknowledged, now); break;
     case Message::eof: break;
@@ -422,23 +426,8 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   if (pass_on) for_all_but(pending.peer, [&](Outbox& outbox) { outbox.updated(slot, tcp, now); });
   if (merged.any_stale()) {
     counters_[Reject::stale].add();
-    if (announced) answer_stale(pending, slot, now);
+    if (announced) peers_[pending.peer].outbox.found_stale(slot, now);
   }
-}
-
-/// Tells the sender what we know better: at once, but of a state once a second. Two nodes that each find the other's
-/// update stale would otherwise never end; what is not pushed waits, merged, for the next packet.
-void Session::answer_stale(const Pending& pending, Slot slot, Instant now) noexcept {
-  Peer& peer = peers_[pending.peer];
-  peer.outbox.updated(slot, false, now);
-  Asked& answered = answered_[pending.search.hash.value() % answered_.size()];
-  const bool is_lately = answered.id == pending.id && now < answered.at + std::chrono::seconds{1};
-  if (is_lately || !peer.stale_answers.take(now)) {
-    counters_[Tally::answers_delayed].add();
-    return;
-  }
-  answered = {pending.id, now};
-  peer.outbox.push();
 }
 
 bool Session::is_refresh_due(const HotEntry& before, Seconds now_s) const noexcept {
@@ -446,43 +435,10 @@ bool Session::is_refresh_due(const HotEntry& before, Seconds now_s) const noexce
   return statetable::is_said_here(before.heard_s()) || now_s / period != before.heard_s() / period;
 }
 
-void Session::ask_for(const Pending& pending, Instant now) noexcept {
-  const wire::StateId id = pending.id;
-  // creatorid 0 is nobody's: no node can answer, and the pair (0, 0) would ask for a bulk update.
-  if (config_.passive || id.creatorid == 0) {
-    counters_[Reject::badstate].add();
-    return;
-  }
-  // One request per pair and second: a peer that cannot deliver would otherwise be asked for each update.
-  Asked& asked = asked_[pending.search.hash.value() % asked_.size()];
-  if (asked.id == id && now < asked.at + std::chrono::seconds{1}) {
-    counters_[Tally::requests_suppressed].add();
-    return;
-  }
-  asked = {id, now};
-  peers_[pending.peer].outbox.request(id, now);
-}
-
 bool Session::was_removed(const Pending& pending, Instant now) noexcept {
   if (!removed_.has(pending.id, pending.search.hash, statetable::to_seconds(now))) return false;
   counters_[Tally::removed_before].add();
   return true;
-}
-
-void Session::on_bulk_request(unsigned peer) noexcept {
-  if (config_.passive) return;
-  counters_[Tally::bulk_requests_in].add();
-  if (is_active(peer)) peers_[peer].bulk_asked.store(true, std::memory_order_release);
-}
-
-void Session::on_request(const Pending& pending, Instant now) noexcept {
-  if (config_.passive) return;
-  ShardWriter& writer = writer_of(pending.search.hash);
-  const Slot slot = writer.find(pending.id, pending.search);
-  if (slot == no_slot)
-    counters_[Reject::badstate].add();
-  else if (is_announced(writer.entry(slot).state_flags()))
-    peers_[pending.peer].outbox.update_requested(slot, now);
 }
 
 void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from, Instant now,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/arrival.h"
+#include "engine/asked_states.h"
 #include "engine/bulk_gate.h"
 #include "engine/bulk_requester.h"
 #include "engine/counters.h"
@@ -66,8 +67,9 @@ struct SessionConfig {
   /// How much longer a state lives that another node announced: its owner's DEL_C should come first,
   /// and a lost one must not keep the state for ever.
   Duration foreign_grace = std::chrono::seconds{5};
-  /// Answers a second that each peer can have to single requests, and as many at once to stale updates; 0: any number.
-  /// The rest waits: a state once, as it is then.
+  /// Single states a second that each peer can have as answers to requests, and as many to stale updates, and that each
+  /// is asked for; a tenth of it at once; 0: any number. Further answers wait: a state once, as it is then. What is
+  /// not asked for is asked for with a later update of it.
   std::uint64_t requests_per_s = 10'000;
   Duration defer{};                 ///< how long the first packet of a new state may wait for an INS_ACK; 0: none does
   std::size_t deferred_max = 4096;  ///< packets that wait; the oldest goes when another comes
@@ -267,7 +269,7 @@ class Session {
     std::atomic<bool> bulk_asked{false};
     std::atomic<bool> active;                      ///< a word alone: pairs with nothing
     bool is_shared;                                ///< with another node
-    TokenBucket stale_answers;                     ///< those that leave at once
+    TokenBucket requests;                          ///< for single states
     std::atomic<Instant> heard_at{Instant{}};      ///< the last packet that could be read; Instant{}: none
     std::atomic<Instant> silent_since{Instant{}};  ///< Instant{}: it is not
     Counter queued;                                ///< in the outbox, as of the last turn
@@ -318,7 +320,10 @@ class Session {
   /// All counters of IPsec SAs there are.
   void tell_tdbs(Peer& peer, Instant now) noexcept;
   void ask_for(const Pending& pending, Instant now) noexcept;
-  void answer_stale(const Pending& pending, Slot slot, Instant now) noexcept;
+  /// Whether a peer's bulk update is under way, which brings what would be asked for.
+  [[nodiscard]] bool is_sent_all(unsigned peer) const noexcept;
+  /// First part: the others want to know that, too.
+  void tell_bulk(unsigned peer) noexcept;
   void acknowledge(const wire::State& state, unsigned peer, Instant now) noexcept;
   /// Whether a message about an unknown state is only late: counted, and to be ignored.
   [[nodiscard]] bool was_removed(const Pending& pending, Instant now) noexcept;
@@ -394,12 +399,7 @@ class Session {
   Placed<Peer> peers_;
   std::uint8_t next_number_ = 0;  ///< of a new peer
   Instant sweep_due_{};
-  /// What was asked for, or answered as stale, lately; a newer pair displaces an older one in its place.
-  struct Asked {
-    wire::StateId id{};
-    Instant at{};
-  };
-  std::array<Asked, 4096> asked_{}, answered_{};
+  AskedStates asked_;
   RemovedStates removed_;
   std::optional<DelayedStates> delayed_;  ///< where a rule delays
   TdbTable tdbs_;

@@ -128,10 +128,12 @@ void Session::retry_bulk(Instant now) noexcept {
 
 void Session::on_timeout(Instant now) noexcept {
   if (partition_ != nullptr) states_ = partition_->states();
-  for (Peer& peer : peers_) {
+  for (unsigned number = 0; number < peers_.size(); ++number) {
+    Peer& peer = peers_[number];
     peer.bulk.on_timeout(now);
+    tell_bulk(number);
     peer.outbox.on_timeout(now);
-    peer.queued.set(peer.outbox.queued());
+    peer.queued.set(peer.outbox.queued() + peer.outbox.answers_waiting());
     if (!peer.bulk.take_request()) continue;
     counters_[Tally::bulk_requests_out].add();
     peer.outbox.request(wire::bulk_request_id, now);
@@ -156,6 +158,7 @@ Instant Session::timeout(Instant now) const noexcept {
 
 std::size_t Session::transmit(unsigned peer, wire::Room room, Instant now) noexcept {
   Peer& to = peers_[peer];
+  to.outbox.release(now);
   if (to.outbox.queued() == 0) return 0;
   // The first part's own clear is what the others wait for.
   if (partition_ != nullptr && (is_first() ? !untold_clears_.empty() : is_held_back(peer))) return 0;

@@ -215,6 +215,34 @@ TEST(PartitionedSession, TheTableIsFullWhenAllPartsTogetherHoldItsStates) {
   EXPECT_EQ(engine.count(Tally::table_full), 200u);
 }
 
+/// Only the first part hears of the bulk update.
+TEST(PartitionedSession, NoPartAsksForWhatABulkUpdateBrings) {
+  Engine engine{4};
+  const auto receive = [&](Instant now, auto&& fill) {
+    const Packet packet = packet_with(fill);
+    engine.receive({&packet, 1}, 0, now);
+  };
+  const auto status = [&](std::uint8_t what, Instant now) {
+    receive(now, [&](wire::PacketWriter& writer) {
+      static_cast<void>(writer.append_bulk_status({peer_creatorid, 0, what}));
+    });
+  };
+  const auto updates = [&](Instant now) {
+    receive(now, [&](wire::PacketWriter& writer) {
+      for (std::uint64_t id = 1; id <= 40; ++id) static_cast<void>(writer.append_update(update_of(tcp_state(id))));
+    });
+  };
+  engine.node().first().request_bulk(t0);
+  EXPECT_EQ(engine.words(t0).size(), 2u);  // of each peer
+  status(wire::BulkStatus::start, t0);
+  updates(t0);
+  EXPECT_TRUE(engine.words(t0 + 1s).empty());
+  EXPECT_EQ(engine.count(Tally::requests_withheld), 40u);
+  status(wire::BulkStatus::end, t0 + 1s);
+  updates(t0 + 1s);
+  EXPECT_EQ(engine.words(t0 + 2s).size(), 40u);
+}
+
 /// A part that is late has not cleared yet when another has new states to tell of.
 TEST(PartitionedSession, AClearIsToldAfterAllThatWasBeforeItAndBeforeAllThatIsAfter) {
   Engine engine{2};

@@ -1,5 +1,3 @@
-#include <map>
-
 #include "tests/engine/session_fixture.h"
 
 namespace pfsync::engine {
@@ -217,77 +215,6 @@ TEST_F(SessionTest, AStaleUpdateIsAnsweredWithOurNewerState) {
   ASSERT_EQ(messages.size(), 1u);
   EXPECT_EQ(messages[0].message, Message::upd_c);
   EXPECT_EQ(wire::read_update(wire::Layout::common, messages[0].record), update_of(tcp_state(1)));
-}
-
-TEST_F(SessionTest, OfAStateAStaleUpdateIsAnsweredAtOnceOnceASecond) {
-  make_quiet();
-  receive_state(Message::ins, tcp_state(1));
-  wire::Update stale = update_of(tcp_state(1));
-  stale.src.seqlo -= 1;
-  receive_update(stale, t0 + 1s);
-  EXPECT_EQ(said(t0 + 1s).size(), 1u);
-  for (Instant now = t0 + 1100ms; now < t0 + 2s; now += 100ms) {
-    receive_update(stale, now);
-    EXPECT_TRUE(said(now).empty());
-  }
-  EXPECT_EQ(count(Tally::answers_delayed), 9u);
-  EXPECT_EQ(count(Reject::stale), 10u);
-  EXPECT_EQ(said(t0 + 2100ms).size(), 1u) << "the nine together, as any other change";
-  receive_update(stale, t0 + 2200ms);
-  EXPECT_EQ(said(t0 + 2200ms).size(), 1u);
-}
-
-/// Each end of this pair holds what the other must find stale, and FreeBSD's rule does not give way (its dst level of 2
-/// with a sequence number further on): kernels would answer each other for ever.
-TEST_F(SessionTest, TwoNodesThatFindEachOtherStaleDoNotStorm) {
-  make_quiet();
-  wire::State state = tcp_state(1);
-  receive_state(Message::ins, state);
-  wire::Update theirs = update_of(state);
-  theirs.src.state = theirs.dst.state = wire::tcps::syn_sent;
-  theirs.dst.seqlo += 1000;
-  std::size_t answers = 0;
-  for (Instant now = t0; now < t0 + 10s; now += 1ms)
-    if (now == t0 || !said(now).empty()) {
-      ++answers;
-      receive_update(theirs, now);  // it finds our answer stale, and says so
-    }
-  EXPECT_LE(answers, 21u);
-  EXPECT_EQ(held(state.id)->hot.dst.state, wire::tcps::established);
-}
-
-TEST_F(SessionTest, APeerCanHaveSoManyAnswersASecondAndTheRestLater) {
-  make_quiet({.expire = false, .requests_per_s = 100});
-  for (std::uint64_t id = 1; id <= 500; ++id) receive_state(Message::ins, tcp_state(id));
-  std::map<std::uint64_t, int> answers;
-  std::size_t count_of_all = 0;
-  const auto listen = [&](Instant from, Instant until) {
-    for (Instant now = from; now < until; now += 1ms)
-      for (const Said& message : said(now)) {
-        EXPECT_EQ(message.message, Message::upd);
-        ++answers[message.id.id];
-        ++count_of_all;
-      }
-  };
-  for (std::uint64_t id = 1; id <= 500; ++id)
-    for (int times = 0; times < 3; ++times) receive_id(Message::upd_req, {id, peer_creatorid});
-  listen(t0, t0 + 1s);
-  EXPECT_GE(count_of_all, 100u);
-  EXPECT_LE(count_of_all, 111u);  // ten at once
-  EXPECT_EQ(session->queued(), 500 - count_of_all);
-  EXPECT_GT(session->timeout(t0 + 999ms), t0 + 999ms) << "there is nothing to do until the next is due";
-  listen(t0 + 1s, t0 + 1100ms);  // no longer than any other change
-  EXPECT_EQ(answers.size(), 500u);
-  EXPECT_EQ(count_of_all, 500u) << "each once, however often it was asked for";
-  EXPECT_EQ(session->queued(), 0u);
-  EXPECT_EQ(count(Tally::requests_limited), 0u) << "all came at once, before the first answer";
-  receive_id(Message::upd_req, {1, peer_creatorid}, t0 + 10s);
-  EXPECT_EQ(said(t0 + 10s).size(), 1u) << "at a walking pace at once";
-  for (std::uint64_t id = 1; id <= 30; ++id) {
-    receive_id(Message::upd_req, {id, peer_creatorid}, t0 + 10s);
-    static_cast<void>(said(t0 + 10s));
-  }
-  EXPECT_GE(count(Tally::requests_limited), 20u);
 }
 
 TEST_F(SessionTest, SequenceNumbersCompareModulo2To32) {
