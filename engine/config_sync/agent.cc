@@ -229,6 +229,7 @@ void Agent::Parts::exchange(Sender::Step step, std::unique_lock<std::mutex>& loc
   }
   lock.lock();
   sender.done(step, result, now());
+  if (step == Sender::Step::hello && sender.peer_is_secondary()) receiver.heard_secondary(sender.peer_id());
 }
 
 void Agent::Parts::look_at_sender() {

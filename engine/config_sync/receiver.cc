@@ -79,7 +79,7 @@ Receiver::Receiver(const Settings& settings, Identity identity, Store& store, Gr
 Receiver::Answer Receiver::call(const xmlrpc::Call& call, Instant now, std::int64_t time_s) {
   tick(now, time_s);
   try {
-    if (call.method == "hasync.hello") return greet(call.params);
+    if (call.method == "hasync.hello") return greet(call.params, now);
     if (settings_.role == Role::off) refuse(fault::role_refused, "this node's config_sync.role is \"off\"");
     if (call.method == "hasync.digest") return tell_digest();
     if (call.method == "hasync.stage") return stage(call.params, now, time_s);
@@ -108,23 +108,27 @@ Value Receiver::hello() const {
                              {"role", word(settings_.role)},
                              {"epoch", std::to_string(epoch)},
                              {"generation", std::to_string(revision.generation)},
-                             {"digest", current ? revision.digest() : ""}}};
+                             {"digest", current ? revision.digest() : ""},
+                             {"unconfirmed", pending_ ? pending_->txn : ""}}};
 }
 
-Value Receiver::greet(const std::vector<Value>& params) {
+Value Receiver::greet(const std::vector<Value>& params, Instant now) {
   const Value& caller = only(params);
   const auto proto = member(caller, "proto").as_integer();
   if (proto != protocol_version)
     refuse(fault::protocol_version, "this node speaks version " + std::to_string(protocol_version) +
                                         " of the protocol: bring both nodes to one version");
-  if (node_id(text(caller, "node_id"), "node_id") == identity_.node_id)
+  const std::string caller_id = node_id(text(caller, "node_id"), "node_id");
+  if (caller_id == identity_.node_id)
     refuse(fault::loop,
            "the caller has this node's own node_id: config_sync.peer leads back here, or a state_dir was copied");
   if (const std::string cluster = text(caller, "cluster_id"); cluster != settings_.cluster)
     refuse(fault::cluster_differs,
            "this node's config_sync.cluster is \"" + settings_.cluster + "\", the caller's \"" + cluster + "\"");
-  other_primary_.reset();
-  if (settings_.role == Role::primary && text(caller, "role") == "primary") other_primary_ = number(caller, "epoch");
+  if (settings_.role == Role::primary && text(caller, "role") == "primary")
+    other_primary_ = OtherPrimary{caller_id, number(caller, "epoch"), now + other_primary_for};
+  else
+    heard_secondary(caller_id);
   Value::Struct told = *hello().as_map();
   Value::Array accepts;
   if (settings_.role == Role::secondary)
@@ -328,6 +332,7 @@ void Receiver::tick(Instant now, std::int64_t time_s) {
     staged_.reset();
     if (const std::string why = store_.unstage(); !why.empty()) audit_.add(time_s, true, why);
   }
+  if (other_primary_ && now >= other_primary_->until) other_primary_.reset();
   if (pending_ && now >= pending_->until) roll_back(time_s, "it was not confirmed in time");
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -56,6 +57,8 @@ struct Ground {
 class Receiver {
  public:
   static constexpr std::chrono::seconds staged_for{60};
+  /// Another primary says hello once a minute at least (Sender::retry_max): after more than two of them it is gone.
+  static constexpr std::chrono::seconds other_primary_for{150};
 
   Receiver(const Settings& settings, Identity identity, Store& store, Ground ground, Audit& audit);
 
@@ -63,13 +66,19 @@ class Receiver {
   /// Of an authenticated peer. `time_s`: since 1970.
   [[nodiscard]] Answer call(const xmlrpc::Call& call, Instant now, std::int64_t time_s);
 
-  /// Lets what is staged expire, and rolls back what was not confirmed.
+  /// Lets what is staged and who was heard expire, and rolls back what was not confirmed.
   void tick(Instant now, std::int64_t time_s);
 
   [[nodiscard]] bool is_staged() const noexcept { return staged_.has_value(); }
   [[nodiscard]] bool is_pending() const noexcept { return pending_.has_value(); }
-  /// Epoch of another primary that spoke to us as one; nothing: none did.
-  [[nodiscard]] std::optional<std::uint64_t> other_primary() const noexcept { return other_primary_; }
+  /// Epoch of another primary that spoke to us as one lately; nothing: none did.
+  [[nodiscard]] std::optional<std::uint64_t> other_primary() const noexcept {
+    return other_primary_ ? std::optional{other_primary_->epoch} : std::nullopt;
+  }
+  /// That node has answered as a secondary.
+  void heard_secondary(std::string_view node_id) {
+    if (other_primary_ && other_primary_->node_id == node_id) other_primary_.reset();
+  }
   [[nodiscard]] xmlrpc::Value hello() const;
   void set_identity(const Identity& identity) { identity_ = identity; }
   void set_settings(const Settings& settings) { settings_ = settings; }
@@ -80,7 +89,12 @@ class Receiver {
     Revision revision;
     Instant until{};
   };
-  [[nodiscard]] xmlrpc::Value greet(const std::vector<xmlrpc::Value>& params);
+  struct OtherPrimary {
+    std::string node_id;
+    std::uint64_t epoch = 0;
+    Instant until{};
+  };
+  [[nodiscard]] xmlrpc::Value greet(const std::vector<xmlrpc::Value>& params, Instant now);
   [[nodiscard]] xmlrpc::Value tell_digest() const;
   [[nodiscard]] xmlrpc::Value stage(const std::vector<xmlrpc::Value>& params, Instant now, std::int64_t time_s);
   [[nodiscard]] xmlrpc::Value commit(const std::vector<xmlrpc::Value>& params, Instant now, std::int64_t time_s);
@@ -100,7 +114,7 @@ class Receiver {
   Audit& audit_;
   std::optional<Staged> staged_;
   std::optional<Staged> pending_;  ///< committed, not confirmed
-  std::optional<std::uint64_t> other_primary_;
+  std::optional<OtherPrimary> other_primary_;
   std::uint64_t txns_ = 0;
 };
 

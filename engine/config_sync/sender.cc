@@ -1,6 +1,7 @@
 #include "engine/config_sync/sender.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace pfsync::engine::config_sync {
 
@@ -20,7 +21,7 @@ std::string text(const Value& map, const char* name) {
 void Sender::offer(Revision revision, bool applied, Instant now) {
   revision_ = std::move(revision);
   applied_ = applied;
-  in_sync_ = split_ = committed_ = false;
+  in_sync_ = split_ = committed_ = pushing_ = false;
   txn_.clear();
   phase_ = Step::none;
   backoff_ = std::chrono::seconds{1};
@@ -75,6 +76,7 @@ void Sender::settled(Instant now) {
   in_sync_ = true;
   error_.clear();
   failing_since_.reset();
+  if (std::exchange(pushing_, false)) ++pushes_;
   backoff_ = std::chrono::seconds{1};
   peer_digest_ = revision_->digest();
   txn_.clear();
@@ -90,10 +92,11 @@ void Sender::after_stage(Instant now) {
     settled(now);
   else
     phase_ = committed_ ? Step::confirm : Step::commit;
+  if (phase_ == Step::commit) pushing_ = true;
 }
 
 void Sender::greeted(const Value& peer, Instant now) {
-  split_ = false;
+  split_ = peer_is_secondary_ = false;
   peer_id_ = text(peer, "node_id");
   peer_digest_ = text(peer, "digest");
   peer_epoch_ = parse_number(text(peer, "epoch")).value_or(0);
@@ -111,12 +114,17 @@ void Sender::greeted(const Value& peer, Instant now) {
   }
   if (role != "secondary")
     return fail("role refused (101): the other node's config_sync.role is \"" + role + "\"", now);
+  peer_is_secondary_ = true;
   const bool same = peer_digest_ == revision_->digest() && peer_epoch_ == revision_->epoch &&
                     text(peer, "generation") == std::to_string(revision_->generation);
   if (!same) {
     phase_ = Step::stage;
     return;
   }
+  // It holds the offer, but may wait for our word: an answer was lost, or this process is not the one that pushed.
+  txn_ = text(peer, "unconfirmed");
+  committed_ = !txn_.empty();
+  pushing_ = pushing_ || committed_;
   after_stage(now);
 }
 
@@ -143,7 +151,6 @@ void Sender::done(Step step, const Result& result, Instant now) {
       return after_stage(now);
     }
     case Step::commit:
-      ++pushes_;
       if (text(value, "state") == "applied") return settled(now);
       committed_ = true;
       phase_ = Step::confirm;

@@ -60,6 +60,9 @@ class Sender {
   [[nodiscard]] const std::string& peer_digest() const noexcept { return peer_digest_; }
   [[nodiscard]] const std::string& peer_id() const noexcept { return peer_id_; }
   [[nodiscard]] std::uint64_t peer_epoch() const noexcept { return peer_epoch_; }
+  /// Whether the other node's last answer to hello names it as secondary.
+  [[nodiscard]] bool peer_is_secondary() const noexcept { return peer_is_secondary_; }
+  /// Brought to their end: taken there and confirmed, or found so.
   [[nodiscard]] std::uint64_t pushes() const noexcept { return pushes_; }
   [[nodiscard]] std::uint64_t failures() const noexcept { return failures_; }
 
@@ -76,6 +79,8 @@ class Sender {
   Step phase_ = Step::none;
   std::string txn_;
   bool committed_ = false;  ///< the transaction waits for its confirmation only
+  bool pushing_ = false;    ///< a commit was sent whose end is not known yet
+  bool peer_is_secondary_ = false;
   std::string error_;
   std::vector<std::string> warnings_;
   std::string peer_digest_, peer_id_;
