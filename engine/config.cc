@@ -497,9 +497,8 @@ std::vector<carp::PortSettings> ports_of(const Config& config) {
 
 /// A port that nobody uses is a mistake of whoever wrote it.
 void check_interfaces(ConfigSection& file, const Config& config) {
-  // What another node may push cannot be seen in this file.
-  if (config.config_sync && (config.config_sync->role == config_sync::Role::secondary || config.config_sync->compat))
-    return;
+  // What another node may push, or has pushed before this one was made primary, cannot be seen in this file.
+  if (config.config_sync && (config.config_sync->role != config_sync::Role::off || config.config_sync->compat)) return;
   auto sections = file.sections("interface");
   for (std::size_t i = 0; i < sections.size(); ++i)
     if (std::none_of(config.carp.begin(), config.carp.end(),

@@ -13,7 +13,7 @@ namespace pfsync::engine {
 
 /// How much of a new configuration is wanted when some of it needs a restart.
 enum class Demand : std::uint8_t {
-  whole,    ///< all of it: else nothing changes
+  shared,   ///< all that both nodes of a pair have in common: else nothing changes; what is each node's own may wait
   possible  ///< what can change while the daemon runs; the rest is named
 };
 

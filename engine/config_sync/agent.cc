@@ -69,9 +69,8 @@ std::string Agent::Parts::open() {
   pin = read_pin(shared_files);
   sender = Sender{identity.node_id, settings.cluster, settings.confirm_s};
   if (settings.role == Role::primary) begin_primary();
-  if (settings.role != Role::primary && identity.was_primary) {
-    identity.was_primary = false;
-    if (std::string why = store.write(identity); !why.empty()) return why;
+  if (settings.role != Role::primary) {
+    if (std::string why = remember_file(); !why.empty()) return why;
   }
   receiver.set_identity(identity);
   if (std::string why = open_doors(); !why.empty()) return why;
@@ -80,6 +79,18 @@ std::string Agent::Parts::open() {
 }
 
 void Agent::Parts::note(bool warning, std::string sentence) { audit.add(time_s(), warning, std::move(sentence)); }
+
+/// What the file's own shared part is while it has no say: should this node become primary, it has none before it is
+/// changed. Or why that cannot be written down.
+std::string Agent::Parts::remember_file() {
+  const auto own = extract(toml, file);
+  std::string digest = std::holds_alternative<Sections>(own) ? file_digest_of(std::get<Sections>(own)) : "";
+  if (!identity.was_primary && digest == identity.file_digest) return "";
+  identity.was_primary = false;
+  identity.file_digest = std::move(digest);
+  receiver.set_identity(identity);
+  return store.write(identity);
+}
 
 /// A node that becomes primary begins an epoch, so that what it says counts above all that was said before.
 void Agent::Parts::begin_primary() {
@@ -99,13 +110,32 @@ void Agent::Parts::begin_primary() {
   }
   const auto& own = std::get<Sections>(sections);
   const auto& current = store.current();
+  Sections wanted = own;
+  std::string source = from_file, overruled;
+  if (current && is_rolled_back(*current, toml, file)) {
+    wanted = current->revision.sections;
+    wanted["node"] = own.at("node");
+    source = current->source;
+    overruled = current->file_digest;
+  } else if (current && is_promoted(*current, identity, toml, file)) {
+    auto taken = promote(toml, file, current->revision.sections);
+    if (auto* made = std::get_if<Promoted>(&taken)) {
+      tell_promotion(current->revision, made->text);
+      wanted = std::move(made->sections);
+      source = "promotion";
+      overruled = file_digest_of(own);
+    } else {
+      note(true, "what the former primary pushed does not fit this file, which is in force alone: " +
+                     std::get<Problem>(taken).sentence);
+    }
+  }
   const bool is_ours =
       current && current->revision.origin == identity.node_id && current->revision.epoch == identity.epoch;
-  if (is_ours && (current->revision.sections == own || is_rolled_back(*current, toml, file))) {
+  if (is_ours && current->revision.sections == wanted) {
     sender.offer(current->revision, true, now());
     return;
   }
-  offer_sections(own, "file", {}, toml, "", now());
+  offer_sections(wanted, source, {}, toml, overruled, now());
   // The daemon has started with it.
   std::string why = store.stage(offer->stored);
   if (why.empty()) why = store.commit();
@@ -113,6 +143,19 @@ void Agent::Parts::begin_primary() {
   if (!why.empty()) note(true, std::move(why));
   sender.offer(offer->stored.revision, true, now());
   offer.reset();
+}
+
+/// The operator needs the text that is in force, to go on from it in the file.
+void Agent::Parts::tell_promotion(const Revision& theirs, const std::string& text) {
+  std::string where = shared_files.path("shared.toml").string();
+  try {
+    shared_files.write("shared.toml", text);
+  } catch (const std::exception& error) {
+    note(true, std::string{"the shared part cannot be written down: "} + error.what());
+  }
+  note(true, "this node was made primary: generation " + std::to_string(theirs.generation) + " of node " +
+                 theirs.origin.substr(0, 8) + " stays in force until the shared part of " + file +
+                 " is changed: its text is in " + where + ", to be put there");
 }
 
 void Agent::Parts::offer_sections(const Sections& sections, const std::string& source, Config config, std::string text,
@@ -138,31 +181,43 @@ void Agent::Parts::apply_offer(Instant at) {
   std::string why = store.stage(offer->stored);
   if (why.empty()) why = store.commit();
   if (!why.empty()) note(true, std::exchange(why, ""));  // the file holds it too: this node goes on
-  const auto refused = apply(offer->config);
-  if (!refused) {
+  // A file comes into force as far as it can, as every reload does; what an operator orders by name, as a whole.
+  const bool is_file = offer->stored.source == from_file;
+  const Applied applied = apply(offer->config, is_file ? Demand::possible : Demand::shared);
+  std::string held = applied.refusal;
+  // The other node is not given now what this one has only after a restart: both would speak for other addresses.
+  if (held.empty() && !shared_among(applied.restart).empty())
+    held = "a restart of this node is needed for: " + joined(applied.restart, ", ") +
+           "; the other node is given the change then";
+  if (held.empty())
     why = store.confirm();
-    toml = offer->toml;
-  } else if (store.is_pending()) {
+  else if (store.is_pending())
     why = store.roll_back();
-  }
+  if (applied.refusal.empty()) toml = offer->toml;
+  if (held.empty() || is_file) not_applied = held;
   if (!why.empty()) note(true, std::move(why));
-  if (refused) note(true, "the new configuration is not in force, here and there: " + *refused);
-  if (refused && waiting) finish(std::exchange(waiting, std::nullopt)->number, false, *refused);
+  if (!held.empty()) note(true, "the new configuration is not in force, here and there: " + held);
+  if (!held.empty() && waiting) finish(std::exchange(waiting, std::nullopt)->number, false, held);
   offer.reset();
-  sender.applied(!refused, at);
+  sender.applied(held.empty(), at);
 }
 
-std::optional<std::string> Agent::Parts::apply(const Config& config) {
-  std::optional<std::string> why = "the daemon was busy for too long: try again";
+Applied Agent::Parts::apply(const Config& config, Demand demand) {
+  Applied applied{.refusal = "the daemon was busy for too long: try again"};
   const auto work = [&]() noexcept {
     try {
-      why = daemon.apply(config);
+      applied = daemon.apply(config, demand);
     } catch (const std::exception& error) {
-      why = error.what();
+      applied.refusal = error.what();
     }
   };
   static_cast<void>(handoff.run(work, apply_patience));
-  return why;
+  return applied;
+}
+
+std::optional<std::string> Agent::Parts::apply(const Config& config) {
+  std::string refusal = apply(config, Demand::shared).refusal;
+  return refusal.empty() ? std::nullopt : std::optional{std::move(refusal)};
 }
 
 Ground Agent::Parts::ground() {
@@ -267,6 +322,11 @@ void Agent::Parts::take_over() {
   if (!again) return;
   if (!again->config) {
     toml = std::move(again->toml);
+    if (settings.role != Role::primary)
+      if (std::string why = remember_file(); !why.empty()) note(true, std::move(why));
+    // Whatever was refused of another text: this one is in force, and its shared part is what is offered.
+    not_applied.clear();
+    extract_error.clear();
     return;
   }
   auto sections = extract(again->toml, file);
@@ -274,13 +334,13 @@ void Agent::Parts::take_over() {
     // The other node cannot be told; this one goes ahead.
     extract_error = *why;
     note(true, "not pushed: " + extract_error);
-    const auto refused = apply(*again->config);
-    if (refused) note(true, "the new configuration is not in force: " + *refused);
-    if (!refused) toml = std::move(again->toml);
+    const std::string refusal = apply(*again->config, Demand::possible).refusal;
+    if (!refusal.empty()) note(true, "the new configuration is not in force: " + refusal);
+    if (refusal.empty()) toml = std::move(again->toml);
     return;
   }
   extract_error.clear();
-  offer_sections(std::get<Sections>(sections), "file", std::move(*again->config), std::move(again->toml), "", now());
+  offer_sections(std::get<Sections>(sections), from_file, std::move(*again->config), std::move(again->toml), "", now());
 }
 
 void Agent::Parts::run() {
@@ -352,7 +412,7 @@ void Agent::link_up() {
   parts_->wake.notify_all();
 }
 
-std::variant<std::optional<Config>, std::string> Agent::reload(const Config& config, const std::string& toml) {
+std::variant<Wanted, std::string> Agent::reload(const Config& config, const std::string& toml) {
   Kept kept;
   std::string digest;
   {
@@ -360,25 +420,26 @@ std::variant<std::optional<Config>, std::string> Agent::reload(const Config& con
     kept = parts_->told.kept;
     digest = parts_->told.digest;
   }
-  auto combined = in_force(toml, parts_->file, kept, true);
+  auto combined = in_force(toml, parts_->file, kept, parts_->settings.role);
   if (auto* why = std::get_if<std::string>(&combined)) return std::move(*why);
   auto& wanted = std::get<Config>(combined);
   const bool is_primary =
       config.config_sync && config.config_sync->role == Role::primary && parts_->settings.role == Role::primary;
   if (!is_primary || (kept.shared && is_rolled_back(*kept.shared, toml, parts_->file)))
-    return std::optional{std::move(wanted)};
+    return Wanted{std::move(wanted)};
   const auto sections = extract(toml, parts_->file);
   const auto* shared = std::get_if<Sections>(&sections);
-  if (shared != nullptr && digest_of(*shared) == digest) return std::optional{std::move(wanted)};
+  if (shared != nullptr && digest_of(*shared) == digest) return Wanted{std::move(wanted)};
   {
     const std::lock_guard front{parts_->front_mutex};
-    parts_->reload = Parts::Reload{toml, std::move(wanted)};
+    parts_->reload = Parts::Reload{toml, wanted};
   }
   parts_->wake.notify_all();
-  return std::optional<Config>{};
+  return Wanted{std::move(wanted), false};
 }
 
-void Agent::follow(std::string toml) {
+void Agent::follow(std::string toml, bool all) {
+  if (!all && parts_->settings.role != Role::primary) return;
   {
     const std::lock_guard front{parts_->front_mutex};
     parts_->reload = Parts::Reload{std::move(toml), std::nullopt};

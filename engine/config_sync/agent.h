@@ -7,8 +7,10 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "engine/config.h"
+#include "engine/reload.h"
 
 namespace pfsync::engine::config_sync {
 
@@ -23,10 +25,22 @@ struct Order {
 /// Or one sentence about what is wrong with the request.
 [[nodiscard]] std::variant<Order, std::string> order_of(const nlohmann::ordered_json& request);
 
+/// What became of a configuration that was to come into force.
+struct Applied {
+  std::string refusal{};  ///< why all is as it was; empty: what can change while the daemon runs has changed
+  std::vector<std::string> restart{};  ///< the keys that wait for a restart
+};
+
+/// The file, read again, and what stands beside it.
+struct Wanted {
+  Config config;
+  bool now = true;  ///< false: the agent applies it, once the other node has staged it or cannot
+};
+
 /// What the agent needs of the daemon.
 struct Daemon {
-  /// Brings a configuration into force, or leaves all as it was: nothing, or why not. Called on the control thread.
-  std::function<std::optional<std::string>(const Config& config)> apply;
+  /// Brings a configuration into force as far as it is demanded, or leaves all as it was. Called on the control thread.
+  std::function<Applied(const Config& config, Demand demand)> apply;
   /// Called on the control thread.
   std::function<void(bool warning, const std::string& sentence)> log;
 };
@@ -48,12 +62,12 @@ class Agent {
   /// The link came up: the other node may be there again.
   void link_up();
 
-  /// The file was read again and is `config` by itself. What is to come into force now, on the control thread; nothing:
-  /// the shared part of a primary changed, and comes into force once the other node has staged it, or cannot.
-  [[nodiscard]] std::variant<std::optional<Config>, std::string> reload(const Config& config, const std::string& toml);
-  /// All of what reload() gave is in force: this text is the local part of what is applied from now on. Else the former
-  /// one stays, so that what needs a restart here keeps nothing of the other node's out.
-  void follow(std::string toml);
+  /// The file was read again and is `config` by itself. What is to come into force, or one sentence.
+  [[nodiscard]] std::variant<Wanted, std::string> reload(const Config& config, const std::string& toml);
+  /// What reload() gave is in force, all of it or but for what needs a restart. This text is the local part of what is
+  /// applied from now on; on a secondary only if it is all, so that what needs a restart there keeps nothing of the
+  /// primary's out.
+  void follow(std::string toml, bool all);
 
   /// The order's number, or why it is not taken.
   [[nodiscard]] std::variant<std::uint64_t, std::string> order(const Order& order);

@@ -25,7 +25,22 @@ std::string without_place(const std::string& sentence, const std::string& name) 
 bool is_rolled_back(const Stored& stored, std::string_view toml, const std::string& file) {
   if (stored.file_digest.empty()) return false;
   const auto own = extract(toml, file);
-  return std::holds_alternative<Sections>(own) && digest_of(std::get<Sections>(own)) == stored.file_digest;
+  return std::holds_alternative<Sections>(own) && file_digest_of(std::get<Sections>(own)) == stored.file_digest;
+}
+
+bool is_promoted(const Stored& stored, const Identity& identity, std::string_view toml, const std::string& file) {
+  if (stored.revision.origin == identity.node_id || identity.file_digest.empty()) return false;
+  const auto own = extract(toml, file);
+  return std::holds_alternative<Sections>(own) && file_digest_of(std::get<Sections>(own)) == identity.file_digest;
+}
+
+std::variant<Promoted, Problem> promote(std::string_view toml, const std::string& file, const Sections& theirs) {
+  auto merged = merge({.toml = toml, .shared = &theirs, .keep_skew = true}, file);
+  if (auto* problem = std::get_if<Problem>(&merged)) return std::move(*problem);
+  const std::string& made = std::get<Merged>(merged).toml;
+  auto sections = extract(made, file);
+  if (auto* why = std::get_if<std::string>(&sections)) return Problem{fault::validation_failed, std::move(*why)};
+  return Promoted{std::move(std::get<Sections>(sections)), shared_text(made)};
 }
 
 std::filesystem::path store_folder(const Config& config) {
@@ -45,15 +60,22 @@ std::variant<Effective, Problem> combine(std::string_view toml, const std::strin
 }
 
 std::variant<Config, std::string> in_force(std::string_view toml, const std::string& file, const Kept& kept,
-                                           bool strict) {
+                                           std::optional<Role> running) {
   ConfigResult own = parse_config(toml, file);
   auto* config = std::get_if<Config>(&own);
   if (config == nullptr || !config->config_sync) return own;
   const Role role = config->config_sync->role;
-  const bool is_secondary = role == Role::secondary;
-  const bool counts =
-      kept.shared && (is_secondary || (role == Role::primary && is_rolled_back(*kept.shared, toml, file)));
-  const Sections* shared = counts ? &kept.shared->revision.sections : nullptr;
+  const bool goes_on = running && *running != role;
+  const bool is_secondary = (goes_on ? *running : role) == Role::secondary;
+  const Sections* shared = nullptr;
+  std::variant<Promoted, Problem> promoted;
+  if (kept.shared && (goes_on || is_secondary || (role == Role::primary && is_rolled_back(*kept.shared, toml, file)))) {
+    shared = &kept.shared->revision.sections;
+  } else if (kept.shared && kept.identity && role == Role::primary &&
+             is_promoted(*kept.shared, *kept.identity, toml, file)) {
+    promoted = promote(toml, file, kept.shared->revision.sections);
+    if (const auto* made = std::get_if<Promoted>(&promoted)) shared = &made->sections;
+  }
   const std::string* compat = nullptr;
   if (kept.compat && config->config_sync->compat)
     if (const auto found = kept.compat->revision.sections.find("carp"); found != kept.compat->revision.sections.end())
@@ -62,7 +84,7 @@ std::variant<Config, std::string> in_force(std::string_view toml, const std::str
   const bool transform = is_secondary;
   auto both = combine(toml, file, shared, transform, compat);
   if (auto* made = std::get_if<Effective>(&both)) return std::move(made->config);
-  if (strict) return file + ": what was synchronized does not fit it: " + std::get<Problem>(both).sentence;
+  if (running) return file + ": what was synchronized does not fit it: " + std::get<Problem>(both).sentence;
   config->warnings.push_back("what was synchronized does no longer fit this file, which is in force alone: " +
                              std::get<Problem>(both).sentence);
   return own;
@@ -78,7 +100,7 @@ ConfigResult load_effective(const std::filesystem::path& file) {
   Store shared{shared_files}, compat{compat_files};
   std::vector<std::string> told = shared.load();
   for (std::string& more : compat.load()) told.push_back(std::move(more));
-  auto result = in_force(text, file.string(), {shared.current(), compat.current()});
+  auto result = in_force(text, file.string(), {shared.identity(), shared.current(), compat.current()});
   if (auto* why = std::get_if<std::string>(&result)) return std::move(*why);
   auto& combined = std::get<Config>(result);
   combined.warnings.insert(combined.warnings.end(), told.begin(), told.end());

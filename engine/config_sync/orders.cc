@@ -72,6 +72,7 @@ void Agent::Parts::carry_out(std::uint64_t number, const Order& order, std::uniq
       }
       if (!extract_error.empty()) return finish(number, false, extract_error);
       if (order.kind == Order::Kind::rollback) return roll_back_to(number, order.generation);
+      if (!not_applied.empty()) return finish(number, false, not_applied);
       if (order.renew) {
         identity.epoch = std::max(identity.epoch, sender.peer_epoch()) + 1;
         note(false, "this node begins epoch " + std::to_string(identity.epoch) + ": it was ordered to");
@@ -123,7 +124,7 @@ void Agent::Parts::roll_back_to(std::uint64_t number, std::uint64_t generation) 
   const Sections& sections = stored->revision.sections;
   auto both = combine(toml, file, &sections, false, compat_in_force());
   if (const auto* problem = std::get_if<Problem>(&both)) return finish(number, false, problem->sentence);
-  const std::string file_digest = sections == std::get<Sections>(own) ? "" : digest_of(std::get<Sections>(own));
+  const std::string file_digest = sections == std::get<Sections>(own) ? "" : file_digest_of(std::get<Sections>(own));
   waiting = Waiting{number, sender.pushes(), sender.failures()};
   offer_sections(sections, "rollback to " + std::to_string(generation), std::move(std::get<Effective>(both).config),
                  toml, file_digest, now());

@@ -32,6 +32,8 @@ namespace pfsync::engine::config_sync {
 
 using Json = nlohmann::ordered_json;
 
+inline constexpr const char* from_file = "file";  ///< Stored::source
+
 struct Agent::Parts {
   Parts(const Config& config, std::string text, std::string name, Daemon given);
   ~Parts();
@@ -54,6 +56,7 @@ struct Agent::Parts {
   KeyHash own_key{};
   std::optional<KeyHash> pin;
   std::string extract_error;  ///< why the file's shared part cannot be pushed
+  std::string not_applied;    ///< why the file's shared part is not in force here, nor pushed
 
   /// What the sender was offered and this node has not applied yet.
   struct Offer {
@@ -111,11 +114,15 @@ struct Agent::Parts {
   void run();
   void take_over();
   void begin_primary();
+  [[nodiscard]] std::string remember_file();
+  void tell_promotion(const Revision& theirs, const std::string& text);
   void offer_sections(const Sections& sections, const std::string& source, Config config, std::string text,
                       std::string file_digest, Instant now);
   void apply_offer(Instant now);
   void exchange(Sender::Step step, std::unique_lock<std::mutex>& lock);
   void look_at_sender();
+  [[nodiscard]] Applied apply(const Config& config, Demand demand);
+  /// Demand::shared: why all is as it was, if it is.
   [[nodiscard]] std::optional<std::string> apply(const Config& config);
   [[nodiscard]] Ground ground();
   [[nodiscard]] ClientTls client_tls() const;

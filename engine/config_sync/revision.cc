@@ -39,6 +39,7 @@ std::optional<Stored> parse_stored(std::string_view text) {
 
 std::string text_of(const Identity& identity) {
   return Json{{"epoch", identity.epoch},
+              {"file_digest", identity.file_digest},
               {"generation", identity.generation},
               {"node_id", identity.node_id},
               {"was_primary", identity.was_primary}}
@@ -51,7 +52,8 @@ std::optional<Identity> parse_identity(std::string_view text) {
     Identity identity{.node_id = json.at("node_id").get<std::string>(),
                       .epoch = json.at("epoch").get<std::uint64_t>(),
                       .generation = json.at("generation").get<std::uint64_t>(),
-                      .was_primary = json.at("was_primary").get<bool>()};
+                      .was_primary = json.at("was_primary").get<bool>(),
+                      .file_digest = json.value("file_digest", "")};
     if (!is_node_id(identity.node_id)) return std::nullopt;
     return identity;
   } catch (const Json::exception&) {

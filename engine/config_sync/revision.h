@@ -25,9 +25,9 @@ struct Revision {
 /// A revision as the store keeps it.
 struct Stored {
   Revision revision;
-  std::string source;         ///< for people: "file", "push", "rollback to 7", "pfsense:10.0.0.1"
+  std::string source;         ///< for people: "file", "push", "rollback to 7", "promotion", "firewall 10.0.0.1"
   std::int64_t time_s = 0;    ///< since 1970, when it was stored
-  std::string file_digest{};  ///< of a primary's file when it was rolled back from what the file says
+  std::string file_digest{};  ///< file_digest_of() a primary's file that this revision overrules; empty: none
   friend bool operator==(const Stored&, const Stored&) = default;
 };
 
@@ -41,6 +41,7 @@ struct Identity {
   std::uint64_t epoch = 0;       ///< of its last time as primary
   std::uint64_t generation = 0;  ///< the highest it ever gave away
   bool was_primary = false;      ///< at its last start
+  std::string file_digest{};     ///< file_digest_of() its file when it was last read as a secondary's
   friend bool operator==(const Identity&, const Identity&) = default;
 };
 [[nodiscard]] std::string text_of(const Identity& identity);

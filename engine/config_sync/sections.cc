@@ -256,8 +256,8 @@ Json shared_of(const toml::table& file, const char* section) {
 /// The other node's sections in terms of this one.
 class Transform {
  public:
-  Transform(const toml::table& file, const Json& origin, std::vector<std::string>& notes)
-      : file_{file}, ports_{file}, origin_{origin}, notes_{notes} {}
+  Transform(const toml::table& file, const Json& origin, bool keep_skew, std::vector<std::string>& notes)
+      : file_{file}, ports_{file}, origin_{origin}, keep_skew_{keep_skew}, notes_{notes} {}
 
   void carp(Json& one) {
     const std::string vhid = one.contains("vhid") ? one["vhid"].dump() : "?";
@@ -265,17 +265,7 @@ class Transform {
     const std::string device = logical.empty() ? "" : ports_.device(logical);
     if (!logical.empty()) one["interface"] = device;
     const std::string what = "carp vhid " + vhid + (logical.empty() ? "" : "@" + logical);
-    const auto given = one.find("advskew");
-    if (given != one.end() && !given->is_number_integer()) invalid("carp.advskew: is not a whole number");
-    const std::int64_t before = given == one.end() ? 0 : given->get<std::int64_t>();
-    const auto overrides = file_["config_sync"]["advskew"];
-    auto own = overrides[vhid + "@" + logical].value<std::int64_t>();
-    if (!own) own = overrides[vhid].value<std::int64_t>();
-    const std::int64_t after = own                               ? *own
-                               : before < 0 || before > skew_max ? before
-                                                                 : std::min<std::int64_t>(before + skew_step, skew_max);
-    one["advskew"] = after;
-    notes_.push_back(what + ": advskew " + std::to_string(before) + " becomes " + std::to_string(after));
+    if (!keep_skew_) skew(one, vhid, logical, what);
     const std::string theirs =
         logical.empty() ? text_at(origin_, "link") : text_at(object_at(origin_, "interfaces"), logical.c_str());
     for (const char* key : {"peer", "peer6"})
@@ -303,9 +293,24 @@ class Transform {
   }
 
  private:
+  void skew(Json& one, const std::string& vhid, const std::string& logical, const std::string& what) {
+    const auto given = one.find("advskew");
+    if (given != one.end() && !given->is_number_integer()) invalid("carp.advskew: is not a whole number");
+    const std::int64_t before = given == one.end() ? 0 : given->get<std::int64_t>();
+    const auto overrides = file_["config_sync"]["advskew"];
+    auto own = overrides[vhid + "@" + logical].value<std::int64_t>();
+    if (!own) own = overrides[vhid].value<std::int64_t>();
+    const std::int64_t after = own                               ? *own
+                               : before < 0 || before > skew_max ? before
+                                                                 : std::min<std::int64_t>(before + skew_step, skew_max);
+    one["advskew"] = after;
+    notes_.push_back(what + ": advskew " + std::to_string(before) + " becomes " + std::to_string(after));
+  }
+
   const toml::table& file_;
   Ports ports_;
   const Json& origin_;
+  bool keep_skew_;
   std::vector<std::string>& notes_;
 };
 
@@ -347,11 +352,11 @@ toml::table& child(toml::table& file, const std::string& name) {
   return *file[name].as_table();
 }
 
-void put(toml::table& file, const Sections& sections, bool transform, std::vector<std::string>& notes) {
+void put(toml::table& file, const Sections& sections, bool transform, bool keep_skew, std::vector<std::string>& notes) {
   Json origin = Json::object();
   if (const auto node = sections.find("node"); node != sections.end()) origin = parsed("node", node->second);
   const toml::table own = file;
-  Transform change{own, origin, notes};
+  Transform change{own, origin, keep_skew, notes};
   for (const auto& [name, text] : sections) {
     Json json = parsed(name, text);
     require_shared(name, json);
@@ -383,6 +388,18 @@ KeyClass class_of(std::string_view key) {
   return dot == std::string_view::npos ? KeyClass::local : class_of(key.substr(0, dot));
 }
 
+std::vector<std::string> shared_among(const std::vector<std::string>& keys) {
+  std::vector<std::string> shared;
+  for (const std::string& key : keys) {
+    const std::string name = key.substr(0, key.find(' '));  // "peer (between multicast and unicast)"
+    const auto is_in = [&](const KeyRow& row) {
+      return row.of != KeyClass::local && (row.key == name || row.key.starts_with(name + "."));
+    };
+    if (std::any_of(key_table.begin(), key_table.end(), is_in)) shared.push_back(key);
+  }
+  return shared;
+}
+
 std::string sha256_hex(std::string_view bytes) { return http::hex(http::sha256(bytes)); }
 
 std::map<std::string, std::string> digests_of(const Sections& sections) {
@@ -395,6 +412,11 @@ std::string digest_of(const Sections& sections) {
   std::string list;
   for (const auto& [name, digest] : digests_of(sections)) list.append(name).append(" ").append(digest).append("\n");
   return sha256_hex(list);
+}
+
+std::string file_digest_of(Sections sections) {
+  sections.erase("node");
+  return digest_of(sections);
 }
 
 std::variant<Sections, std::string> extract(std::string_view text, const std::string& file) {
@@ -434,11 +456,28 @@ std::optional<Problem> check_form(const Sections& sections) {
   }
 }
 
+std::string shared_text(std::string_view toml) {
+  const toml::table file = toml::parse(toml);
+  toml::table shared;
+  for (const char* list : {"carp", "peer"})
+    if (const auto* array = file[list].as_array()) shared.insert_or_assign(list, *array);
+  if (const auto* timeouts = file["table"]["timeouts"].as_table())
+    shared.insert_or_assign("table", toml::table{{"timeouts", *timeouts}});
+  toml::table sync;
+  if (const auto* own = file["sync"].as_table())
+    for (const auto& [name, value] : *own)
+      if (class_of("sync." + std::string{name.str()}) != KeyClass::local) sync.insert_or_assign(name, value);
+  if (!sync.empty()) shared.insert_or_assign("sync", std::move(sync));
+  std::ostringstream out;
+  out << shared << "\n";
+  return std::move(out).str();
+}
+
 std::variant<Merged, Problem> merge(const MergeRequest& request, const std::string& name) {
   try {
     toml::table file = parse_toml(request.toml, name);
     Merged merged;
-    if (request.shared != nullptr) put(file, *request.shared, request.transform, merged.notes);
+    if (request.shared != nullptr) put(file, *request.shared, request.transform, request.keep_skew, merged.notes);
     if (request.compat != nullptr) {
       const Json further = parsed("carp", *request.compat);
       if (!further.empty() && file["carp"].as_array() == nullptr) file.insert_or_assign("carp", toml::array{});

@@ -21,6 +21,9 @@ enum class KeyClass : std::uint8_t {
 /// Of a dotted key as "carp.advskew". What is not listed is local.
 [[nodiscard]] KeyClass class_of(std::string_view key);
 
+/// Those of the keys that a reload names (Difference::restart) which are, or hold, what nodes share.
+[[nodiscard]] std::vector<std::string> shared_among(const std::vector<std::string>& keys);
+
 /// Name → canonical JSON: sorted keys, UTF-8, no blanks, no floating point. The names: carp, peer, sync, timeouts, and
 /// node, which tells the sender's addresses.
 using Sections = std::map<std::string, std::string, std::less<>>;
@@ -30,6 +33,9 @@ using Sections = std::map<std::string, std::string, std::less<>>;
 /// Over the sorted names and the sections' digests.
 [[nodiscard]] std::string digest_of(const Sections& sections);
 [[nodiscard]] std::map<std::string, std::string> digests_of(const Sections& sections);
+
+/// Of what an operator writes of them in a file: without `node`, which follows from the rest of it.
+[[nodiscard]] std::string file_digest_of(Sections sections);
 
 /// A refusal with the number that the other node is told (faults.h).
 struct Problem {
@@ -53,9 +59,13 @@ struct MergeRequest {
   std::string_view toml;                ///< the file's own
   const Sections* shared = nullptr;     ///< in the place of the file's; already checked for form
   bool transform = true;                ///< they come from the other node
+  bool keep_skew = false;               ///< and yet no skew becomes another
   const std::string* compat = nullptr;  ///< a canonical array of further [[carp]], in terms of this node
 };
 [[nodiscard]] std::variant<Merged, Problem> merge(const MergeRequest& request, const std::string& file);
+
+/// What nodes share of a file's text, as TOML, with its passwords. The text has been read before.
+[[nodiscard]] std::string shared_text(std::string_view toml);
 
 /// Section → what differs, in words, without passwords. Sections that are equal are left out.
 [[nodiscard]] std::map<std::string, std::string> differences(const Sections& before, const Sections& after);

@@ -29,6 +29,7 @@ void Agent::Parts::publish() {
   Json alarms = Json::array();
   if (is_primary && sender.has_alarm(at)) alarms.push_back("the other node is out of step: " + sender.error());
   if (!extract_error.empty()) alarms.push_back("nothing can be pushed: " + extract_error);
+  if (!not_applied.empty()) alarms.push_back("the file's change is neither in force nor pushed: " + not_applied);
   if (const auto epoch = receiver.other_primary())
     alarms.push_back("split: another primary, of epoch " + std::to_string(*epoch) +
                      ", speaks to this one: give one of the two the role \"secondary\"");
@@ -47,8 +48,9 @@ void Agent::Parts::publish() {
   status["in_force"] = current ? revision_json(*current) : Json{};
   status["rolled_back_from_file"] = is_primary && current && is_rolled_back(*current, toml, file);
   status["in_sync"] = nullptr;
-  if (is_primary) status["in_sync"] = sender.is_in_sync();
-  status["error"] = extract_error.empty() ? sender.error() : extract_error;
+  // What both hold may be the same, and yet not what the file says.
+  if (is_primary) status["in_sync"] = sender.is_in_sync() && extract_error.empty() && not_applied.empty();
+  status["error"] = !extract_error.empty() ? extract_error : !not_applied.empty() ? not_applied : sender.error();
   status["last_push"] = {{"time", last_push_s},
                          {"pushes", sender.pushes()},
                          {"failures", sender.failures()},
@@ -81,11 +83,11 @@ void Agent::Parts::publish() {
 
   const std::lock_guard front{front_mutex};
   told.status = std::move(status);
-  told.kept = {current, compat_store.current()};
+  told.kept = {identity, current, compat_store.current()};
   const auto& offered = sender.offered();
-  told.digest = offer && offer->stored.source == "file" ? offer->stored.revision.digest()
-                : offered                               ? offered->digest()
-                                                        : "";
+  told.digest = offer && offer->stored.source == from_file ? offer->stored.revision.digest()
+                : offered                                  ? offered->digest()
+                                                           : "";
   told.pin = pin;
   told.pairing = pairing.is_open();
   for (Record& record : audit.take_new())

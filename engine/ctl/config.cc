@@ -64,7 +64,7 @@ std::string config_sync_text(const Json& status, bool all) {
   text += "trust: " + plain(status.at("trust")) + "\n";
   text += "in force: " + revision_text(status.at("in_force")) + "\n";
   if (status.at("rolled_back_from_file").get<bool>())
-    text += "    rolled back: the file's shared part comes into force once it is changed\n";
+    text += "    instead of the file's shared part, which comes into force once it is changed\n";
   if (!status.at("in_sync").is_null()) {
     text += status.at("in_sync").get<bool>() ? "in sync" : "OUT OF SYNC";
     text += fmt::format(", last push {}\n", time_text(status.at("last_push").at("time")));

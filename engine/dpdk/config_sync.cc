@@ -8,8 +8,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include "engine/config_sync/agent.h"
-
 namespace pfsync::engine::dpdk {
 namespace {
 
@@ -52,18 +50,18 @@ Json ConfigSync::order(const Json& request) {
   return {{"ok", true}, {"order", std::get<std::uint64_t>(number)}};
 }
 
-std::variant<std::optional<Config>, std::string> ConfigSync::read_again() {
+std::variant<config_sync::Wanted, std::string> ConfigSync::read_again() {
   auto own = load_config(file_);
   if (const auto* why = std::get_if<std::string>(&own)) return *why;
-  if (!agent_) return std::optional{std::move(std::get<Config>(own))};
+  if (!agent_) return config_sync::Wanted{std::move(std::get<Config>(own))};
   text_ = text_of(file_);
   own = parse_config(text_, file_);  // of the same text as what is merged, whoever writes the file meanwhile
   if (const auto* why = std::get_if<std::string>(&own)) return *why;
   return agent_->reload(std::get<Config>(own), text_);
 }
 
-void ConfigSync::follow() {
-  if (agent_) agent_->follow(std::exchange(text_, ""));
+void ConfigSync::follow(bool all) {
+  if (agent_) agent_->follow(std::exchange(text_, ""), all);
 }
 
 }  // namespace pfsync::engine::dpdk

@@ -7,11 +7,8 @@
 #include <variant>
 
 #include "engine/config.h"
+#include "engine/config_sync/agent.h"
 #include "engine/report.h"
-
-namespace pfsync::engine::config_sync {
-class Agent;
-}
 
 namespace pfsync::engine::dpdk {
 
@@ -19,8 +16,7 @@ namespace pfsync::engine::dpdk {
 /// it does nothing. Used by the control thread.
 class ConfigSync {
  public:
-  /// Nothing when the configuration is in force, or why all is as it was.
-  using Apply = std::function<std::optional<std::string>(const Config& config)>;
+  using Apply = std::function<config_sync::Applied(const Config& config, Demand demand)>;
 
   /// Throws std::runtime_error with a sentence when what the section asks for cannot be had. `file`: of which, with
   /// what was synchronized, `config` was made.
@@ -36,11 +32,10 @@ class ConfigSync {
   /// Answers {"command": "config", "do": …}.
   [[nodiscard]] Json order(const Json& request);
 
-  /// Reads the file again: what is to come into force now, or a sentence. Nothing: the other node is asked first, and
-  /// the agent applies it.
-  [[nodiscard]] std::variant<std::optional<Config>, std::string> read_again();
-  /// All of what read_again() gave last is in force.
-  void follow();
+  /// Reads the file again: what is to come into force, or a sentence.
+  [[nodiscard]] std::variant<config_sync::Wanted, std::string> read_again();
+  /// What read_again() gave last is in force, all of it or but for what needs a restart.
+  void follow(bool all);
 
  private:
   std::string file_;

@@ -183,10 +183,10 @@ void Daemon::Parts::make_commands() {
 // --- configurations that come over the network --------------------------------------------------------
 
 void Daemon::Parts::make_config_sync() {
-  config_sync.emplace(config, file, [this](const Config& wanted) -> std::optional<std::string> {
-    Outcome outcome = apply(wanted, Demand::whole);
-    if (outcome.done) return std::nullopt;
-    return std::move(outcome.sentence);
+  config_sync.emplace(config, file, [this](const Config& wanted, Demand demand) {
+    Outcome outcome = apply(wanted, demand);
+    return config_sync::Applied{.refusal = outcome.done ? "" : std::move(outcome.sentence),
+                                .restart = std::move(outcome.restart)};
   });
   if (!config_sync->is_there()) return;
   view.config_sync = [this] { return config_sync->status(); };

@@ -70,11 +70,12 @@ Outcome Daemon::Parts::reload() {
   Outcome outcome;
   if (why != nullptr) {
     outcome = {false, *why + "; nothing was changed", 0};
-  } else if (const auto& wanted = std::get<std::optional<Config>>(read)) {
-    outcome = apply(*wanted, Demand::possible);
-    if (outcome.done && outcome.restart.empty()) config_sync->follow();
+  } else if (const auto& wanted = std::get<config_sync::Wanted>(read); wanted.now) {
+    outcome = apply(wanted.config, Demand::possible);
+    if (outcome.done) config_sync->follow(outcome.restart.empty());
   } else {
-    outcome = {true, "the other node is asked first: pfsyncctl show config_sync tells how it goes", 0};
+    const std::string asked = "the other node is asked first: pfsyncctl show config_sync tells how it goes";
+    outcome = {true, asked, 0, {asked}, difference(config, wanted.config).restart};
   }
   if (!outcome.done) spdlog::error("configuration: {}", outcome.sentence);
   if (outcome.done && outcome.changes.empty() && outcome.restart.empty())

@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "engine/config_sync/sections.h"
 #include "engine/memory.h"
 
 namespace pfsync::engine::dpdk {
@@ -69,7 +70,8 @@ void DataChange::take_place(Instant now) noexcept {
 /// Of a peer that goes the buffers are freed here, where they come from.
 void DataChange::exchange_lanes() noexcept {
   const auto stays = [this](std::size_t place) {
-    return std::ranges::any_of(before_, [place](const Difference::Before& before) { return before && *before == place; });
+    return std::ranges::any_of(before_,
+                               [place](const Difference::Before& before) { return before && *before == place; });
   };
   for (std::size_t place = 0; place < daemon_.lanes.size(); ++place) {
     if (stays(place)) continue;
@@ -92,7 +94,7 @@ void DataChange::exchange_lanes() noexcept {
 }
 
 std::string obstacle_to(const Difference& difference, Demand demand, unsigned parts) {
-  if (demand == Demand::whole && !difference.restart.empty())
+  if (demand == Demand::shared && !config_sync::shared_among(difference.restart).empty())
     return "nothing was changed, since a restart is needed for: " + joined(difference.restart, ", ");
   const auto is_new = [](const Difference::Before& before) { return !before.has_value(); };
   const auto added = static_cast<std::uint64_t>(std::ranges::count_if(difference.peers_before, is_new));

@@ -7,6 +7,7 @@
 #include "engine/config_sync/effective.h"
 #include "engine/config_sync/faults.h"
 #include "engine/config_sync/sections.h"
+#include "engine/reload.h"
 
 namespace pfsync::engine::config_sync {
 namespace {
@@ -179,6 +180,94 @@ TEST(ConfigSyncSections, DifferencesTellNoPassword) {
   const auto found = differences(extracted(primary_file), after);
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found.at("carp"), "vhid 1 (password changed)");
+}
+
+// --- a secondary that is made primary ----------------------------------------------------------------
+
+const std::string promoted_file = replaced(secondary_file, "role = \"secondary\"\nlisten = \"10.1.0.2:8444\"",
+                                           "role = \"primary\"\npeer = \"10.1.0.1:8444\"");
+
+Kept pushed_to(const std::string& file) {
+  const std::string ours(32, 'b');
+  return {.identity = Identity{.node_id = ours, .file_digest = file_digest_of(extracted(file))},
+          .shared = Stored{.revision = {.origin = std::string(32, 'a'),
+                                        .epoch = 1,
+                                        .generation = 4,
+                                        .sections = extracted(primary_file)},
+                           .source = "push"}};
+}
+
+Config in_force_of(const std::string& toml, const Kept& kept, std::optional<Role> running = std::nullopt) {
+  const auto result = in_force(toml, "t.toml", kept, running);
+  if (const auto* why = std::get_if<std::string>(&result)) {
+    ADD_FAILURE() << *why;
+    return {};
+  }
+  return std::get<Config>(result);
+}
+
+TEST(ConfigSyncSections, ASecondaryThatIsMadePrimaryKeepsWhatWasPushedUntilItsFileSaysMore) {
+  const Kept kept = pushed_to(secondary_file);
+  const Config config = in_force_of(promoted_file, kept);
+  ASSERT_EQ(config.carp.size(), 2u);
+  EXPECT_EQ(config.carp[0].host.advskew, 10) << "it leads now";
+  EXPECT_EQ(config.carp[1].port, 1u);
+  EXPECT_EQ(wire::to_string(config.carp[1].host.peer_inet, wire::Family::inet), "192.0.2.1");
+  ASSERT_EQ(config.peers.size(), 2u);
+  EXPECT_EQ(wire::to_string(config.peers[0].address, wire::Family::inet), "10.0.0.1");
+  EXPECT_EQ(config.sync.maxupd, 64u);
+  // A further interface, or another name for one, is no word about what both share.
+  EXPECT_EQ(in_force_of(replaced(promoted_file, "10.0.0.2/24", "10.0.0.7/24"), kept).carp.size(), 2u);
+  // The file's own word counts from the first one on.
+  EXPECT_TRUE(in_force_of(replaced(promoted_file, "maxupd = 1", "maxupd = 2"), kept).carp.empty());
+}
+
+TEST(ConfigSyncSections, WhatAPromotedNodePushesMeansTheSameOnTheFormerPrimary) {
+  const auto made = promote(promoted_file, "t.toml", extracted(primary_file));
+  const auto& promoted = std::get<Promoted>(made);
+  const std::string former = replaced(primary_file, "role = \"primary\"\npeer = \"10.1.0.2:8444\"",
+                                      "role = \"secondary\"\nlisten = \"10.1.0.1:8444\"");
+  const Config config = combined(former, promoted.sections);
+  ASSERT_EQ(config.carp.size(), 2u);
+  EXPECT_EQ(config.carp[0].host.advskew, 110) << "it follows now";
+  EXPECT_EQ(wire::to_string(config.carp[1].host.peer_inet, wire::Family::inet), "192.0.2.2");
+  EXPECT_EQ(wire::to_string(config.peers[0].address, wire::Family::inet), "10.0.0.2");
+  // The text that is handed to the operator says the same, in the place of what the file says by itself.
+  std::string file = replaced(promoted_file, "[[peer]]\naddress = \"10.0.0.1\"\n", "");
+  file = replaced(file, "maxupd = 1\n", "");
+  file = replaced(file, "[sync]\n", "");
+  file = replaced(file, "creatorid = \"0000000b\"\n", "");
+  EXPECT_EQ(digest_of(extracted(file + promoted.text)), digest_of(promoted.sections)) << promoted.text;
+}
+
+TEST(ConfigSyncSections, AnotherRoleInTheFileWaitsForTheRestart) {
+  const Config config = in_force_of(promoted_file, pushed_to(secondary_file), Role::secondary);
+  ASSERT_EQ(config.carp.size(), 2u);
+  EXPECT_EQ(config.carp[0].host.advskew, 110);
+  Kept ours = pushed_to(secondary_file);
+  const auto made = promote(promoted_file, "t.toml", extracted(primary_file));
+  ours.shared->revision.sections = std::get<Promoted>(made).sections;
+  EXPECT_EQ(in_force_of(secondary_file, ours, Role::primary).carp[0].host.advskew, 10);
+}
+
+TEST(ConfigSyncSections, WhatNodesShareIsFoundAmongWhatWaitsForARestart) {
+  const auto waits = [](std::string_view what, std::string_view by) {
+    const auto parsed = [](const std::string& toml) { return std::get<Config>(parse_config(toml, "t.toml")); };
+    const auto all = difference(parsed(primary_file), parsed(replaced(primary_file, what, by))).restart;
+    EXPECT_FALSE(all.empty()) << what;
+    return shared_among(all);
+  };
+  using Keys = std::vector<std::string>;
+  EXPECT_EQ(waits("states_max = 5000", "states_max = 6000"), Keys{});
+  EXPECT_EQ(waits("creatorid = \"0000000a\"", "creatorid = \"0000000c\""), Keys{});
+  EXPECT_EQ(waits("role = \"primary\"", "role = \"primary\"\nconfirm_s = 3"), Keys{});
+  EXPECT_EQ(waits("[[interface]]\ndevice = \"eth2\"\naddress = \"192.0.2.1/24\"\n[[carp]]\nvhid = 1",
+                  "[[interface]]\ndevice = \"eth2\"\naddress = \"192.0.2.3/24\"\n[[carp]]\nvhid = 9"),
+            Keys{"carp"})
+      << "with the port that it stands on";
+  const std::string peers =
+      primary_file.substr(primary_file.find("[[peer]]"), primary_file.find("[table]") - primary_file.find("[[peer]]"));
+  EXPECT_EQ(waits(peers, ""), Keys{"peer (between multicast and unicast)"});
 }
 
 /// Every key that stands in the sample, with its default or behind a comment sign.

@@ -230,6 +230,69 @@ class Pair(Case):
             tap.eventually(lambda: set(a.hosts()) == set(b.hosts()) == set(new), PATIENCE_S, f"both hold the new one, after {delay_ms} ms")
             old, new = new, old
 
+    def test_what_needs_a_restart_here_keeps_nothing_else_back(self):
+        a, b = self.both(self.shared())
+        grown = lambda text: text.replace("states_max = 10000", "states_max = 20000")
+        a.rewrite(grown(self.config(0, "primary", self.shared())))
+        self.assertEqual(a.ask("reload")["restart"], ["table.states_max"])
+        # It waits; a later change of what both share does not.
+        a.rewrite(grown(self.config(0, "primary", self.shared(hosts=(1, 2)))))
+        reload = a.ctl("reload")
+        self.assertEqual(reload.returncode, 0, reload.stderr)
+        self.assertIn("table.states_max: needs a restart", reload.stdout)
+        tap.eventually(lambda: set(a.hosts()) == set(b.hosts()) == {1, 2}, PATIENCE_S, "the address is on both nodes")
+        self.await_in_sync(a)
+        # What both share and this node can take only with a restart is given to nobody before, and that is said.
+        alone = grown(self.config(0, "primary", self.shared(hosts=(1, 2, 3)))).replace('[[peer]]\naddress = "192.0.2.2"\n', "")
+        a.rewrite(alone)
+        self.assertIn("peer (between multicast and unicast)", a.ask("reload")["restart"])
+        a.error_with("a restart of this node is needed for", "peer (between multicast and unicast)", "carp")
+        shown, push = a.ctl("show", "config_sync"), a.ctl("config", "push")
+        self.assertEqual((shown.returncode, push.returncode), (1, 1))
+        self.assertIn("OUT OF SYNC", shown.stdout)
+        self.assertIn("a restart of this node is needed for", push.stderr)
+        self.assertEqual((set(a.hosts()), set(b.hosts())), ({1, 2}, {1, 2}))
+        # The file as before: all is well again. Without the other node, this one goes ahead all the same.
+        a.rewrite(grown(self.config(0, "primary", self.shared(hosts=(1, 2)))))
+        a.ask("reload")
+        self.await_in_sync(a)
+        self.assertEqual(a.ctl("show", "config_sync").returncode, 0)
+        b.kill()
+        a.rewrite(grown(self.config(0, "primary", self.shared(hosts=(1, 4)))))
+        a.ask("reload")
+        tap.eventually(lambda: set(a.hosts()) == {1, 4}, PATIENCE_S, "the primary alone has the new address")
+        b.come_up()
+        a.ctl("config", "push")
+        tap.eventually(lambda: set(b.hosts()) == {1, 4}, PATIENCE_S, "the secondary follows")
+
+    def test_a_secondary_that_is_made_primary_keeps_the_addresses_of_both(self):
+        a, b = self.both(self.shared(hosts=(1, 2), established=1800))
+        tap.eventually(lambda: set(b.hosts()) == {1, 2}, PATIENCE_S, "both addresses are there")
+        for node in (a, b):
+            node.kill()
+        swapped = {"primary": ("secondary", ""), "secondary": ("primary", f'\npeer = "10.1.0.1:{PORT}"')}
+        texts = [self.config(0, "primary", self.shared(hosts=(1, 2), established=1800)).replace(f'peer = "10.1.0.2:{PORT}"\n', ""), self.config(1, "secondary")]
+        for node, text, before in zip((a, b), texts, ("primary", "secondary")):
+            role, peer = swapped[before]
+            node.rewrite(text.replace(f'role = "{before}"', f'role = "{role}"{peer}'))
+            node.come_up()
+        self.await_in_sync(b)
+        self.assertEqual((set(a.hosts()), set(b.hosts())), ({1, 2}, {1, 2}))
+        self.assertEqual((a.hosts()[1]["advskew"], b.hosts()[1]["advskew"]), (100, 0), "the new primary leads")
+        self.assertEqual(a.sync()["in_force"]["digest"], b.sync()["in_force"]["digest"])
+        self.assertEqual(b.ask("show", what="config")["config"]["table"]["timeouts"]["tcp_established"], 1800)
+        self.assertIn("this node was made primary: generation", b.log.read_text())
+        # The operator goes on from the text that he is told of.
+        shared = (b.state_dir / "config-sync" / "shared.toml").read_text()
+        text = b.config.read_text().split("[control]")[0].replace('[[peer]]\naddress = "192.0.2.1"\n', "").replace("[table]\nstates_max = 10000\n", "")
+        b.rewrite(f"{text}\n{shared}\n")
+        self.assertEqual(b.ask("reload")["restart"], ["table.states_max"])
+        tap.eventually(lambda: not b.sync()["rolled_back_from_file"], PATIENCE_S, "the file counts")
+        self.assertEqual((set(a.hosts()), set(b.hosts())), ({1, 2}, {1, 2}))
+        b.rewrite(f"{text}\n{shared.replace('192.0.2.102/24', '192.0.2.112/24')}\n")
+        b.ask("reload")
+        tap.eventually(lambda: a.hosts()[2]["addresses"] == b.hosts()[2]["addresses"] == ["192.0.2.112/24"], PATIENCE_S, "a change goes the other way now")
+
     def test_a_push_that_fails_shows_its_reason(self):
         device = "[[interface]]\ndevice = \"mgmt-0\"\naddress = \"198.51.100.1/24\"\n"
         carp = CARP.format(vhid=7, skew=0, password="x", host=107).replace("192.0.2.107", "198.51.100.7") + "interface = \"mgmt-0\"\n"
