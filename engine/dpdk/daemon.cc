@@ -305,10 +305,15 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
 void Daemon::Parts::watch_links(Instant now) {
   constexpr milliseconds every{50};
   if (links_seen_ && now < links_seen_at_ + every) return;
+  std::array<bool, 1 + interfaces_max> seen{};
+  for (std::size_t number = 0; number < stacks.size(); ++number) seen[number] = is_up(number);
+  // Those that are down come first: what this node stands back for is known before it can be elected elsewhere.
+  for (const bool up : {false, true})
+    for (std::size_t number = 0; number < stacks.size(); ++number)
+      if (seen[number] == up) stacks[number]->set_link(up);
   for (std::size_t number = 0; number < stacks.size(); ++number) {
-    const bool up = is_up(number);
+    const bool up = seen[number];
     const bool before = links_up_[number].exchange(up, std::memory_order_relaxed);
-    stacks[number]->set_link(up);
     if (!links_seen_ || up != before) spdlog::info("link {} is {}", devices[number].name(), up ? "up" : "down");
     if (up && !before) config_sync->link_up();
     // A link that comes up may have a peer behind it that knows more than we do.

@@ -7,10 +7,10 @@ void HostStack::pass(Instant now) noexcept {
       std::chrono::seconds{1};  // the longest between two advertisements that are heard in time
   if (now - passed_at_ > absence) node_->on_absence(now);
   passed_at_ = now;
-  if (const bool up = link_up_.load(std::memory_order_relaxed); up != link_) {
-    link_ = up;
-    node_->set_link(up, now);
-    membership_->set_link(up, now);
+  if (const Seen seen = seen_.load(std::memory_order_relaxed); seen != told_) {
+    told_ = seen;
+    node_->set_link(seen == Seen::up, now);
+    membership_->set_link(seen == Seen::up, now);
   }
   if (const auto due = node_->timeout(); due && *due <= now) node_->on_timeout(now);
 }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 #include "engine/carp/node.h"
 #include "engine/dpdk/port.h"
@@ -50,16 +51,19 @@ class HostStack {
   [[nodiscard]] const Membership& membership() const noexcept { return *membership_; }
   [[nodiscard]] Membership& membership() noexcept { return *membership_; }
   [[nodiscard]] Port& port() noexcept { return *port_; }
-  [[nodiscard]] bool link_up() const noexcept { return link_; }
+  [[nodiscard]] bool link_up() const noexcept { return told_ == Seen::up; }
   /// Any thread: what the control thread sees of the link.
-  void set_link(bool up) noexcept { link_up_.store(up, std::memory_order_relaxed); }
+  void set_link(bool up) noexcept { seen_.store(up ? Seen::up : Seen::down, std::memory_order_relaxed); }
 
  private:
+  /// A link that nobody has looked at yet is neither: one that is down from the start has to be told of, too.
+  enum class Seen : std::uint8_t { nothing, down, up };
+
   Port* port_;
   carp::Node* node_;
   Membership* membership_;
-  std::atomic<bool> link_up_{false};  ///< a word alone: pairs with nothing
-  bool link_ = false;
+  std::atomic<Seen> seen_{Seen::nothing};  ///< a word alone: pairs with nothing
+  Seen told_ = Seen::nothing;              ///< what the node knows
   Instant passed_at_{};
   Instant refused_since_{};  ///< since when the device has not taken all
   bool refused_ = false;

@@ -345,9 +345,12 @@ class Carp(unittest.TestCase):
         for address in (VIRTUAL, second_virtual, third_virtual):
             self.assert_answers(address)
 
-    def test_addresses_of_two_ports_move_together(self):
+    def two_ports(self, before=lambda: None):
+        """Both nodes with an address on each of two segments, and how to tell that one leads on both. `before`: what happens to
+        the cables before a node starts."""
         self.add_bridge("outside", "out", "far")
         ip("-n", self.namespaces[2], "addr", "add", OUTSIDE + "9/24", "dev", "outside")
+        before()
         virtual = OUTSIDE + "100"
         first, second = (Pfsyncd(self, side, skew, more=SECOND_PORT.format(
             interface=f"out-{side}", address=OUTSIDE + str(side + 1), vhid=VHID, skew=skew, password=PASSWORD, virtual=virtual))
@@ -363,17 +366,34 @@ class Carp(unittest.TestCase):
             for address in (VIRTUAL, virtual):
                 self.assert_answers(address)
 
+        return first, second, assert_all_at
+
+    def cable(self, name, state):
+        ip("-n", self.namespaces[2], "link", "set", name, state)
+
+    def test_addresses_of_two_ports_move_together(self):
+        first, second, assert_all_at = self.two_ports()
         assert_all_at(first, second)
         self.assert_answers(OUTSIDE + "1")  # the port's own address
         self.assertIn(f"carp: {VHID}@out-0: ", first.lines())
 
         # One cable is pulled: the node stands back with all its addresses, and takes them again when it is put back.
-        ip("-n", self.namespaces[2], "link", "set", "far-0", "down")
+        self.cable("far-0", "down")
         assert_all_at(second, first)
         carp = first.carp()
         self.assertEqual(carp["demotion_parts"], {"interface_down": 240})
         self.assertIn(f"{VHID}@out-0", carp["reason"])
-        ip("-n", self.namespaces[2], "link", "set", "far-0", "up")
+        self.cable("far-0", "up")
+        assert_all_at(first, second)
+        self.assertEqual(first.carp()["demotion"], 0)
+
+    def test_a_cable_that_is_out_at_the_start_counts_as_pulled(self):
+        first, second, assert_all_at = self.two_ports(before=lambda: self.cable("far-0", "down"))
+        assert_all_at(second, first)
+        self.assertEqual(first.carp()["demotion_parts"], {"interface_down": 240})
+        self.assertIn("carp: demoted by 240 to 240 (interface down)", first.lines())
+        self.assertNotIn("preempting", first.lines())
+        self.cable("far-0", "up")
         assert_all_at(first, second)
         self.assertEqual(first.carp()["demotion"], 0)
 
