@@ -24,6 +24,7 @@ enum class Tally : std::uint8_t {
   echo_replies,
   answers_dropped,
   unresolved,
+  trials,
 };
 
 struct TallyInfo {
@@ -46,9 +47,11 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::answers_dropped, "answers_dropped", "answers not given: too many at once, or too large"},
     TallyInfo{Tally::unresolved, "unresolved",
               "advertisements not sent because the peer's Ethernet address is not known"},
+    TallyInfo{Tally::trials, "trials",
+              "announcements of the port's own address by a backup, to see whether the port takes frames again"},
 };
 inline constexpr std::size_t tally_count = tally_table.size();
-static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::unresolved),
+static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::trials),
               "tally_table[i] must describe Tally(i), and every Tally");
 
 /// Written by the data path, read by any.

@@ -140,6 +140,8 @@ void Host::become(State state, Event event, Instant now) noexcept {
   bowing_out_ = false;
   announcing_ = SIZE_MAX;
   announcements_left_ = 0;
+  errors_ = successes_ = 0;
+  trial_due_ = false;
   switch (state) {
     case State::master:
       request_adverts(1, now);
@@ -148,11 +150,14 @@ void Host::become(State state, Event event, Instant now) noexcept {
       announce(now);
       reign_of({}, now);
       break;
-    case State::backup: wait_for_master(now); break;
+    case State::backup:
+      wait_for_master(now);
+      // Ended here, the demotion would let this node preempt again at once, with a port that still takes nothing.
+      if (failing_) try_port(now);
+      break;
     case State::init:
       if (from == State::master) status_.reign[status_.reigns++ % 8] = {.at = now, .is_vacant = true};
       if (std::exchange(failing_, false)) demotion_->remove(Cause::send_errors, port_, now);
-      errors_ = successes_ = 0;
       // With a working link the others need not wait for the master-down time.
       if (from == State::master && (event == Event::disabled || event == Event::leaving || event == Event::removed)) {
         bowing_out_ = true;
@@ -319,10 +324,17 @@ void Host::note_sending(bool sent, Instant now) noexcept {
   }
 }
 
-void Host::on_timeout(Instant now) noexcept {
+void Host::try_port(Instant now) noexcept {
+  trial_due_ = true;
+  tried_at_ = now;
+  publish_ = true;
+}
+
+void Host::on_timeout(Instant now, std::optional<Instant> refused_since) noexcept {
+  const auto is_taken_since = [&](Instant wanted) { return !refused_since || *refused_since > wanted; };
   if (status_.state == State::master && now >= advert_at_) {
-    // What has waited a whole interval for the port counts as not sent.
-    const bool sent = due_[0] == 0 && due_[1] == 0;
+    // What has waited a whole interval for the port counts as not sent, and what the port's device did not take.
+    const bool sent = due_[0] == 0 && due_[1] == 0 && is_taken_since(adverted_at_);
     status_.adverts_unsent += sent ? 0 : 1;
     note_sending(sent, now);
     request_adverts(1, now);
@@ -332,6 +344,10 @@ void Host::on_timeout(Instant now) noexcept {
     announcing_ = 0;
     if (announcements_left_ > 0) --announcements_left_;
     announce_at_ = now + (announcements_left_ > 0 ? Duration{announce_again} : Duration{unicast_refresh});
+  }
+  if (status_.state == State::backup && failing_ && now >= tried_at_ + try_again) {
+    note_sending(!trial_due_ && is_taken_since(tried_at_), now);
+    if (failing_) try_port(now);
   }
   if (status_.state == State::backup) {
     const auto passed = [&](const std::optional<Instant>& at) { return at && now >= *at; };
@@ -347,8 +363,10 @@ std::optional<Instant> Host::timeout() const noexcept {
     case State::master: return announces() ? std::min(advert_at_, announce_at_) : advert_at_;
     case State::backup: {
       const auto& [inet, inet6] = silent_at_;
-      if (!inet || !inet6) return inet ? inet : inet6;
-      return config_.both_families ? std::max(*inet, *inet6) : std::min(*inet, *inet6);
+      std::optional<Instant> at = inet ? inet : inet6;
+      if (inet && inet6) at = config_.both_families ? std::max(*inet, *inet6) : std::min(*inet, *inet6);
+      if (failing_) at = std::min(at.value_or(Instant::max()), tried_at_ + try_again);
+      return at;
     }
   }
   return std::nullopt;

@@ -72,7 +72,9 @@ struct HostStatus {
 /// send. Source: FreeBSD sys/netinet/ip_carp.c. Thread-bound.
 class Host {
  public:
-  static constexpr unsigned errors_max = 3;     ///< in a row, until this node stands back; as many successes end it
+  static constexpr unsigned errors_max = 3;  ///< in a row, until this node stands back; as many successes end it
+  /// A backup advertises nothing that could succeed: a node that stands back for send errors tries its port instead.
+  static constexpr std::chrono::seconds try_again{1};
   static constexpr unsigned announcements = 3;  ///< on becoming master, a second apart: frames get lost
   static constexpr std::chrono::seconds announce_again{1};
   /// Farewells: whoever misses all waits for the master-down time instead.
@@ -115,7 +117,8 @@ class Host {
   /// Somebody announces this address with the virtual Ethernet address of this VHID.
   void on_claim(const wire::CarpAddress& address) noexcept;
   void on_vrrp(const Source& source, Instant now) noexcept { note(Mistake::vrrp_clash, source, {}, now); }
-  void on_timeout(Instant now) noexcept;
+  /// `refused_since`: since when the port's device has taken no frame, if it takes none.
+  void on_timeout(Instant now, std::optional<Instant> refused_since = std::nullopt) noexcept;
   [[nodiscard]] std::optional<Instant> timeout() const noexcept;
   /// The demotion has changed: a master says so now.
   void on_demotion(Instant now) noexcept;
@@ -136,6 +139,8 @@ class Host {
   /// Every other round in the form of a reply: some hosts take only requests, some only replies.
   [[nodiscard]] bool announces_as_reply() const noexcept { return announcements_left_ % 2 == 1; }
   void announced() noexcept { ++announcing_; }
+  /// Whether some frame is to be sent, whatever it is, that shows if the port takes any.
+  [[nodiscard]] bool take_trial() noexcept { return std::exchange(trial_due_, false); }
 
   /// Whether the status has changed since this was last asked.
   [[nodiscard]] bool take_changed() noexcept { return std::exchange(publish_, false); }
@@ -156,6 +161,7 @@ class Host {
   [[nodiscard]] wire::CarpAddress explain(const wire::CarpAdvert& advert, Instant now) noexcept;
   [[nodiscard]] wire::CarpAddress odd_address(const wire::CarpAdvert& advert) const noexcept;
   void note_sending(bool sent, Instant now) noexcept;
+  void try_port(Instant now) noexcept;
 
   /// What an advertisement is known by.
   struct Digests {
@@ -202,6 +208,8 @@ class Host {
   unsigned explained_ = 0;  ///< since then, within a second
   unsigned errors_ = 0, successes_ = 0;
   bool failing_ = false;
+  bool trial_due_ = false;
+  Instant tried_at_{};  ///< backup that is failing: when the last trial was wanted
 };
 
 }  // namespace pfsync::engine::carp

@@ -269,7 +269,7 @@ void Node::publish() noexcept {
 void Node::on_timeout(Instant now) noexcept {
   for (Host& host : hosts_) {
     const std::uint64_t unsent = host.status().adverts_unsent;
-    host.on_timeout(now);
+    host.on_timeout(now, refused_since_);
     counters_[Tally::onomem].add(host.status().adverts_unsent - unsent);
   }
   to_send_ = to_send_ || !hosts_.empty();
@@ -433,15 +433,16 @@ std::size_t Node::write_announcement(const Host& host, const CarpAddress& addres
   return static_cast<std::size_t>(payload.data() - frame.data()) + bytes;
 }
 
-std::size_t Node::write_question(const Peer& peer, wire::Room frame) const noexcept {
-  if (peer.address.family == Family::inet) {
+/// Asked for its own address, a node announces it.
+std::size_t Node::write_question(const CarpAddress& address, wire::Room frame) const noexcept {
+  if (address.family == Family::inet) {
     const std::size_t header =
         wire::write_ethernet_header(wire::broadcast_mac, config_.mac, config_.vlan, wire::ethertype::arp, frame);
-    return header + wire::write_arp({.sender_mac = config_.mac, .sender = config_.inet, .target = peer.address.address},
+    return header + wire::write_arp({.sender_mac = config_.mac, .sender = config_.inet, .target = address.address},
                                     frame.subspan(header));
   }
-  const wire::Address group = wire::solicited_node(peer.address.address);
-  const wire::Neighbour question{.is_solicitation = true, .target = peer.address.address, .mac = config_.mac};
+  const wire::Address group = wire::solicited_node(address.address);
+  const wire::Neighbour question{.is_solicitation = true, .target = address.address, .mac = config_.mac};
   const std::size_t bytes = wire::write_neighbour(question, config_.inet6, group, payload_room(Family::inet6, frame));
   const wire::Room payload = write_headers(wire::multicast_mac(Family::inet6, group), config_.mac,
                                            {Family::inet6, config_.inet6, group, wire::ipproto::icmpv6}, bytes, frame);
@@ -472,7 +473,14 @@ std::size_t Node::transmit(wire::Room frame, Instant now) noexcept {
     if (!peer.wanted || (peer.asked_at && now < *peer.asked_at + ask_again)) continue;
     peer.wanted = false;
     peer.asked_at = now;
-    return write_question(peer, frame);
+    return write_question(peer.address, frame);
+  }
+  bool wants_trial = false;
+  for (Host& host : hosts_) wants_trial = host.take_trial() || wants_trial;
+  if (wants_trial) {
+    counters_[Tally::trials].add();
+    const Family family = config_.inet != none ? Family::inet : Family::inet6;
+    return write_question({family, own(family)}, frame);
   }
   while (answers_count_ > 0) {
     const Answer& answer = (*answers_)[answers_begin_];

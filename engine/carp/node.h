@@ -56,6 +56,12 @@ class Node final : public OwnAddresses {
   /// Nothing was received for so long that silence means nothing: the process did not run.
   void on_absence(Instant now) noexcept;
   void set_link(bool up, Instant now) noexcept;
+  /// Frames wait and the port's device takes none of them: what is written from now on is not sent, dropped or not,
+  /// until the device takes a frame again.
+  void on_port_refuses(Instant now) noexcept {
+    if (!refused_since_) refused_since_ = now;
+  }
+  void on_port_takes() noexcept { refused_since_.reset(); }
   /// CARP as a whole, for this run of the process: disabled, it says farewell and stands still.
   void set_enabled(bool enabled, Instant now) noexcept { set_enabled(enabled, Event::disabled, now); }
   /// The process ends: farewell, too.
@@ -129,7 +135,7 @@ class Node final : public OwnAddresses {
   [[nodiscard]] std::size_t write_advert(Host& host, wire::Family family, wire::Room frame) noexcept;
   [[nodiscard]] std::size_t write_announcement(const Host& host, const wire::CarpAddress& address,
                                                wire::Room frame) const noexcept;
-  [[nodiscard]] std::size_t write_question(const Peer& peer, wire::Room frame) const noexcept;
+  [[nodiscard]] std::size_t write_question(const wire::CarpAddress& address, wire::Room frame) const noexcept;
   /// Ethernet and IP headers in front of a payload of that many bytes; where the payload belongs.
   [[nodiscard]] wire::Room write_headers(const wire::MacAddress& to, const wire::MacAddress& from,
                                          const wire::IpHeaderFields& ip, std::size_t payload,
@@ -157,8 +163,9 @@ class Node final : public OwnAddresses {
   std::size_t farewells_begin_ = 0, farewells_end_ = 0;
   std::atomic<bool> enabled_{true};
   bool up_ = false, down_counted_ = false;
-  bool to_send_ = false;  ///< there may be something for transmit()
-  Instant now_{};         ///< of the frame that is looked at
+  std::optional<Instant> refused_since_{};  ///< by the device
+  bool to_send_ = false;                    ///< there may be something for transmit()
+  Instant now_{};                           ///< of the frame that is looked at
   Instant answering_since_{};
   unsigned answered_ = 0;  ///< since then, within a second
 };

@@ -1,5 +1,7 @@
 #include "engine/dpdk/host_stack.h"
 
+#include <utility>
+
 namespace pfsync::engine::dpdk {
 
 void HostStack::pass(Instant now) noexcept {
@@ -35,7 +37,13 @@ std::size_t HostStack::transmit(std::size_t frames, Instant now) noexcept {
 }
 
 void HostStack::hand_over(Instant now) noexcept {
-  if (port_->flush()) {
+  const bool took_all = port_->flush();
+  // What is dropped below has not left either: only a frame that the device takes shows that it works.
+  if (const std::uint64_t before = std::exchange(taken_, port_->taken()); before != taken_)
+    node_->on_port_takes();
+  else if (!took_all)
+    node_->on_port_refuses(now);
+  if (took_all) {
     refused_ = false;
     return;
   }

@@ -65,6 +65,7 @@ class HostStack {
   std::atomic<Seen> seen_{Seen::nothing};  ///< a word alone: pairs with nothing
   Seen told_ = Seen::nothing;              ///< what the node knows
   Instant passed_at_{};
+  std::uint64_t taken_ = 0;  ///< by the device, at the last look
   Instant refused_since_{};  ///< since when the device has not taken all
   bool refused_ = false;
 };

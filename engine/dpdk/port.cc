@@ -170,6 +170,7 @@ bool Port::flush() noexcept {
   const std::uint16_t sent = rte_eth_tx_burst(id_, 0, outgoing_.data(), outgoing_count_);
   std::copy(outgoing_.begin() + sent, outgoing_.begin() + outgoing_count_, outgoing_.begin());
   outgoing_count_ = static_cast<std::uint16_t>(outgoing_count_ - sent);
+  taken_ += sent;
   return outgoing_count_ == 0;
 }
 

@@ -49,6 +49,8 @@ class Port {
   bool flush() noexcept;
   /// Drops what is queued, counted as `oerrors`.
   void drop() noexcept;
+  /// How many frames the device has taken so far: while it takes any, it works.
+  [[nodiscard]] std::uint64_t taken() const noexcept { return taken_; }
 
   // Buffers that travel to another thread, to be filled there.
   /// A free buffer, or null (counted: `onomem`).
@@ -96,6 +98,7 @@ class Port {
   std::uint16_t received_count_ = 0;
   std::array<rte_mbuf*, burst_max> outgoing_{};
   std::uint16_t outgoing_count_ = 0;
+  std::uint64_t taken_ = 0;
   rte_mbuf* open_ = nullptr;  ///< the buffer behind the last room
   Counter onomem_, oerrors_;
 };
