@@ -172,59 +172,72 @@ bool Host::is_own(const CarpAdvert& advert) const noexcept {
   return std::find(sent_.begin(), end, advert) != end;
 }
 
-/// Tries what people get wrong most: an alias on one node only. Empty when it is something else.
-wire::CarpAddress Host::odd_address(const CarpAdvert& advert) const noexcept {
-  constexpr std::size_t tried_max = 32, replaced_max = 8;
+/// Tries what people get wrong most: aliases on one node only. Empty when it is something else.
+wire::CarpAddress Host::odd_address(const CarpAdvert& advert) noexcept {
+  constexpr std::size_t tried_max = 32, combined_max = 8;
   if (list_.size() > tried_max) return {};
   const std::size_t claims = std::min(claims_count_, claims_.size());
   std::array<wire::CarpAddress, tried_max + std::tuple_size_v<decltype(claims_)>> list;
-  // Ours without number `left_out`, and with those claims: what is hashed there?
-  const auto fits = [&](std::size_t left_out, std::size_t first_claim, std::size_t claims_added) {
+  // Those of ours that are theirs, by index, and with some claims: what is hashed there?
+  const auto fits = [&](auto&& is_theirs, std::size_t first_claim = 0, std::size_t claims_added = 0) {
     auto end = list.begin();
     for (std::size_t i = 0; i < list_.size(); ++i)
-      if (i != left_out) *end++ = list_[i];
+      if (is_theirs(i)) *end++ = list_[i];
     end = std::copy_n(claims_.begin() + static_cast<std::ptrdiff_t>(first_claim), claims_added, end);
+    if (end == list.begin()) return false;
     std::sort(list.begin(), end);
+    ++hmacs_;
     return wire::CarpDigest::of_list(key_, config_.vhid, {list.begin(), end}).verifies(advert);
   };
-  const std::size_t nothing = list_.size();
+  const auto all = [](std::size_t) { return true; };
+  const auto all_but = [](std::size_t left_out) { return [left_out](std::size_t i) { return i != left_out; }; };
   for (std::size_t i = 0; i < list_.size(); ++i)
-    if (fits(i, 0, 0)) return list_[i];
+    if (fits(all_but(i))) return list_[i];
   for (std::size_t claim = 0; claim < claims; ++claim)
-    if (fits(nothing, claim, 1)) return claims_[claim];
-  if (claims > 1 && fits(nothing, 0, claims)) return claims_[0];
-  // Several that only we have: whoever was given one address alone, or those of one family.
+    if (fits(all, claim, 1)) return claims_[claim];
+  if (claims > 1 && fits(all, 0, claims)) return claims_[0];
+  // Several that only we have: of a short list every part is tried; of a long one each address alone and each family.
   const auto first_but = [&](auto&& is_theirs) {
-    const auto ours = std::ranges::find_if_not(list_, is_theirs);
-    return ours == list_.end() ? wire::CarpAddress{} : *ours;
+    std::size_t i = 0;
+    while (i < list_.size() && is_theirs(i)) ++i;
+    return i == list_.size() ? wire::CarpAddress{} : list_[i];
   };
-  const auto is_all = [&](auto&& is_theirs) {
-    const auto end = std::ranges::copy_if(list_, list.begin(), is_theirs).out;
-    return end != list.begin() && wire::CarpDigest::of_list(key_, config_.vhid, {list.begin(), end}).verifies(advert);
-  };
-  for (const wire::CarpAddress& only : list_) {
-    const auto is_theirs = [&](const wire::CarpAddress& address) { return address == only; };
-    if (is_all(is_theirs)) return first_but(is_theirs);
+  if (list_.size() <= combined_max) {
+    for (unsigned part = 1; part + 1 < 1u << list_.size(); ++part) {
+      const auto is_theirs = [part](std::size_t i) { return (part >> i & 1u) != 0; };
+      if (fits(is_theirs)) return first_but(is_theirs);
+    }
+    for (std::size_t claim = 0; claim < claims; ++claim)
+      for (std::size_t i = 0; i < list_.size(); ++i)
+        if (fits(all_but(i), claim, 1)) return claims_[claim];
+    return {};
+  }
+  for (std::size_t only = 0; only < list_.size(); ++only) {
+    const auto is_theirs = [only](std::size_t i) { return i == only; };
+    if (fits(is_theirs)) return first_but(is_theirs);
   }
   for (const Family family : {Family::inet, Family::inet6}) {
-    const auto is_theirs = [&](const wire::CarpAddress& address) { return address.family == family; };
-    if (is_all(is_theirs)) return first_but(is_theirs);
+    const auto is_theirs = [&](std::size_t i) { return list_[i].family == family; };
+    if (fits(is_theirs)) return first_but(is_theirs);
   }
-  if (list_.size() > replaced_max) return {};
-  for (std::size_t claim = 0; claim < claims; ++claim)
-    for (std::size_t i = 0; i < list_.size(); ++i)
-      if (fits(i, claim, 1)) return claims_[claim];
   return {};
 }
 
 wire::CarpAddress Host::explain(const CarpAdvert& advert, Instant now) noexcept {
   if (now - explained_since_ >= std::chrono::seconds{1}) {
     explained_since_ = now;
-    explained_ = 0;
+    hmacs_ = 0;
   }
-  if (explained_ == explanations_per_s_max) return odd_;
-  ++explained_;
+  if (hmacs_ >= hmacs_per_s_max) return odd_;
   return odd_ = odd_address(advert);
+}
+
+/// Whoever makes a wrong HMAC of all addresses may not know one of ours, which was announced before it was there.
+void Host::announce_to_stranger(Instant now) noexcept {
+  if (status_.state != State::master || announcements_left_ > 0) return;
+  if (stranger_told_at_ && now - *stranger_told_at_ < tell_stranger_again) return;
+  stranger_told_at_ = now;
+  announcing_ = 0;
 }
 
 void Host::on_claim(const wire::CarpAddress& address) noexcept {
@@ -243,6 +256,7 @@ std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source
                                           Instant now) noexcept {
   publish_ = true;
   if (!is_believed(advert, now)) {
+    announce_to_stranger(now);
     if (const wire::CarpAddress odd = explain(advert, now); odd.family != Family::none) {
       note(Mistake::addresses_differ, source, advert, now, odd);
       return CarpReject::badaddrs;

@@ -86,8 +86,10 @@ class Host {
   /// After a change of the password or the addresses, what agrees with the former ones is still believed for so long:
   /// the other nodes are changed a moment before or after this one.
   static constexpr std::chrono::seconds grace{30};
-  /// What a wrong HMAC means is found out by trying, this often at most.
-  static constexpr unsigned explanations_per_s_max = 8;
+  /// What a wrong HMAC means is found out by trying others, some 300 of them; begun no more after so many in a second.
+  static constexpr unsigned hmacs_per_s_max = 1000;
+  /// A master that hears a wrong HMAC announces its addresses, not more often than this.
+  static constexpr std::chrono::seconds tell_stranger_again{10};
 
   Host(const HostConfig& config, std::uint8_t port, Demotion& demotion, Journal& journal, std::uint64_t seed);
 
@@ -159,7 +161,8 @@ class Host {
   void note(Mistake mistake, const Source& source, const wire::CarpAdvert& advert, Instant now,
             const wire::CarpAddress& odd = {}) noexcept;
   [[nodiscard]] wire::CarpAddress explain(const wire::CarpAdvert& advert, Instant now) noexcept;
-  [[nodiscard]] wire::CarpAddress odd_address(const wire::CarpAdvert& advert) const noexcept;
+  [[nodiscard]] wire::CarpAddress odd_address(const wire::CarpAdvert& advert) noexcept;
+  void announce_to_stranger(Instant now) noexcept;
   void note_sending(bool sent, Instant now) noexcept;
   void try_port(Instant now) noexcept;
 
@@ -205,7 +208,8 @@ class Host {
   std::size_t claims_count_ = 0;               ///< that there ever were: the last ones are kept
   wire::CarpAddress odd_{};                    ///< the last explanation
   Instant explained_since_{};
-  unsigned explained_ = 0;  ///< since then, within a second
+  unsigned hmacs_ = 0;  ///< tried since then, within a second
+  std::optional<Instant> stranger_told_at_{};
   unsigned errors_ = 0, successes_ = 0;
   bool failing_ = false;
   bool trial_due_ = false;

@@ -34,9 +34,10 @@ class Watch {
   static constexpr std::chrono::seconds fresh{10};
   /// One log line in this time for each mistake of a VHID, however many frames show it.
   static constexpr std::chrono::seconds quiet{60};
-  /// A wrong HMAC is told when it goes on for so long: until then it may find another explanation. One that was not
-  /// seen for `forgotten` begins anew.
-  static constexpr std::chrono::seconds settled{1}, forgotten{600};
+  /// A wrong HMAC is told when it goes on for so long: until then it may find another explanation, when two nodes that
+  /// do not believe each other have both become masters and announce their addresses. One that was not seen for
+  /// `forgotten` begins anew.
+  static constexpr std::chrono::seconds settled{5}, forgotten{600};
 
   Watch(Journal& journal, std::uint8_t port, std::uint8_t vhid) noexcept
       : journal_{&journal}, port_{port}, vhid_{vhid} {}

@@ -110,6 +110,73 @@ TEST(CarpNode, KnowsTheListOfOneFamily) {
   }
 }
 
+TEST(CarpNode, KnowsEveryPartOfAShortList) {
+  const auto four = host_config(1, 100, {"192.168.1.100", "192.168.1.101", "192.168.1.102", "192.168.1.103"});
+  auto eight = host_config(1, 100,
+                           {"192.168.1.100", "192.168.1.101", "192.168.1.102", "192.168.1.103", "192.168.1.104",
+                            "2001:db8::1", "2001:db8::2", "2001:db8::3"});
+  for (const HostConfig& ours : {four, eight}) {
+    Bench bench{node_config({ours})};
+    std::uint64_t heard = 0;
+    for (unsigned part = 1; part + 1 < 1u << ours.addresses.size(); part += part < 16 ? 1 : 7) {
+      HostConfig theirs = ours;
+      theirs.addresses.clear();
+      const wire::CarpAddress* missing = nullptr;
+      for (std::size_t i = 0; i < ours.addresses.size(); ++i)
+        if ((part >> i & 1u) != 0)
+          theirs.addresses.push_back(ours.addresses[i]);
+        else if (missing == nullptr)
+          missing = &ours.addresses[i];
+      bench.now += 1s;
+      const bool inet = theirs.addresses[0].family == Family::inet;
+      bench.hear(Other{theirs, inet ? address("192.168.1.2") : address("fe80::2")}.advert(1, 0));
+      ASSERT_EQ(bench.mistakes(Mistake::addresses_differ), ++heard) << part;
+      EXPECT_EQ(bench.status().mistakes[static_cast<std::size_t>(Mistake::addresses_differ)].odd, *missing) << part;
+    }
+    EXPECT_EQ(bench.count(CarpReject::badauth), 0u);
+  }
+}
+
+TEST(CarpNode, LooksIntoSoManyWrongHashesASecondAndNoMore) {
+  Bench bench{node_config({host_config(1, 100, {"192.168.1.100", "192.168.1.101", "192.168.1.102", "192.168.1.103"})})};
+  Other liar{host_config(1, 0, {"192.168.1.100"})};
+  liar.config.password = "other";
+  for (unsigned i = 0; i < Host::hmacs_per_s_max; ++i) bench.hear(liar.advert(1, 0));
+  Other other{host_config(1, 0, {"192.168.1.101", "192.168.1.103"})};
+  bench.hear(other.advert(1, 0));
+  EXPECT_EQ(bench.mistakes(Mistake::addresses_differ), 0u) << "enough for this second";
+  bench.now += 1s;
+  bench.hear(other.advert(1, 0));
+  EXPECT_EQ(bench.mistakes(Mistake::addresses_differ), 1u);
+}
+
+/// The other had its further address announced before this node was there.
+TEST(CarpNode, TwoMastersWithDifferentListsTellEachOtherTheirAddresses) {
+  Bench first{node_config({host_config(1, 0, {"192.168.1.100", "192.168.1.101"})})};
+  first.pass(60s);
+  NodeConfig config = node_config({host_config(1, 100, {"192.168.1.100"})});
+  config.mac = peer_mac;
+  config.inet = address("192.168.1.2").address;
+  Bench second{config};
+  second.now = first.now;
+  const std::uint64_t announced = first.count(Tally::announcements);
+  for (int i = 0; i < 400; ++i) {
+    for (const Frame& frame : first.pass(50ms)) second.hear(frame);
+    for (const Frame& frame : second.pass(50ms)) first.hear(frame);
+    first.now = second.now = std::max(first.now, second.now);
+  }
+  const auto odd = static_cast<std::size_t>(Mistake::addresses_differ);
+  EXPECT_EQ(first.state(), State::master);
+  EXPECT_EQ(first.status().mistakes[odd].odd, address("192.168.1.101"));
+  EXPECT_EQ(second.status().mistakes[odd].odd, address("192.168.1.101"));
+  EXPECT_GT(first.count(Tally::announcements), announced);
+  EXPECT_LE(first.count(Tally::announcements), announced + 4 * 2) << "once in ten seconds, two addresses";
+  while (const auto entry = second.journal.pop())
+    if (entry->kind == Entry::Kind::mistake) {
+      EXPECT_EQ(entry->mistake, Mistake::addresses_differ);
+    }
+}
+
 TEST(CarpNode, CallsNoPasswordWrongThatIsExplainedInAMoment) {
   Bench bench{node_config({host_config(1, 100, {"192.168.1.100"})})};
   Other other{host_config(1, 0, {"192.168.1.100", "192.168.1.7"})};
