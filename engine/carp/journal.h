@@ -91,6 +91,8 @@ struct Entry {
 /// An entry that finds no room is dropped and counted.
 class Journal {
  public:
+  static constexpr std::size_t capacity = 1024;  ///< all VHIDs of four ports move at once
+
   void push(const Entry& entry) noexcept {
     if (!entries_.push(entry)) dropped_.add();
   }
@@ -98,7 +100,7 @@ class Journal {
   [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.value(); }
 
  private:
-  Ring<Entry, 256> entries_;
+  Ring<Entry, capacity> entries_;
   Counter dropped_;
 };
 

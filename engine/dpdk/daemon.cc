@@ -250,17 +250,11 @@ Outcome Daemon::Parts::order_carp(const carp::Order& order) {
   return {true, carp::sentence_of(order), 0};
 }
 
-/// Recorded advertisements can be replayed, and make a host change sides as fast as they come: the log is bounded.
 void Daemon::Parts::watch_carp(Instant now) {
-  constexpr unsigned lines_per_s_max = 20;
-  if (now - carp_lines_since_ >= std::chrono::seconds{1}) {
-    if (carp_lines_ > lines_per_s_max)
-      spdlog::warn("carp: {} further lines within a second were left out", carp_lines_ - lines_per_s_max);
-    carp_lines_ = 0;
-    carp_lines_since_ = now;
-  }
+  if (const std::uint64_t left_out = carp_lines_.begin_second(now); left_out > 0)
+    spdlog::warn("carp: {} further lines within a second were left out", left_out);
   while (const auto entry = carp_journal.pop()) {
-    if (view.carp == nullptr || ++carp_lines_ > lines_per_s_max) continue;  // without a [[carp]] nobody stands back
+    if (view.carp == nullptr || !carp_lines_.admits(*entry)) continue;  // without a [[carp]] nobody stands back
     const std::string sentence = carp::sentence_of(*entry, *carp_view);
     carp::is_warning(*entry) ? spdlog::warn("{}", sentence) : spdlog::info("{}", sentence);
   }

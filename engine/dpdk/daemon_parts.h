@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/bulk_retry.h"
+#include "engine/carp/log_bound.h"
 #include "engine/carp/report.h"
 #include "engine/commands.h"
 #include "engine/control.h"
@@ -143,8 +144,7 @@ struct Daemon::Parts {
   Instant links_seen_at_{};
   bool links_seen_ = false;
   std::array<std::atomic<bool>, 1 + interfaces_max> links_up_{};
-  unsigned carp_lines_ = 0;
-  Instant carp_lines_since_{};
+  carp::LogBound carp_lines_{1 + interfaces_max};
   BulkRetry bulk_retry_;
 };
 
