@@ -96,6 +96,8 @@ class Host {
   [[nodiscard]] const HostConfig& config() const noexcept { return config_; }
   [[nodiscard]] State state() const noexcept { return status_.state; }
   [[nodiscard]] const HostStatus& status() const noexcept { return status_; }
+  /// Contract: there was one.
+  [[nodiscard]] const HostStatus::Move& last_move() const noexcept { return status_.move[(status_.moves + 7) % 8]; }
   [[nodiscard]] bool has(wire::Family family) const noexcept {
     return family == wire::Family::inet ? has_inet_ : has_inet6_;
   }

@@ -106,8 +106,9 @@ std::optional<CarpReject> Node::on_carp(const wire::EthernetFrame& ethernet, con
   const Source source{packet.family, packet.source};
   const auto result = wire::read_carp(packet.payload);
   if (const auto* why = std::get_if<CarpReject>(&result)) {
-    // VRRP's virtual routers for IPv6 have Ethernet addresses of their own (RFC 5798, section 7.3).
-    if (*why == CarpReject::vrrp && inet)
+    // VRRP's virtual routers for IPv6 have Ethernet addresses of their own (RFC 5798, section 7.3), but FreeBSD's use
+    // that of CARP all the same.
+    if (*why == CarpReject::vrrp && (inet || ethernet.source == wire::carp_mac(packet.payload[1])))
       if (Host* host = find(packet.payload[1])) host->on_vrrp(source, now);
     return *why;
   }
@@ -115,9 +116,12 @@ std::optional<CarpReject> Node::on_carp(const wire::EthernetFrame& ethernet, con
   Host* host = find(advert.vhid);
   if (host == nullptr || !host->has(packet.family)) return CarpReject::badvhid;
   if (host->multicast(packet.family) && packet.ttl != wire::link_local_ttl) return CarpReject::badttl;
-  const bool waited = host->state() == State::backup;
+  const std::uint32_t moves = host->status().moves;
   const auto why = host->on_advert(advert, source, own(packet.family), now);
-  if (waited && host->state() == State::master) counters_[Tally::preempt].add();
+  // Who takes over from a master that says farewell has preempted nobody.
+  if (host->status().moves != moves && host->last_move().event == Event::preempts &&
+      !is_bow_out({advert.advbase, advert.advskew, advert.demote}))
+    counters_[Tally::preempt].add();
   if (!why) learn({packet.family, packet.source}, ethernet.source);
   return why;
 }
@@ -132,6 +136,12 @@ bool Node::answers_for(const CarpAddress& address, std::uint8_t& vhid, MacAddres
   vhid = 0;
   mac = config_.mac;
   return address.address != none && address.address == own(address.family);
+}
+
+/// The port is promiscuous: what goes to somebody else's Ethernet address is not for us.
+bool Node::is_for(const wire::EthernetFrame& ethernet, const MacAddress& mac) const noexcept {
+  return (ethernet.destination.bytes[0] & 1u) != 0 || ethernet.destination == mac ||
+         ethernet.destination == config_.mac;
 }
 
 bool Node::owns(Family family, const wire::Address& address) const noexcept {
@@ -164,6 +174,7 @@ void Node::on_arp(const wire::EthernetFrame& ethernet) noexcept {
   std::uint8_t vhid = 0;
   MacAddress mac;
   if (!answers_for({Family::inet, arp->target}, vhid, mac) || (vhid == 0 && !config_.answers_arp)) return;
+  if (!is_for(ethernet, mac)) return;
   Answer* answer = new_answer();
   if (answer == nullptr) return;
   const std::size_t header =
@@ -193,6 +204,7 @@ void Node::on_neighbour(const wire::EthernetFrame& ethernet, const wire::IpPacke
   MacAddress mac;
   if (!answers_for({Family::inet6, neighbour->target}, vhid, mac)) return;
   if (probes && vhid == 0) return;  // this node does no duplicate address detection for its own address
+  if (!is_for(ethernet, mac)) return;
   Answer* answer = new_answer();
   if (answer == nullptr) return;
   const wire::Address to = probes ? wire::all_nodes_inet6 : packet.source;
@@ -215,8 +227,7 @@ void Node::on_echo(const wire::EthernetFrame& ethernet, const wire::IpPacket& pa
   std::uint8_t vhid = 0;
   MacAddress mac;
   if (!answers_for({packet.family, packet.destination}, vhid, mac)) return;
-  // The port is promiscuous: what goes to somebody else's Ethernet address is not for us.
-  if (ethernet.destination != mac && ethernet.destination != config_.mac) return;
+  if ((ethernet.destination.bytes[0] & 1u) != 0 || !is_for(ethernet, mac)) return;
   Answer* answer = new_answer();
   if (answer == nullptr) return;
   const std::size_t bytes = wire::write_echo_reply(packet, payload_room(packet.family, answer->frame));

@@ -125,6 +125,8 @@ class Node final : public OwnAddresses {
   /// The host that answers for an address now; its Ethernet address is `mac`. Null with true: the node itself.
   [[nodiscard]] bool answers_for(const wire::CarpAddress& address, std::uint8_t& vhid,
                                  wire::MacAddress& mac) const noexcept;
+  /// Whether a frame goes to a group, to `mac` or to the port's own Ethernet address.
+  [[nodiscard]] bool is_for(const wire::EthernetFrame& ethernet, const wire::MacAddress& mac) const noexcept;
   [[nodiscard]] const wire::Address& own(wire::Family family) const noexcept {
     return family == wire::Family::inet ? config_.inet : config_.inet6;
   }

@@ -150,6 +150,23 @@ TEST(CarpLink, OnlyTheMasterAnswersArp) {
   EXPECT_EQ(bench.count(Tally::arp_replies), 1u);
 }
 
+TEST(CarpLink, AQuestionToAnothersEthernetAddressIsNotForTheMaster) {
+  Bench bench{node_config({host_config(7, 0, {"192.168.1.100", "2001:db8::1"})})};
+  bench.pass(3s);
+  Frame arp = arp_request("192.168.1.100"), neighbour = solicitation("2001:db8::1", "2001:db8::9");
+  for (Frame* question : {&arp, &neighbour}) {
+    const auto ask = [&](const wire::MacAddress& mac) {
+      std::copy(mac.bytes.begin(), mac.bytes.end(), question->begin());
+      bench.hear(*question);
+      return bench.take().size();
+    };
+    EXPECT_EQ(ask(peer_mac), 0u) << "seen only because the port is promiscuous";
+    EXPECT_EQ(ask(wire::carp_mac(8)), 0u);
+    EXPECT_EQ(ask(wire::carp_mac(7)), 1u) << "a host that asks again whom it knows";
+    EXPECT_EQ(ask(own_mac), 1u);
+  }
+}
+
 TEST(CarpLink, AnAnswerIsNotGivenAfterTheMastersEnd) {
   Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
   bench.pass(3s);

@@ -201,6 +201,11 @@ TEST(CarpNode, VrrpForInet6HasEthernetAddressesOfItsOwn) {
                     {Family::inet6, address("fe80::9").address, wire::carp_group_inet6, wire::ipproto::carp}, vrrp));
   EXPECT_EQ(bench.count(CarpReject::vrrp), 1u);
   EXPECT_EQ(bench.mistakes(Mistake::vrrp_clash), 0u);
+  // FreeBSD's VRRP comes from CARP's address over IPv6, too.
+  bench.hear(framed({}, wire::carp_mac(1),
+                    {Family::inet6, address("fe80::9").address, wire::carp_group_inet6, wire::ipproto::carp}, vrrp));
+  EXPECT_EQ(bench.count(CarpReject::vrrp), 2u);
+  EXPECT_EQ(bench.mistakes(Mistake::vrrp_clash), 1u);
 }
 
 TEST(CarpNode, NamesAnotherAdvbase) {

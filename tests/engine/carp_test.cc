@@ -160,6 +160,7 @@ TEST(CarpNode, PreemptsASlowerMasterAtOnce) {
   ASSERT_EQ(adverts.size(), 1u);
   EXPECT_EQ(adverts[0].advskew, 0);
   EXPECT_EQ(bench.status().move[1].event, Event::preempts);
+  EXPECT_EQ(bench.count(Tally::preempt), 1u);
 }
 
 TEST(CarpNode, StepsDownForABetterMaster) {
@@ -207,6 +208,7 @@ TEST(CarpNode, TakesABowOutAsTheMastersEnd) {
   bench.hear(other.advert(255, 255));
   EXPECT_EQ(bench.state(), State::master);
   EXPECT_EQ(bench.mistakes(Mistake::intervals_differ), 0u);
+  EXPECT_EQ(bench.count(Tally::preempt), 0u) << "it has taken over from nobody who went on";
 }
 
 TEST(CarpNode, OrdersMoveAHostButNotOutOfInit) {
