@@ -280,8 +280,8 @@ std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source
   status_.heard_at = now;
 
   const Rank theirs{advert.advbase, advert.advskew, advert.demote};
-  // With both families, one of them decides ties: a lower address in each on different sides would decide none.
-  const bool decides = source.family == (has_inet_ ? Family::inet : Family::inet6);
+  hear_over(source.family, now);
+  const bool decides = decides_ties(source.family, now);
   const bool known = own != wire::Address{} && source.address != own;
   // Before the verdict: whom we take over from has reigned until now.
   const bool reigns = decides && !is_bow_out(theirs);
@@ -304,6 +304,21 @@ std::optional<CarpReject> Host::on_advert(const CarpAdvert& advert, const Source
   watch_.on_advert(advert, source, config_.advbase, since, now);
   status_.mistakes = watch_.sightings();
   return std::nullopt;
+}
+
+void Host::hear_over(Family family, Instant now) noexcept {
+  Hearing& hearing = hearing_[family == Family::inet6 ? 1 : 0];
+  if (!hearing.at || now - *hearing.at > master_down(config_.advbase, config_.advskew)) hearing.since = now;
+  hearing.at = now;
+}
+
+/// With both families IPv4 decides ties: a lower address in each on different sides would decide none. Where IPv4 is
+/// not heard, though IPv6 is, for the master-down time, IPv6 does: else both would stay masters.
+bool Host::decides_ties(Family family, Instant now) const noexcept {
+  if (family == Family::inet || !has_inet_) return true;
+  const auto& [inet, inet6] = hearing_;
+  const Duration down = master_down(config_.advbase, config_.advskew);
+  return (!inet.at || now - *inet.at > down) && now - inet6.since > down;
 }
 
 void Host::on_absence(Instant now) noexcept {

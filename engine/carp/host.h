@@ -156,6 +156,8 @@ class Host {
   void announce(Instant now) noexcept;
   void wait_for_master(Instant now) noexcept;
   void reign_of(const Source& source, Instant now) noexcept;
+  void hear_over(wire::Family family, Instant now) noexcept;
+  [[nodiscard]] bool decides_ties(wire::Family family, Instant now) const noexcept;
   [[nodiscard]] bool announces() const noexcept;
   [[nodiscard]] bool is_own(const wire::CarpAdvert& advert) const noexcept;
   [[nodiscard]] bool is_believed(const wire::CarpAdvert& advert, Instant now) const noexcept;
@@ -168,6 +170,11 @@ class Host {
   void note_sending(bool sent, Instant now) noexcept;
   void try_port(Instant now) noexcept;
 
+  /// Sound advertisements of one family. `since`: from when on without a pause as long as the master-down time.
+  struct Hearing {
+    std::optional<Instant> at{};
+    Instant since{};
+  };
   /// What an advertisement is known by.
   struct Digests {
     Digests(const HostConfig& config, const wire::CarpKey& key, const std::vector<wire::CarpAddress>& list);
@@ -195,6 +202,7 @@ class Host {
   Instant advert_at_{};                                ///< master: when the next advertisement is due
   Instant adverted_at_{};                              ///< and when the last one was
   std::array<std::optional<Instant>, 2> silent_at_{};  ///< backup: when the master is taken for dead, by family
+  std::array<Hearing, 2> hearing_{};                   ///< by family
   std::array<std::uint8_t, 2> due_{};                  ///< advertisements to send, by family
   bool bowing_out_ = false;
   std::size_t announcing_ = SIZE_MAX;  ///< index of the next address to announce

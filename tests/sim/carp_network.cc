@@ -25,7 +25,7 @@ wire::MacAddress mac_of(std::size_t node) { return {{0x52, 0x54, 0, 0, 0, static
 }  // namespace
 
 CarpNetwork::CarpNetwork(const Config& config, std::uint64_t seed)
-    : config_{config}, random_{seed}, two_since_(config.nodes * config.nodes) {
+    : config_{config}, random_{seed}, two_since_(config.nodes * config.nodes), cut_(config.nodes * config.nodes) {
   nodes_.resize(config.nodes);
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const double ppm = static_cast<double>(below(2 * config.drift_ppm_max + 1)) - config.drift_ppm_max;
@@ -44,8 +44,10 @@ Duration CarpNetwork::global(const Node& node, Instant at) const {
                   1};
 }
 
-bool CarpNetwork::hear_each_other(std::size_t a, std::size_t b) const {
-  return runs(nodes_[a]) && runs(nodes_[b]) && nodes_[a].link && nodes_[b].link && nodes_[a].group == nodes_[b].group;
+bool CarpNetwork::hears(std::size_t to, std::size_t from) const {
+  const bool no_family = is_filtered(wire::Family::inet) && (!config_.dual_stack || is_filtered(wire::Family::inet6));
+  return runs(nodes_[to]) && runs(nodes_[from]) && nodes_[to].link && nodes_[from].link &&
+         nodes_[to].group == nodes_[from].group && !cut_[from * nodes_.size() + to] && !no_family;
 }
 
 bool CarpNetwork::is_master(std::size_t node) const {
@@ -156,12 +158,22 @@ void CarpNetwork::fork_into_halves() {
 }
 void CarpNetwork::heal() {
   for (Node& node : nodes_) node.group = 0;
+  filtered_.fill(false);
+  std::fill(cut_.begin(), cut_.end(), false);
+  forget_all();
+}
+void CarpNetwork::filter(wire::Family family) {
+  filtered_[family == wire::Family::inet6 ? 1 : 0] = true;
+  forget_all();
+}
+void CarpNetwork::cut(std::size_t from, std::size_t to) {
+  if (from != to) cut_[from * nodes_.size() + to] = true;
   forget_all();
 }
 
 void CarpNetwork::mishap() {
   const std::size_t node = below(nodes_.size());
-  switch (below(13)) {
+  switch (below(16)) {
     case 0: return fork_into_halves();
     case 1: return heal();
     case 2: return kill(node);
@@ -174,6 +186,9 @@ void CarpNetwork::mishap() {
     case 9: return set_enabled(node, true);
     case 10: return demote(node, true);
     case 11: return demote(node, false);
+    case 12: return filter(below(2) == 0 ? wire::Family::inet : wire::Family::inet6);
+    case 13:
+    case 14: return cut(node, below(nodes_.size()));
     default: return order(node, below(2) == 0 ? State::master : State::backup);
   }
 }
@@ -195,8 +210,12 @@ void CarpNetwork::transmit(std::size_t index) {
     const std::size_t bytes = node.node->transmit(room, local(node));
     if (bytes == 0) return;
     if (!node.link) continue;
+    const auto ethernet = wire::read_ethernet(wire::Bytes{room}.first(bytes));
+    if (is_filtered(ethernet->ethertype == wire::ethertype::ipv6 ? wire::Family::inet6 : wire::Family::inet)) continue;
     for (std::size_t to = 0; to < nodes_.size(); ++to) {
-      if (to == index || nodes_[to].group != node.group || below(100) < config_.loss_percent) continue;
+      if (to == index || nodes_[to].group != node.group || cut_[index * nodes_.size() + to] ||
+          below(100) < config_.loss_percent)
+        continue;
       in_flight_.push(
           {now_ + delay + Duration{static_cast<std::int64_t>(below(static_cast<std::uint64_t>(jitter.count())))},
            order_++,
@@ -274,8 +293,12 @@ void CarpNetwork::judge() {
   const auto scaled = [&](Duration duration) {
     return Duration{static_cast<std::int64_t>(static_cast<double>(duration.count()) / slowest)} + slack;
   };
-  // The better of two masters advertises within the longest interval, and the worse gives way.
-  const Duration two_max = scaled(engine::carp::interval(1, engine::carp::skew_max));
+  // The better of two masters advertises within the longest interval, and the worse gives way. Of equal ones IPv6
+  // decides once nothing is heard over IPv4 for the master-down time.
+  const Duration interval = engine::carp::interval(1, engine::carp::skew_max);
+  const bool waits_for_inet = config_.dual_stack && is_filtered(wire::Family::inet);
+  const Duration two_max =
+      scaled(waits_for_inet ? engine::carp::master_down(1, engine::carp::skew_max) + 2 * interval : interval);
   for (std::size_t i = 0; i < two_since_.size(); ++i)
     if (config_.loss_percent == 0 && two_since_[i] && now_ - *two_since_[i] > two_max)
       broken_ = "nodes " + std::to_string(i / nodes_.size()) + " and " + std::to_string(i % nodes_.size()) +
@@ -299,7 +322,7 @@ void CarpNetwork::remember() {
     bool somebody = is_master(a);
     for (std::size_t b = 0; b < nodes_.size(); ++b) {
       if (a == b) continue;
-      somebody = somebody || (hear_each_other(a, b) && is_master(b));
+      somebody = somebody || (hears(a, b) && is_master(b));
       if (a < b) keep(two_since_[a * nodes_.size() + b], hear_each_other(a, b) && is_master(a) && is_master(b));
     }
     keep(nodes_[a].without_master_since, is_able(a) && !somebody);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -32,7 +33,11 @@ class CarpNetwork {
 
   void run_for(Duration duration);
   void fork_into_halves();  ///< at random: nobody hears the other half
-  void heal();
+  void heal();              ///< everybody hears everybody
+  /// Frames of one family get through to nobody: a switch that filters groups.
+  void filter(wire::Family family);
+  /// What `from` sends does not get to `to`; the way back is as it was.
+  void cut(std::size_t from, std::size_t to);
   void stop_loss() { config_.loss_percent = 0; }
   void kill(std::size_t node);  ///< without a word
   void start(std::size_t node);
@@ -83,7 +88,9 @@ class CarpNetwork {
   [[nodiscard]] Instant local(const Node& node) const;
   [[nodiscard]] Duration global(const Node& node, Instant at) const;
   [[nodiscard]] bool runs(const Node& node) const { return node.node != nullptr && !node.frozen; }
-  [[nodiscard]] bool hear_each_other(std::size_t a, std::size_t b) const;
+  [[nodiscard]] bool hears(std::size_t to, std::size_t from) const;
+  [[nodiscard]] bool hear_each_other(std::size_t a, std::size_t b) const { return hears(a, b) && hears(b, a); }
+  [[nodiscard]] bool is_filtered(wire::Family family) const { return filtered_[family == wire::Family::inet6 ? 1 : 0]; }
   void turn(std::size_t node);
   void hear(const Delivery& delivery);
   void transmit(std::size_t node);
@@ -98,6 +105,8 @@ class CarpNetwork {
   Duration now_ = std::chrono::hours{1};
   std::vector<Node> nodes_;
   std::vector<std::optional<Duration>> two_since_;  ///< [a * nodes + b], a < b
+  std::vector<bool> cut_;                           ///< [from * nodes + to]
+  std::array<bool, 2> filtered_{};                  ///< IPv4, IPv6
   std::priority_queue<Delivery, std::vector<Delivery>, std::greater<>> in_flight_;
   std::uint64_t order_ = 0, trace_ = 0, outranked_ = 0;
   std::string broken_;

@@ -95,6 +95,39 @@ TEST(CarpSim, TheMonitorJudgesTwoMastersUnderLossToo) {
   EXPECT_EQ(network.broken(), "");
 }
 
+TEST(CarpSim, EqualNodesThatHearOneFamilyAloneAgreeOnOne) {
+  for (const wire::Family filtered : {wire::Family::inet, wire::Family::inet6}) {
+    CarpNetwork network{{.nodes = 3, .dual_stack = true, .both_families = true, .equal_skews = true}, 6};
+    for (std::size_t from = 0; from < 3; ++from)
+      for (std::size_t to = 0; to < 3; ++to) network.cut(from, to);
+    network.run_for(5s);
+    ASSERT_EQ(network.masters(), 3u);
+    network.heal();
+    network.filter(filtered);
+    network.run_for(15s);
+    EXPECT_EQ(network.masters(), 1u);
+    network.run_for(60s);
+    EXPECT_EQ(network.masters(), 1u);
+    EXPECT_EQ(network.broken(), "");
+  }
+}
+
+TEST(CarpSim, WhoIsNotHeardByOneSideLeadsBesideIt) {
+  CarpNetwork network{{.nodes = 2}, 7};
+  network.run_for(5s);
+  ASSERT_TRUE(network.is_master(0));
+  network.cut(0, 1);
+  network.run_for(5s);
+  EXPECT_EQ(network.masters(), 2u) << "the worse one hears nobody";
+  network.heal();
+  network.run_for(2s);
+  EXPECT_EQ(network.masters(), 1u);
+  network.cut(1, 0);
+  network.run_for(30s);
+  EXPECT_EQ(network.masters(), 1u) << "a backup that is not heard does no harm";
+  EXPECT_TRUE(network.is_master(0));
+}
+
 TEST(CarpSim, ColdStartElectsTheBestNode) {
   for (std::size_t nodes = 2; nodes <= 5; ++nodes) {
     CarpNetwork network{{.nodes = nodes}, nodes};
