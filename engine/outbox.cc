@@ -58,6 +58,7 @@ void Outbox::append(Slot slot, Queue queue) noexcept {
   place.previous = list.last;
   place.next = 0;
   place.queue = queue;
+  place.is_owed = false;
   place.updates = 0;
   place.generation = static_cast<std::uint8_t>(generation_ | (standing_by_ ? by_other : 0));
   (list.last != 0 ? places_[list.last - 1].next : list.first) = slot + 1;
@@ -105,7 +106,6 @@ void Outbox::updated(Slot slot, bool tcp, Instant now) noexcept {
   if (!is_written(place.queue)) {
     // A change is told in time, whatever is owed as an answer; that is owed still, or is what the change says.
     place.is_asked = place.queue == Queue::asked;
-    place.is_owed = false;
     unlink(slot);
     enqueue(slot, Queue::upd_c, now);
     return;

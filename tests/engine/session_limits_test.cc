@@ -158,6 +158,19 @@ TEST_F(SessionLimits, AChangeIsToldInTimeAlthoughItsStateWasAnsweredAMomentAgo) 
   EXPECT_TRUE(all_said(t0 + 15s).empty()) << "that was the answer";
 }
 
+TEST_F(SessionLimits, AFullStateThatWasAskedForIsAnAnswerToAStaleUpdateToo) {
+  make_quiet({.expire = false});
+  hold(1);
+  receive_update(stale_update(1), t0);
+  EXPECT_EQ(said(t0).size(), 1u);
+  receive_update(stale_update(1), t0 + 1ms);
+  receive_id(Message::upd_req, tcp_state(1).id, t0 + 2ms);
+  const auto messages = all_said(t0 + 2ms);
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(messages[0].message, Message::upd);
+  for (Instant now = t0; now < t0 + 5s; now += 100ms) EXPECT_TRUE(all_said(now).empty());
+}
+
 TEST_F(SessionLimits, AnAnswerIsNotOwedOfAStateThatEnded) {
   make_quiet({.expire = false});
   hold(3);
