@@ -37,18 +37,24 @@ void Link::adopt(Link& next, std::span<const std::optional<std::size_t>> before)
   std::swap(config_.sources, next.config_.sources);
 }
 
-const LinkSource* Link::find_source(const wire::Address& address) const noexcept {
-  const auto found = std::ranges::find(config_.sources, address, &LinkSource::address);
-  return found == config_.sources.end() ? nullptr : &*found;
+/// An address may be listed with several Ethernet addresses: a host may have another card, or two.
+Link::Listed Link::listed(const wire::Address& address, const wire::MacAddress& mac) const noexcept {
+  Listed listed = Listed::no;
+  for (const LinkSource& source : config_.sources) {
+    if (source.address != address) continue;
+    if (!source.mac || *source.mac == mac) return Listed::yes;
+    listed = Listed::elsewhere;
+  }
+  return listed;
 }
 
-std::optional<unsigned> Link::peer_of(const wire::Address& source, const LinkSource* listed) const noexcept {
-  if (!config_.sources.empty() && listed == nullptr) return std::nullopt;
+std::optional<unsigned> Link::peer_of(const wire::Address& source, Listed listed) const noexcept {
+  if (!config_.sources.empty() && listed == Listed::no) return std::nullopt;
   if (multicast_) return 0;
   for (unsigned i = 0; i < peers_.size(); ++i)
     if (peers_[i].address == source) return i;
   // The one peer may be a shared address, whose holders send under their own.
-  return listed != nullptr && peers_.size() == 1 ? std::optional{0u} : std::nullopt;
+  return listed != Listed::no && peers_.size() == 1 ? std::optional{0u} : std::nullopt;
 }
 
 bool Link::may_speak(unsigned peer) const noexcept {
@@ -89,10 +95,10 @@ std::optional<Arrival> Link::on_frame(wire::Bytes frame) noexcept {
     return std::nullopt;
   }
   if (ip.packet.source == config_.address) return reject(Reject::looped);
-  const LinkSource* const listed = find_source(ip.packet.source);
+  const Listed listed = this->listed(ip.packet.source, ethernet->source);
   const auto peer = peer_of(ip.packet.source, listed);
   if (!peer) return reject(Reject::badif);
-  if (listed != nullptr && listed->mac && *listed->mac != ethernet->source) return reject(Reject::badmac);
+  if (listed == Listed::elsewhere) return reject(Reject::badmac);
   if (ip.packet.ttl != wire::link_local_ttl) return reject(Reject::badttl);
   if (multicast_ || peers_[*peer].is_resolved)
     note_alive(peers_[*peer], multicast_ ? ip.packet.source : peers_[*peer].address);

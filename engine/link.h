@@ -121,9 +121,11 @@ class Link {
   [[nodiscard]] std::size_t write_question(const wire::Address& of, wire::Room frame) const noexcept;
   void note_alive(Peer& peer, const wire::Address& who) const noexcept;
   [[nodiscard]] static bool wants_probe(const Peer& peer, Instant now) noexcept;
+  /// Whether a source is listed; `elsewhere`: only with other Ethernet addresses.
+  enum class Listed : std::uint8_t { no, elsewhere, yes };
+  [[nodiscard]] Listed listed(const wire::Address& address, const wire::MacAddress& mac) const noexcept;
   /// Which peer's the packets of a source are; nullopt: it may not send.
-  [[nodiscard]] std::optional<unsigned> peer_of(const wire::Address& source, const LinkSource* listed) const noexcept;
-  [[nodiscard]] const LinkSource* find_source(const wire::Address& address) const noexcept;
+  [[nodiscard]] std::optional<unsigned> peer_of(const wire::Address& source, Listed listed) const noexcept;
   [[nodiscard]] std::size_t ethernet_bytes() const noexcept { return config_.vlan ? 18 : 14; }
 
   LinkConfig config_;

@@ -204,6 +204,20 @@ TEST(Link, TakesAnAddressFromItsOwnEthernetAddressAlone) {
   EXPECT_EQ(b.count(Reject::badif), 0u);
 }
 
+TEST(Link, TakesAnAddressFromEachOfItsEthernetAddresses) {
+  const wire::MacAddress other{{2, 0, 0, 0, 0, 9}}, third{{2, 0, 0, 0, 0, 10}};
+  LinkConfig config = multicast(mac_b, address_b);
+  config.sources = {{address_a, mac_a}, {address_a, other}};
+  End b{config};
+  EXPECT_TRUE(b.link.on_frame(End{multicast(mac_a, address_a)}.send()));
+  EXPECT_TRUE(b.link.on_frame(End{multicast(other, address_a)}.send()));
+  EXPECT_FALSE(b.link.on_frame(End{multicast(third, address_a)}.send()));
+  EXPECT_EQ(b.count(Reject::badmac), 1u);
+  config.sources.push_back({address_a, {}});  // and from anywhere
+  End c{config};
+  EXPECT_TRUE(c.link.on_frame(End{multicast(third, address_a)}.send()));
+}
+
 TEST(Link, KnowsEachOfSeveralPeersByItsAddress) {
   const auto address_c = wire::ipv4_address(10, 0, 0, 3);
   const wire::MacAddress mac_c{{2, 0, 0, 0, 0, 0x0c}};
