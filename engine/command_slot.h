@@ -31,7 +31,7 @@ struct Command {
   enum class Kind : std::uint8_t {
     link_up,  ///< frames can be exchanged now: ask for a bulk update
     resync,   ///< ask for a bulk update, whatever the state of the last
-    retry,    ///< ask those peers again that have not answered
+    retry,    ///< ask `peer` again, which has not answered
     push,     ///< announce what is queued without waiting
     flush,    ///< remove the own states on `ifname` (empty: on all interfaces)
     kill,     ///< remove the state `id`
@@ -39,6 +39,7 @@ struct Command {
     change,   ///< let `change` take place
   };
   Kind kind = Kind::push;
+  unsigned peer = 0;
   wire::InterfaceName ifname{};
   wire::StateId id{};
   carp::Order carp{};

@@ -176,8 +176,8 @@ class Session {
 
   /// Asks every peer for a bulk update again, whatever the state of the last; a passive session never asks.
   void request_bulk(Instant now) noexcept;
-  /// Asks those again that never answered. Nobody stands back for that before one of them does.
-  void retry_bulk(Instant now) noexcept;
+  /// Asks a peer again that never answered. Nobody stands back for that before it does.
+  void retry_bulk(unsigned peer, Instant now) noexcept;
   /// A peer of this node's own gives no sign of life since then; nullopt: it does. Who comes back is asked for
   /// everything that it said meanwhile: until that has ended this node is not caught up, but it stands back for nobody.
   void set_silent(unsigned peer, std::optional<Instant> since, Instant now) noexcept;

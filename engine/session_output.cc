@@ -117,12 +117,12 @@ void Session::set_silent(unsigned number, std::optional<Instant> since, Instant 
   on_timeout(now);
 }
 
-void Session::retry_bulk(Instant now) noexcept {
-  for (Peer& peer : peers_) {
-    if (peer.bulk.phase() != BulkPhase::failed) continue;
-    peer.bulk.ask(now);
-    peer.is_asked_again = true;
-  }
+void Session::retry_bulk(unsigned number, Instant now) noexcept {
+  if (number >= peers_.size()) return;
+  Peer& peer = peers_[number];
+  if (peer.bulk.phase() != BulkPhase::failed) return;
+  peer.bulk.ask(now);
+  peer.is_asked_again = true;
   on_timeout(now);
 }
 

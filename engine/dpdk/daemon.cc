@@ -320,14 +320,11 @@ void Daemon::Parts::watch_links(Instant now) {
   links_seen_at_ = now;
 }
 
-/// Asks again for the bulk update that nobody sent, once somebody is heard who was not there.
+/// Asks again for the bulk updates that peers did not send, once they are heard.
 void Daemon::Parts::retry_bulk(Instant now) {
-  bool failed = false;
   for (unsigned peer = 0; peer < session.peers(); ++peer)
-    failed = failed || session.bulk(peer).phase() == BulkPhase::failed;
-  const bool is_done = session.bulk().phase() == BulkPhase::done;
-  if (bulk_retry_.is_due(failed, is_done, session.counters()[Tally::ipackets].value(), now))
-    static_cast<void>(call({.kind = Command::Kind::retry}));
+    if (lanes[peer].retry.is_due(session.bulk(peer).phase(), session.heard_at(peer), now))
+      static_cast<void>(call({.kind = Command::Kind::retry, .peer = peer}));
 }
 
 milliseconds Daemon::Parts::serve_bulk() {

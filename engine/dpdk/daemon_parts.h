@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/bulk_retry.h"
 #include "engine/carp/log_bound.h"
 #include "engine/carp/report.h"
 #include "engine/commands.h"
@@ -145,7 +144,6 @@ struct Daemon::Parts {
   bool links_seen_ = false;
   std::array<std::atomic<bool>, 1 + interfaces_max> links_up_{};
   carp::LogBound carp_lines_{1 + interfaces_max};
-  BulkRetry bulk_retry_;
 };
 
 }  // namespace pfsync::engine::dpdk

@@ -108,7 +108,7 @@ std::optional<CommandResult> DataPath::execute(const Command& command, Instant n
       started_ = true;
       return CommandResult{true, 0};
     case Command::Kind::resync: session().request_bulk(now); return CommandResult{true, 0};
-    case Command::Kind::retry: session().retry_bulk(now); return CommandResult{true, 0};
+    case Command::Kind::retry: session().retry_bulk(command.peer, now); return CommandResult{true, 0};
     case Command::Kind::carp:
       return CommandResult{carp::carry_out(command.carp, {nodes_.data(), parts_.stacks.size()}, parts_.demotion, now),
                            0};

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/bulk_retry.h"
 #include "engine/bulk_sender.h"
 #include "engine/carp/node.h"
 #include "engine/config.h"
@@ -35,12 +36,13 @@ T or_throw(std::variant<T, std::string> result) {
   return std::move(std::get<T>(result));
 }
 
-/// What serves one peer's bulk updates.
+/// What serves one peer's bulk updates, and when the own request to it is repeated.
 struct Lane {
   Lane(const BulkSenderConfig& config, const statetable::Table& table) : sender{config, table, &gate} {}
   BulkExchange bulk;
   BulkGate gate;
   BulkSender sender;
+  BulkRetry retry;
 };
 /// Of a peer, or of the group when there is none.
 [[nodiscard]] BulkSenderConfig sender_config(const Config& config, std::size_t peer);

@@ -71,7 +71,7 @@ TEST_F(Hub, StandsBackForAPeerAskedAgainOnlyOnceItAnswers) {
   session->start(t0);
   for (int s = 0; s < 100; ++s) session->on_timeout(t0 + std::chrono::seconds{s});
   ASSERT_EQ(session->bulk().phase(), BulkPhase::failed);
-  session->retry_bulk(t0 + 100s);
+  session->retry_bulk(0, t0 + 100s);
   EXPECT_FALSE(session->is_catching_up() || session->is_caught_up());
   from(0, t0 + 101s, [](wire::PacketWriter& writer) {
     ASSERT_TRUE(
@@ -81,19 +81,47 @@ TEST_F(Hub, StandsBackForAPeerAskedAgainOnlyOnceItAnswers) {
 }
 
 TEST(BulkRetry, ComesWithTheFirstPacketThenLessOften) {
+  using enum BulkPhase;
   BulkRetry retry;
-  EXPECT_FALSE(retry.is_due(false, false, 7, t0));
-  EXPECT_FALSE(retry.is_due(true, false, 7, t0));
-  EXPECT_FALSE(retry.is_due(true, false, 7, t0 + 300s)) << "nobody is there";
-  EXPECT_TRUE(retry.is_due(true, false, 8, t0 + 301s)) << "at the first packet";
-  EXPECT_FALSE(retry.is_due(true, false, 9, t0 + 305s));
-  EXPECT_FALSE(retry.is_due(false, false, 9, t0 + 306s)) << "asked";
-  EXPECT_FALSE(retry.is_due(true, false, 9, t0 + 370s));
-  EXPECT_FALSE(retry.is_due(true, false, 10, t0 + 379s));
-  EXPECT_TRUE(retry.is_due(true, false, 10, t0 + 380s));
-  EXPECT_FALSE(retry.is_due(false, true, 11, t0 + 381s)) << "done";
-  EXPECT_FALSE(retry.is_due(true, false, 11, t0 + 500s));
-  EXPECT_TRUE(retry.is_due(true, false, 12, t0 + 505s)) << "soon again";
+  EXPECT_FALSE(retry.is_due(asked, {}, t0));
+  EXPECT_FALSE(retry.is_due(failed, {}, t0));
+  EXPECT_FALSE(retry.is_due(failed, {}, t0 + 300s)) << "nobody is there";
+  EXPECT_TRUE(retry.is_due(failed, t0 + 301s, t0 + 301s)) << "at the first packet";
+  EXPECT_FALSE(retry.is_due(failed, t0 + 305s, t0 + 305s));
+  EXPECT_FALSE(retry.is_due(asked, t0 + 305s, t0 + 306s)) << "asked";
+  EXPECT_FALSE(retry.is_due(failed, t0 + 305s, t0 + 370s));
+  EXPECT_FALSE(retry.is_due(failed, t0 + 379s, t0 + 379s));
+  EXPECT_TRUE(retry.is_due(failed, t0 + 379s, t0 + 380s));
+  EXPECT_FALSE(retry.is_due(done, t0 + 381s, t0 + 381s));
+  EXPECT_FALSE(retry.is_due(failed, t0 + 381s, t0 + 500s));
+  EXPECT_TRUE(retry.is_due(failed, t0 + 501s, t0 + 505s)) << "soon again";
+}
+
+/// One peer has sent all that it has, the other speaks and answers no request.
+TEST_F(Hub, AsksAPeerThatNeverAnswersEverLessOftenWhateverAnotherHasSent) {
+  make_hub(std::vector<PeerConfig>(2), true);
+  from(0, t0 + 1s, [](wire::PacketWriter& writer) {
+    ASSERT_TRUE(
+        writer.append_bulk_status({.creatorid = peer_creatorid, .endtime_s = 1, .status = wire::BulkStatus::end}));
+  });
+  std::array<BulkRetry, 2> retries;
+  std::vector<Instant> failed, asked_again;
+  for (Instant now = t0 + 2s; now < t0 + 1200s; now += 1s) {
+    update_from(1, update_of(tcp_state(1)), now);
+    const BulkPhase before = session->bulk(1).phase();
+    session->on_timeout(now);
+    if (before != BulkPhase::failed && session->bulk(1).phase() == BulkPhase::failed) failed.push_back(now);
+    for (unsigned peer = 0; peer < 2; ++peer)
+      if (retries[peer].is_due(session->bulk(peer).phase(), session->heard_at(peer), now)) {
+        ASSERT_EQ(peer, 1u);
+        session->retry_bulk(peer, now);
+        asked_again.push_back(now);
+      }
+  }
+  EXPECT_EQ(session->bulk(0).phase(), BulkPhase::done) << "it is not asked again";
+  ASSERT_GE(asked_again.size(), 5u);
+  constexpr std::array waits{5s, 10s, 20s, 40s, 60s};
+  for (std::size_t i = 0; i < waits.size(); ++i) EXPECT_EQ(asked_again[i], failed[i] + waits[i]) << i;
 }
 
 TEST_F(Hub, PassesNothingOnThatIsNotNew) {
