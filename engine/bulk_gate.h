@@ -5,14 +5,14 @@
 
 namespace pfsync::engine {
 
-/// Keeps a delete from overtaking a bulk frame that still carries the deleted state.
+/// Keeps a delete or a clear from overtaking a bulk frame that still carries a state that it ends.
 ///
 /// The control thread fills bulk frames from lock-free reads while the data path erases states and
-/// announces that at once, live traffic first. Without this gate a DEL_C could leave before a frame
-/// that was filled earlier, and the peer would import a state that nobody holds any more.
+/// announces that at once, live traffic first. Without this gate a DEL_C or CLR could leave before a frame
+/// that was filled earlier, and the peer would import states that nobody holds any more.
 ///
 /// Both sides do a read-modify-write on `started_`, so one of the two comes first in its modification
-/// order: either the data path sees that a frame was begun, and its DEL_C waits until that frame has
+/// order: either the data path sees that a frame was begun, and its DEL_C or CLR waits until that frame has
 /// been handed over, or the filler sees the erase.
 class BulkGate {
  public:

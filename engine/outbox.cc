@@ -274,6 +274,7 @@ void Outbox::request(wire::StateId id, Instant now) noexcept {
 
 void Outbox::clear(const wire::Clear& clear, Instant now) noexcept {
   push_or_displace(clears_, clear, clears_before_, Tally::clears_dropped, now);
+  if (gate_ != nullptr) clear_stamp_ = gate_->stamp();
   push_ = !clears_.empty();
 }
 
@@ -364,6 +365,9 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
   if (queued() == 0 || standing_by_) return 0;
   if (now >= oldest_ + config_.delay) push_ = true;  // until all that is queued now has left
   if (!push_ && bytes_queued(dialect) + sizeof(wire::Header) + 2 * sizeof(wire::Subheader) <= room.size()) return 0;
+
+  // A bulk frame that was filled before a clear carries what it is about. All that is queued waits with it.
+  if (!clears_.empty() && gate_ != nullptr && !gate_->has_passed(clear_stamp_)) return 0;
 
   wire::PacketWriter writer{dialect, room};
   // What a clear is about left the queues with it: all that is queued now is later, or of other creators.

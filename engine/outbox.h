@@ -120,6 +120,8 @@ class Outbox {
   [[nodiscard]] bool is_behind(Instant now) const noexcept {
     return !requests_.empty() && now >= requests_.front().at + once_in;
   }
+  /// After the states were erased. Nothing leaves before the clear does: its receiver would remove what came after it
+  /// too.
   void clear(const wire::Clear& clear, Instant now) noexcept;
   void tdb_changed(TdbTable::Place place, Instant now) noexcept;
   void push() noexcept { push_ = queued() > 0; }
@@ -242,6 +244,7 @@ class Outbox {
   BoundedQueue<wire::Clear> clears_;
   BoundedQueue<TdbTable::Place> tdbs_;
   std::vector<bool> tdb_queued_;   ///< each place once, so that the queue cannot be full
+  std::uint64_t clear_stamp_ = 0;  ///< of the gate, when the last clear was queued
   std::size_t deletes_gated_ = 0;  ///< deletes at the head that wait for `gate_stamp_`
   std::uint64_t gate_stamp_ = 0;
   std::uint64_t frames_before_ins_ = 0;  ///< bulk frames handed over before the first state of the ins queue

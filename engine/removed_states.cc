@@ -28,4 +28,30 @@ bool RemovedStates::has(wire::StateId id, Hash hash, Seconds now_s) const noexce
   return false;
 }
 
+bool RecentClears::remember(const wire::Clear& clear, bool is_own, Seconds now_s) noexcept {
+  auto place = std::ranges::find(places_, clear, &Place::clear);
+  if (place == places_.end()) place = std::ranges::min_element(places_, {}, &Place::at_s);
+  const bool forgets = place->clear != clear && counts(*place, now_s);
+  *place = {clear, is_own, now_s};
+  newest_s_ = std::max<std::int64_t>(newest_s_, now_s);
+  return !forgets;
+}
+
+bool RecentClears::has_ended(const wire::State& state, Seconds now_s) const noexcept {
+  if (now_s - newest_s_ > RemovedStates::remembered_s) return false;
+  const std::int64_t created_s = std::int64_t{now_s} - state.creation_s;
+  return std::ranges::any_of(places_, [&](const Place& place) {
+    return place.clear.creatorid == state.id.creatorid && counts(place, now_s) &&
+           (place.clear.ifname.empty() || place.clear.ifname == state.ifname) &&
+           (place.is_own || created_s + uncertain_s < place.at_s);
+  });
+}
+
+bool RecentClears::has_ended(wire::StateId id, Seconds now_s) const noexcept {
+  if (now_s - newest_s_ > RemovedStates::remembered_s) return false;
+  return std::ranges::any_of(places_, [&](const Place& place) {
+    return place.is_own && place.clear.creatorid == id.creatorid && counts(place, now_s) && place.clear.ifname.empty();
+  });
+}
+
 }  // namespace pfsync::engine

@@ -53,4 +53,40 @@ class RemovedStates {
   std::int64_t newest_s_ = -2 * remembered_s;
 };
 
+/// Whose states were cleared lately, for those of them that are not remembered one by one: a state that began before
+/// the clear ended with it, however many there were. Bounded: of too many clears the oldest is forgotten.
+class RecentClears {
+ public:
+  using Seconds = statetable::Seconds;
+  static constexpr std::size_t places = 32;
+  /// A state's age comes in whole seconds, and each node that it passes may be one off: one that seems to have begun no
+  /// longer than this before the clear may be new.
+  static constexpr Seconds uncertain_s = 3;
+  /// Such states are remembered one by one (RemovedStates), and some more for messages that are long under way.
+  [[nodiscard]] static constexpr bool may_seem_new(Seconds created_s, Seconds now_s) noexcept {
+    return std::int64_t{created_s} + 2 * uncertain_s >= now_s;
+  }
+
+  /// `is_own`: of this node's own states. Whatever of them began later is held here. Returns false when that made a
+  /// clear be forgotten that still counted.
+  bool remember(const wire::Clear& clear, bool is_own, Seconds now_s) noexcept;
+  /// Whether a state that is not held here ended with a clear.
+  [[nodiscard]] bool has_ended(const wire::State& state, Seconds now_s) const noexcept;
+  /// The same when no more than its id is known: only an own one's end is certain then.
+  [[nodiscard]] bool has_ended(wire::StateId id, Seconds now_s) const noexcept;
+
+ private:
+  struct Place {
+    wire::Clear clear{};
+    bool is_own = false;
+    std::int64_t at_s = -2 * RemovedStates::remembered_s;
+  };
+  [[nodiscard]] static bool counts(const Place& place, Seconds now_s) noexcept {
+    return now_s - place.at_s <= RemovedStates::remembered_s;
+  }
+
+  std::array<Place, places> places_{};
+  std::int64_t newest_s_ = -2 * RemovedStates::remembered_s;
+};
+
 }  // namespace pfsync::engine

@@ -33,12 +33,6 @@ std::vector<ShardWriter> claim(const SessionPart& part, statetable::Table& table
   return writers;
 }
 
-/// Whether who speaks it removes the states of one interface for a clear that names one. FreeBSD 12 to 14 remove those
-/// of all: they are told of each state instead. Source: sys/netpfil/pf/if_pfsync.c, pfsync_in_clr().
-constexpr bool clears_by_interface(wire::Dialect dialect) noexcept {
-  return dialect == wire::Dialect::freebsd_1500 || dialect == wire::Dialect::openbsd;
-}
-
 /// Whether an update says anything new.
 bool is_changed(const HotEntry& before, const Renewal& renewal) noexcept {
   return (renewal.src != nullptr && !statetable::is_same(before.src, *renewal.src)) ||
@@ -369,7 +363,10 @@ void Session::on_insert(const Pending& pending, Instant now) noexcept {
   }
   if (was_removed(pending, now)) return;
   const bool exists = writer_of(pending.search.hash).find(pending.id, pending.search) != no_slot;
-  if (exists) counters_[Tally::insert_exists].add();
+  if (exists)
+    counters_[Tally::insert_exists].add();
+  else if (was_cleared(state, now))
+    return;
   const bool held = exists || import(state, beside, pending, now);
   if (held) acknowledge(state, pending.peer, now);
 }
@@ -392,6 +389,7 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   if (slot == no_slot) {
     if (was_removed(pending, now)) return;
     if (pending.message == Message::upd_c) {
+      if (was_cleared(pending.id, now)) return;
       ask_for(pending, now);
       return;
     }
@@ -399,6 +397,8 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
     const auto& [state, beside] = inserts_[static_cast<std::size_t>(&pending - under_way_.data())];
     if (!is_valid(state))
       counters_[Reject::badval].add();
+    else if (was_cleared(state, now))
+      return;
     else if (state.id.creatorid == 0 || !import(state, beside, pending, now))
       counters_[Reject::badstate].add();
     else
@@ -473,60 +473,6 @@ void Session::on_delete(const Pending& pending, Instant now) noexcept {
   }
   remove(writer, slot, pending.id, is_announced(writer.entry(slot).state_flags()), pending.peer, now);
   counters_[Tally::removals].add();
-}
-
-std::size_t Session::on_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept {
-  std::size_t removed = 0;
-  const bool is_of_one = !clear.ifname.view().empty();
-  for (ShardWriter& writer : writers_)
-    writer.for_each_of(clear.creatorid, [&](Slot slot) {
-      if (is_of_one && writer.interface(slot) != clear.ifname) return;
-      const statetable::HotEntry& ended = writer.entry(slot);
-      remove(writer, slot, {ended.id, ended.creatorid}, is_of_one && is_announced(ended.state_flags()), from, now,
-             true);
-      counters_[Tally::removals].add();
-      ++removed;
-    });
-  if (partition_ != nullptr) {
-    partition_->cleared(part_, ++clears_, removed);
-    if (is_of_one) push();  // the deletes, for those who take no clear of one interface
-    if (is_first() && !untold_clears_.push({clear, from})) counters_[Tally::clears_dropped].add();
-  } else if (removed > 0 || from == nobody) {
-    tell_clear(clear, from, now);
-  }
-  return removed;
-}
-
-/// A local flush is told in any case: the peers may hold more. What comes from a peer goes round no further
-/// than it finds something.
-void Session::tell_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept {
-  if (config_.passive) return;
-  const bool is_of_one = !clear.ifname.view().empty();
-  for (unsigned i = 0; i < peers_.size(); ++i) {
-    if (i == from) continue;
-    if (is_of_one && !clears_by_interface(peers_[i].dialect.in_use())) {
-      peers_[i].outbox.push();
-      continue;
-    }
-    wire::Clear theirs = clear;
-    peers_[i].interfaces.to_theirs(theirs);
-    peers_[i].outbox.clear(theirs, now);
-  }
-}
-
-/// Once all parts have cleared.
-void Session::tell_clears(Instant now) noexcept {
-  if (!untold_clears_.empty() && partition_->have_all_cleared(clears_)) {
-    const std::uint64_t removed = partition_->removed_by_clears();
-    for (; !untold_clears_.empty(); untold_clears_.pop()) {
-      const auto& [clear, from] = untold_clears_.front();
-      if (removed > removed_by_clears_ || from == nobody) tell_clear(clear, from, now);
-    }
-    removed_by_clears_ = removed;
-  }
-  if (!untold_clears_.empty()) return;
-  for (unsigned i = 0; i < peers_.size(); ++i)
-    if (partition_->told(i) < clears_ && !peers_[i].outbox.has_clears()) partition_->told(i, clears_);
 }
 
 // --- time ---------------------------------------------------------------------------------

@@ -327,6 +327,17 @@ class Session {
   void acknowledge(const wire::State& state, unsigned peer, Instant now) noexcept;
   /// Whether a message about an unknown state is only late: counted, and to be ignored.
   [[nodiscard]] bool was_removed(const Pending& pending, Instant now) noexcept;
+  /// The same of a full state, or of what no more than its id is known of, by a clear of its creator's.
+  [[nodiscard]] bool was_cleared(const wire::State& state, Instant now) noexcept {
+    return count_late(recent_clears_.has_ended(state, statetable::to_seconds(now)));
+  }
+  [[nodiscard]] bool was_cleared(wire::StateId id, Instant now) noexcept {
+    return count_late(recent_clears_.has_ended(id, statetable::to_seconds(now)));
+  }
+  bool count_late(bool is_late) noexcept {
+    if (is_late) counters_[Tally::removed_before].add();
+    return is_late;
+  }
   Local update(const wire::Update& update, const statetable::Search& search, Instant now) noexcept;
   Local insert(const wire::State& state, const statetable::Search& search, const statetable::Beside& beside,
                Instant now) noexcept;
@@ -337,6 +348,11 @@ class Session {
   [[nodiscard]] statetable::Beside begin_beside(const wire::State& state) const noexcept;
   /// Enters a state that a message carried and that is not here; returns whether it is in the table now.
   bool import(const wire::State& state, const statetable::Beside& beside, const Pending& pending, Instant now) noexcept;
+  /// Whether who speaks it removes the states of one interface for a clear that names one. FreeBSD 12 to 14 remove
+  /// those of all: they are told of each state instead. Source: sys/netpfil/pf/if_pfsync.c, pfsync_in_clr().
+  [[nodiscard]] static constexpr bool clears_by_interface(wire::Dialect dialect) noexcept {
+    return dialect == wire::Dialect::freebsd_1500 || dialect == wire::Dialect::openbsd;
+  }
   /// Removes an entry; `announce`: to all peers but the one that said so.
   /// `only_old`: of them, those who would take a clear of one interface for one of all.
   void remove(statetable::ShardWriter& writer, Slot slot, wire::StateId id, bool announce, unsigned from, Instant now,
@@ -401,6 +417,7 @@ class Session {
   Instant sweep_due_{};
   AskedStates asked_;
   RemovedStates removed_;
+  RecentClears recent_clears_;
   std::optional<DelayedStates> delayed_;  ///< where a rule delays
   TdbTable tdbs_;
   Deferrals deferrals_;

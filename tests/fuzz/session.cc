@@ -157,7 +157,9 @@ class Run {
         const std::size_t removed = session_.flush(ifname, now_);
         const wire::Dialect dialect = session_.dialect().in_use();
         const bool by_deletes = dialect == wire::Dialect::freebsd_1301 || dialect == wire::Dialect::freebsd_1400;
-        return check(removed == model_.clear({ifname, own_creatorid}, by_deletes), "a flush says how many it removed");
+        if (!by_deletes || ifname.empty()) frames_before_clear_ = frames_written_;
+        return check(removed == model_.clear({ifname, own_creatorid}, now_, by_deletes),
+                     "a flush says how many it removed");
       }
       case 8: return pass_time();
       case 9: return transmit();
@@ -292,6 +294,8 @@ class Run {
         return check(bulk_requests_sent_ <= session_.counters()[Tally::bulk_requests_out].value(),
                      "everything is asked for only by those who decided to");
       case Message::clr:
+        check(frames_written_ - in_flight_.size() >= frames_before_clear_,
+              "no clear overtakes a bulk frame with its states");
         return check(wire::read_clear(record).creatorid == own_creatorid, "only own states are cleared");
       default: check(false, "no other message is sent unasked");
     }
@@ -348,6 +352,7 @@ class Run {
       for (Round& round : rounds_) round.owed.erase(id);
     });
     in_flight_.push_back(std::move(frame));
+    ++frames_written_;
     if (bulk_.running()) return;
     check(ends, "a bulk update runs until END");
     while (!rounds_.empty()) end_round();
@@ -417,6 +422,7 @@ class Run {
   engine::BulkSender bulk_;
   SessionModel model_;
   Packet room_;
+  std::uint64_t frames_written_ = 0, frames_before_clear_ = 0;
   std::deque<std::map<StateId, unsigned>> in_flight_;  ///< bulk frames not handed over; removals of each id by then
   /// From a START to the END that answers it.
   struct Round {

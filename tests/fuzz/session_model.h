@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -104,12 +105,17 @@ class SessionModel {
   }
 
   /// `by_deletes`: the peer does not know the clear of one interface.
-  std::size_t clear(const wire::Clear& clear, bool by_deletes = false) {
+  std::size_t clear(const wire::Clear& clear, Instant now, bool by_deletes = false) {
     std::size_t removed = 0;
+    const Seconds now_s = statetable::to_seconds(now);
+    cleared_at_s_[{clear.creatorid, std::string{clear.ifname.view()}}] = now_s;
     for (auto at = held.begin(); at != held.end();) {
       const auto next = std::next(at);
       const bool named = clear.ifname.view().empty() || at->second.cold.ifname == clear.ifname;
       if (at->first.creatorid == clear.creatorid && named) {
+        // Of another's, its age may not tell whether it began before.
+        if (clear.creatorid != config_.creatorid && std::int64_t{at->second.hot.created_s} + 6 >= now_s)
+          removed_at_s_[at->first] = now_s;
         remove(at, by_deletes && !clear.ifname.view().empty());
         ++removed;
       }
@@ -253,7 +259,7 @@ class SessionModel {
       case Message::upd_req: return on_request(wire::read_id(action.message, action.layout, record));
       case Message::del:
       case Message::del_c: return on_delete(wire::read_id(action.message, action.layout, record), now);
-      case Message::clr: clear(wire::read_clear(record)); return;
+      case Message::clr: clear(wire::read_clear(record), now); return;
       case Message::tdb: {
         const wire::Tdb tdb = wire::read_tdb(action.layout, record);
         if (tdb.spi <= 255 || tdb.af == wire::Family::none || !hear(tdb, now)) ++badstate;
@@ -291,7 +297,7 @@ class SessionModel {
       ++badval;
     } else if (state.id.creatorid == 0) {
       ++badstate;
-    } else if (is_late(state.id, now)) {
+    } else if (is_late(state.id, now) || (!held.contains(state.id) && has_been_cleared(state, now))) {
       return;
     } else if (import(state, now) != Imported::no && (state.state_flags & wire::state_flag::ack) && !config_.passive) {
       ++acks;
@@ -304,6 +310,8 @@ class SessionModel {
     if (is_late(state.id, now)) return;
     if (!in_range(state))
       ++badval;
+    else if (has_been_cleared(state, now))
+      return;
     else if (state.id.creatorid == 0 || import(state, now) == Imported::no)
       ++badstate;
     else
@@ -317,7 +325,7 @@ class SessionModel {
     }
     const auto found = held.find(update.id);
     if (found == held.end()) {
-      if (is_late(update.id, now)) return;
+      if (is_late(update.id, now) || has_been_flushed(update.id, now)) return;
       // creatorid 0 is no node's: nobody can send such a state, and (0, 0) would ask for everything.
       if (config_.passive || update.id.creatorid == 0)
         ++badstate;
@@ -376,10 +384,34 @@ class SessionModel {
     return true;
   }
 
+  /// Of an own state that is not here, its id tells that a flush ended it.
+  bool has_been_flushed(StateId id, Instant now) {
+    const auto at_s = cleared_at_s_.find({id.creatorid, ""});
+    if (id.creatorid != config_.creatorid || at_s == cleared_at_s_.end()) return false;
+    if (std::int64_t{statetable::to_seconds(now)} - at_s->second > 10) return false;
+    ++late;
+    return true;
+  }
+
+  /// For ten seconds a clear is held against what is not here: own states, and others' that began three seconds before.
+  bool has_been_cleared(const wire::State& state, Instant now) {
+    const std::int64_t now_s = statetable::to_seconds(now);
+    for (const std::string& ifname : {std::string{}, std::string{state.ifname.view()}}) {
+      const auto at_s = cleared_at_s_.find({state.id.creatorid, ifname});
+      if (at_s == cleared_at_s_.end() || now_s - at_s->second > 10) continue;
+      const bool began_before = now_s - std::int64_t{state.creation_s} + 3 < at_s->second;
+      if (state.id.creatorid != config_.creatorid && !began_before) continue;
+      ++late;
+      return true;
+    }
+    return false;
+  }
+
   SessionConfig config_;
   const statetable::Table* table_;
   std::vector<std::size_t> shard_size_;
   std::map<StateId, Seconds> removed_at_s_;
+  std::map<std::pair<std::uint32_t, std::string>, Seconds> cleared_at_s_;  ///< by creator and interface
   Instant sweep_due_{};
 };
 

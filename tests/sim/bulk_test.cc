@@ -101,5 +101,46 @@ TEST(BulkSimulation, LiveUpdatesDoNotWaitForTheBulkUpdateAndTheTablesBecomeEqual
   EXPECT_EQ(sim.digest(a), sim.digest(b)) << sim.replay_hint();
 }
 
+/// A node flushes its own states while a bulk update is under way between two, as fast as the link takes it, with
+/// frames waiting in front of it and new connections all the time.
+void expect_a_flush_to_last(std::size_t serving, std::uint64_t states_per_s, wire::InterfaceName ifname) {
+  Simulation sim{seed_of_run(7)};
+  const auto load = [](std::uint64_t seed) {
+    return engine::SyntheticConfig{
+        .states = 6'000, .fill_per_s = 20'000, .new_per_s = 300, .updates_per_s = 3'000, .seed = seed};
+  };
+  // 15.0, so that a clear of one interface is said as such.
+  for (std::uint32_t creator = 1; creator <= 2; ++creator)
+    sim.add({.creatorid = creator,
+             .states_max = 40'000,
+             .load = load(creator),
+             .dialect = wire::Dialect::freebsd_1500,
+             .bulk_states_per_s = states_per_s,
+             .frames_ahead = 255});
+  const std::size_t flushed = 0, asking = 1 - serving;
+  ASSERT_TRUE(sim.run_until([&] { return sim.load(0).opened() >= 6'000 && sim.load(1).opened() >= 6'000; }, 10s));
+  sim.run_for(9s);
+  for (int flushes = 0; flushes < 3; ++flushes) {
+    sim.session(asking).request_bulk(sim.now());
+    const std::uint64_t wanted = 2'000 + 1'500 * static_cast<std::uint64_t>(flushes);
+    ASSERT_TRUE(sim.run_until([&] { return sim.session(asking).bulk().states() >= wanted; }, 10s));
+    ASSERT_EQ(sim.session(asking).bulk().phase(), engine::BulkPhase::receiving);
+    ASSERT_GT(sim.session(flushed).flush(ifname, sim.now()), 500u);
+    sim.run_for(4s);
+    ASSERT_EQ(sim.session(asking).bulk().phase(), engine::BulkPhase::done);
+  }
+  for (std::size_t node : {0u, 1u}) sim.load(node).stop();
+  sim.run_for(3s);
+  EXPECT_EQ(sim.digest(0), sim.digest(1)) << sim.replay_hint();
+  EXPECT_GT(sim.digest(0).states, 6'000u);
+}
+
+TEST(BulkSimulation, WhatIsFlushedWhileItIsSentIsGone) {
+  for (const std::uint64_t states_per_s : {0u, 50'000u}) expect_a_flush_to_last(0, states_per_s, {});
+}
+TEST(BulkSimulation, WhatIsFlushedWhileItIsReceivedIsGone) {
+  for (const std::uint64_t states_per_s : {0u, 50'000u}) expect_a_flush_to_last(1, states_per_s, {});
+}
+
 }  // namespace
 }  // namespace pfsync::sim

@@ -53,7 +53,7 @@ class Network {
   explicit Network(std::uint64_t seed) : random_{seed}, sim_{seed, link()} {
     sim_.before_delivery([this](std::size_t node, wire::Bytes packet) { look_before(node, packet); });
     sim_.on_delivery([this](std::size_t node, wire::Bytes packet) { look_after(node, packet); });
-    sim_.on_loss([this](std::size_t, wire::Bytes packet) {
+    sim_.on_loss([this](std::size_t, std::size_t, wire::Bytes packet) {
       for_each_id(packet, [this](StateId id) { told_in_vain_.insert(id); });
     });
     const std::size_t nodes = 2 + below(7);

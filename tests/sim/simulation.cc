@@ -36,6 +36,7 @@ void Simulation::power_off(std::size_t index) {
   Node& node = nodes_[index];
   node.load.reset();
   node.bulks.clear();
+  node.frames.clear();
   node.session.reset();
   node.gates.clear();
   node.table.reset();
@@ -48,6 +49,7 @@ void Simulation::power_on(Node& node) {
                                          .by_connection = true});
   node.session.reset();
   node.bulks.clear();
+  node.frames.clear();
   node.gates.clear();
   node.table = std::move(std::get<0>(made));
   engine::SessionConfig config;
@@ -69,6 +71,7 @@ void Simulation::power_on(Node& node) {
                                                      .interfaces = interfaces},
                             *node.table, &gate);
   }
+  node.frames.resize(config.peers.size());
   node.session = std::make_unique<engine::PartitionedSession>(config, *node.table, node.config.cores);
   node.load.reset();
   if (node.config.load) node.load = std::make_unique<engine::SyntheticFirewall>(*node.config.load);
@@ -107,7 +110,7 @@ void Simulation::deliver(const Delivery& delivery) {
            (hash.low ^ static_cast<std::uint64_t>(delivery.at.time_since_epoch().count()) ^ delivery.receiver);
   Node& node = nodes_[delivery.receiver];
   if (!node.session) {
-    if (lost_) lost_(delivery.receiver, delivery.packet);
+    if (lost_) lost_(delivery.sender, delivery.receiver, delivery.packet);
     return;
   }
   if (!takes(node, delivery.packet)) {
@@ -145,15 +148,31 @@ void Simulation::turn(std::size_t index) {
       while (const std::size_t bytes = node.session->part(core).transmit(peer, room, now_))
         send(index, peer, wire::Bytes{room}.first(bytes));
   }
-  for (unsigned peer = 0; peer < first.peers(); ++peer) {
-    // What a control thread does beside the data path.
-    engine::BulkSender& bulk = node.bulks[peer];
-    bulk.speak(first.dialect(peer).in_use());
-    if (first.take_bulk_request(peer)) bulk.start(now_);
-    while (const std::size_t bytes = bulk.transmit(room, now_)) {
-      send(index, peer, wire::Bytes{room}.first(bytes));
+  for (unsigned peer = 0; peer < first.peers(); ++peer) serve_bulk(index, peer);
+}
+
+void Simulation::serve_bulk(std::size_t index, unsigned peer) {
+  Node& node = nodes_[index];
+  engine::Session& first = node.session->first();
+  engine::BulkSender& bulk = node.bulks[peer];
+  auto& frames = node.frames[peer];
+  const auto hand_over = [&](std::size_t count) {
+    for (; count > 0 && !frames.empty(); --count) {
+      send(index, peer, frames.front());
+      frames.pop_front();
       node.gates[peer].frame_handed_over();
     }
+  };
+  const std::size_t ahead = node.config.frames_ahead;
+  hand_over(frames_per_turn);
+  bulk.speak(first.dialect(peer).in_use());
+  if (first.take_bulk_request(peer)) bulk.start(now_);
+  std::array<std::uint8_t, packet_bytes_max> room{};
+  while (ahead == 0 || frames.size() < ahead) {
+    const std::size_t bytes = bulk.transmit(room, now_);
+    if (bytes == 0) break;
+    frames.emplace_back(room.begin(), room.begin() + static_cast<std::ptrdiff_t>(bytes));
+    if (ahead == 0) hand_over(1);
   }
 }
 
@@ -178,13 +197,13 @@ void Simulation::send(std::size_t sender, unsigned peer, wire::Bytes packet) {
 
 void Simulation::send_to(std::size_t sender, std::size_t receiver, unsigned peer, wire::Bytes packet) {
   if (pulled_.contains(std::minmax(sender, receiver))) {
-    if (lost_) lost_(receiver, packet);
+    if (lost_) lost_(sender, receiver, packet);
     return;
   }
   const unsigned copies = below(100) < link_.duplicate_percent ? 2 : 1;
   for (unsigned copy = 0; copy < copies; ++copy) {
     if (below(100) < link_.loss_percent) {
-      if (lost_) lost_(receiver, packet);
+      if (lost_) lost_(sender, receiver, packet);
       continue;
     }
     Duration delay = link_.delay;

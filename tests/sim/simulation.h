@@ -42,6 +42,9 @@ struct NodeConfig {
   std::vector<engine::InterfaceMap> interfaces{};
   std::vector<engine::SyncRule> rules{};  ///< what it announces
   std::uint64_t bulk_states_per_s = 20'000;
+  /// Bulk frames that its control thread fills ahead of the data path, which sends frames_per_turn of them a turn; 0:
+  /// each leaves as soon as it is filled.
+  std::size_t frames_ahead = 0;
   unsigned cores = 1;  ///< of its data path; turned one after the other
 };
 
@@ -49,6 +52,8 @@ struct NodeConfig {
 /// from the seed: the same seed gives the same packets at the same times (`trace`).
 class Simulation {
  public:
+  static constexpr std::size_t frames_per_turn = 4;
+
   explicit Simulation(std::uint64_t seed, LinkConfig link = {});
 
   /// Powers a node on; its session starts now. Returns its number.
@@ -82,9 +87,10 @@ class Simulation {
   void on_delivery(DeliveryHook hook) { hook_ = std::move(hook); }
   /// The same, before the node takes the packet.
   void before_delivery(DeliveryHook hook) { before_ = std::move(hook); }
-  /// Called for each packet that the link loses on its way to a node, also because of a pulled cable or a node that
-  /// is off.
-  void on_loss(DeliveryHook hook) { lost_ = std::move(hook); }
+  /// Called for each packet that the link loses on its way from a node to another, also because of a pulled cable or a
+  /// receiver that is off.
+  using LossHook = std::function<void(std::size_t sender, std::size_t receiver, wire::Bytes)>;
+  void on_loss(LossHook hook) { lost_ = std::move(hook); }
   [[nodiscard]] std::string replay_hint() const { return "replay with SIM_SEED=" + std::to_string(seed_); }
 
  private:
@@ -94,6 +100,7 @@ class Simulation {
     std::deque<engine::BulkGate> gates;  ///< one for each peer
     std::unique_ptr<engine::PartitionedSession> session;
     std::deque<engine::BulkSender> bulks;
+    std::vector<std::deque<std::vector<std::uint8_t>>> frames;  ///< filled, for each peer
     std::unique_ptr<engine::SyntheticFirewall> load;
   };
   struct Delivery {
@@ -109,6 +116,8 @@ class Simulation {
   void step();
   void deliver(const Delivery& delivery);
   void turn(std::size_t node);
+  /// What a control thread does beside the data path, and what that sends of it.
+  void serve_bulk(std::size_t node, unsigned peer);
   /// To a unicast peer, or to all others of the group.
   void send(std::size_t sender, unsigned peer, wire::Bytes packet);
   void send_to(std::size_t sender, std::size_t receiver, unsigned peer, wire::Bytes packet);
@@ -126,7 +135,8 @@ class Simulation {
   std::uint64_t trace_ = 0;
   std::uint64_t deliveries_ = 0;
   std::uint64_t refused_ = 0;
-  DeliveryHook before_, hook_, lost_;
+  DeliveryHook before_, hook_;
+  LossHook lost_;
 };
 
 /// The seed of this run: from the environment when a failure is replayed.
