@@ -122,6 +122,13 @@ void Outbox::updated(Slot slot, bool tcp, Instant now) noexcept {
   if (place.updates >= config_.maxupd) push_ = true;
 }
 
+void Outbox::said_by_peer(Slot slot) noexcept {
+  const Place& place = places_[slot];
+  if (place.queue != Queue::upd_c || place.is_asked || place.is_answered) return;
+  dequeue(slot);
+  if (queued() == 0) push_ = false;
+}
+
 void Outbox::update_requested(Slot slot, Instant now) noexcept {
   Place& place = places_[slot];
   if (place.is_asked || place.queue == Queue::upd || place.queue == Queue::asked) return;

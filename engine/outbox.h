@@ -104,6 +104,8 @@ class Outbox {
   void inserted(Slot slot, Instant now) noexcept;
   /// `tcp`: only updates of TCP states count towards maxupd.
   void updated(Slot slot, bool tcp, Instant now) noexcept;
+  /// The peer itself has said what the state is now: a change that waits to be told would tell it no more.
+  void said_by_peer(Slot slot) noexcept;
   /// The peer asked for the full state: it leaves at once, or when its turn comes; once, however often it was asked
   /// for.
   void update_requested(Slot slot, Instant now) noexcept;

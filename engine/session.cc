@@ -427,6 +427,8 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   if (merged.any_stale()) {
     counters_[Reject::stale].add();
     if (announced) peers_[pending.peer].outbox.found_stale(slot, now);
+  } else {
+    peers_[pending.peer].outbox.said_by_peer(slot);
   }
 }
 

@@ -124,6 +124,31 @@ TEST_F(Hub, AsksAPeerThatNeverAnswersEverLessOftenWhateverAnotherHasSent) {
   for (std::size_t i = 0; i < waits.size(); ++i) EXPECT_EQ(asked_again[i], failed[i] + waits[i]) << i;
 }
 
+TEST_F(Hub, TellsAPeerNothingThatItHasSaidItself) {
+  make_hub();
+  wire::State state = tcp_state(1);
+  state_from(0, state, t0);
+  for (unsigned peer = 0; peer < 3; ++peer) told(peer, t0 + 1s);
+  const auto next = [&] {
+    state.src.seqlo += 10;
+    state.src.seqhi += 10;
+    return update_of(state);
+  };
+  update_from(0, next(), t0 + 2s);
+  update_from(1, next(), t0 + 2s);  // before the hub has told it the other
+  EXPECT_EQ(told(0, t0 + 3s), (Told{{Message::upd_c, 1}}));
+  EXPECT_EQ(told(1, t0 + 3s), Told{});
+  EXPECT_EQ(told(2, t0 + 3s), (Told{{Message::upd_c, 1}}));
+  // What it has said a part of only, it is told.
+  wire::Update half = next();
+  update_from(0, half, t0 + 4s);
+  half.src.seqlo -= 5;
+  half.dst.seqlo += 10;
+  half.dst.seqhi += 10;
+  update_from(1, half, t0 + 4s);
+  EXPECT_EQ(told(1, t0 + 5s), (Told{{Message::upd_c, 1}}));
+}
+
 TEST_F(Hub, PassesNothingOnThatIsNotNew) {
   make_hub();
   const wire::State state = tcp_state(1);

@@ -348,6 +348,8 @@ class SessionModel {
     if (src_stale || dst_stale) {
       ++stale;
       if (found->second.synchronised && !config_.passive) found->second.dirty = true;
+    } else if (found->second.announced) {
+      found->second.dirty = false;  // the peer has said it
     }
     hot.heard_s = statetable::to_seconds(now);
     if (src_stale && dst_stale) return;
