@@ -334,8 +334,10 @@ bool Session::import(const wire::State& state, const statetable::Beside& beside,
   HotState hot = hot_part(state, now_s);
   hot.state_flags = static_cast<std::uint16_t>(hot.state_flags & ~(wire::state_flag::ack | wire::state_flag::nosync));
   hot.heard_s = now_s;
-  // The message's remaining time, but never more than our own timeout grants from now.
-  hot.expire_at_s = std::min(saturated(std::int64_t{now_s} + state.expire_s), expires_at(state.timeout, now_s));
+  // The message's remaining time, but never more than our own timeout grants from now. With no time left it is as if it
+  // was used now, as in pf. Source: FreeBSD and OpenBSD, pf_state_import().
+  const Seconds most_s = expires_at(state.timeout, now_s);
+  hot.expire_at_s = state.expire_s == 0 ? most_s : std::min(saturated(std::int64_t{now_s} + state.expire_s), most_s);
   const HoldBack held_back = consult_rules(hot, state, pending.peer, now_s);
   const ColdState cold = statetable::cold_part(state);
   if (!statetable::keeps_names(cold, state)) counters_[Tally::names_full].add();

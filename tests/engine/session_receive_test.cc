@@ -343,6 +343,23 @@ TEST_F(SessionTest, APassiveNodeNeverSpeaks) {
   EXPECT_FALSE(session->take_bulk_request());
 }
 
+TEST_F(SessionTest, WhatCameWithNoTimeLeftIsAsIfItWasUsedNow) {
+  make_quiet({.foreign_grace = 5s});
+  wire::State over = tcp_state(1), unused = udp_state(2), nearly = tcp_state(3);
+  over.expire_s = unused.expire_s = 0;
+  nearly.expire_s = 1;
+  receive_state(Message::ins, over);
+  receive_state(Message::upd, unused);
+  receive_state(Message::upd, nearly);
+  for (Instant now = t0; now < t0 + 30s; now += 100ms) session->on_timeout(now);
+  EXPECT_TRUE(held(over.id));
+  EXPECT_TRUE(held(unused.id));
+  EXPECT_FALSE(held(nearly.id));
+  for (Instant now = t0 + 30s; now < t0 + 80s; now += 100ms) session->on_timeout(now);
+  EXPECT_TRUE(held(over.id)) << "of a connection that stands, for a day";
+  EXPECT_FALSE(held(unused.id));
+}
+
 TEST_F(SessionTest, ForeignStatesEndSilentlyAfterAGrace) {
   make_quiet({.foreign_grace = 5s});
   receive_state(Message::ins, udp_state(1));

@@ -247,7 +247,7 @@ class SessionModel {
     state.state_flags = static_cast<std::uint16_t>(state.state_flags & ~not_taken_over);
     const Seconds now_s = statetable::to_seconds(now);
     const Seconds theirs = clamped(std::int64_t{now_s} + state.expire_s), ours = ends_at(state.timeout, now);
-    enter(state, now_s, theirs < ours ? theirs : ours, true, now);
+    enter(state, now_s, state.expire_s != 0 && theirs < ours ? theirs : ours, true, now);
     return Imported::yes;
   }
 
