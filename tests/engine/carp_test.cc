@@ -200,15 +200,17 @@ TEST(CarpNode, AMasterThatHearsAWorseOneSaysSoAtOnceButNotForEver) {
 }
 
 TEST(CarpNode, TakesABowOutAsTheMastersEnd) {
-  auto config = host_config(1, 100, {"192.168.1.100"});
-  config.preempt = false;
-  Bench bench{node_config({config})};
-  Other other{host_config(1, 0, {"192.168.1.100"})};
-  bench.hear(other.advert(1, 0));
-  bench.hear(other.advert(255, 255));
-  EXPECT_EQ(bench.state(), State::master);
-  EXPECT_EQ(bench.mistakes(Mistake::intervals_differ), 0u);
-  EXPECT_EQ(bench.count(Tally::preempt), 0u) << "it has taken over from nobody who went on";
+  for (const bool preempt : {false, true}) {
+    auto config = host_config(1, 100, {"192.168.1.100"});
+    config.preempt = preempt;
+    Bench bench{node_config({config})};
+    Other other{host_config(1, 0, {"192.168.1.100"})};
+    bench.hear(other.advert(1, 0));
+    bench.hear(other.advert(255, 255));
+    EXPECT_EQ(bench.state(), State::master);
+    EXPECT_EQ(bench.mistakes(Mistake::intervals_differ), 0u);
+    EXPECT_EQ(bench.count(Tally::preempt), 0u) << "it has taken over from nobody who went on";
+  }
 }
 
 TEST(CarpNode, OrdersMoveAHostButNotOutOfInit) {
