@@ -123,6 +123,7 @@ void Outbox::updated(Slot slot, bool tcp, Instant now) noexcept {
 }
 
 void Outbox::said_by_peer(Slot slot) noexcept {
+  if (list(Queue::upd_c).count == 0) return;  // a receiver that changes nothing itself looks at no place
   const Place& place = places_[slot];
   if (place.queue != Queue::upd_c || place.is_asked || place.is_answered) return;
   dequeue(slot);
