@@ -26,11 +26,17 @@ struct Web::Parts {
 };
 
 Web::Web(const Config& config) : parts_{std::make_unique<Parts>()} {
+  if (config.http || config.config_sync) {
+    // A pool of memory a thread would keep, for each, what its largest answer took; and what is large would be kept
+    // too, once something as large has been given back.
+    constexpr int pools = 2, large = 1 << 20;
+    mallopt(M_ARENA_MAX, pools);
+    mallopt(M_MMAP_THRESHOLD, large);
+  }
   if (!config.http) return;
-  // A pool of memory a thread would keep, for each, what its largest answer took.
-  constexpr int pools = 2;
-  mallopt(M_ARENA_MAX, pools);
-  auto made = http::Server::create(*config.http, config.control.state_dir, std::string{version}, log);
+  const auto& sync = config.config_sync;
+  auto made = http::Server::create(*config.http, config.control.state_dir, std::string{version}, log,
+                                   sync && sync->compat ? sync->compat->user : "");
   if (const auto* why = std::get_if<std::string>(&made)) throw std::runtime_error{*why};
   parts_->server = std::move(std::get<std::unique_ptr<http::Server>>(made));
 }

@@ -113,11 +113,14 @@ std::optional<Response> Access::check(const std::string& address, std::string_vi
             found != all->end() && password.size() <= password_max;
   }
   const std::lock_guard lock{limit_mutex_};
-  if (right) {
-    limit_.succeeded(source);
-    return std::nullopt;
-  }
+  if (right) limit_.succeeded(source, now);
+  if (right && user != rules_.firewall_user) return std::nullopt;
   ++refused_;
+  // Only whoever has the password comes to know.
+  if (right)
+    return refusal(403,
+                   "this user is a firewall's, which may push at /xmlrpc.php and do nothing here: "
+                   "make another one by pfsyncctl user add NAME");
   return who_are_you("user or password is wrong");
 }
 

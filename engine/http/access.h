@@ -42,6 +42,7 @@ class Access {
     bool anyone_reads = true;
     std::chrono::minutes session{60};
     std::vector<std::string> names;  ///< host names that this server answers to; addresses and localhost always
+    std::string firewall_user{};     ///< may push at a firewall's door, and nothing here; empty: there is none
     ScryptCost cost{};               ///< of the time that an unknown user's password is given
   };
   Access(Rules rules, Log log);
@@ -72,7 +73,7 @@ class Access {
 
  private:
   [[nodiscard]] std::shared_ptr<const Users> users();
-  /// Nothing: it is the password. Takes its turn: one at a time, and as often as the limits say.
+  /// Nothing: it is the password of one who may be here. Takes its turn: one at a time, and as often as the limits say.
   [[nodiscard]] std::optional<Response> check(const std::string& address, std::string_view user,
                                               std::string_view password, Clock::time_point now);
   [[nodiscard]] std::variant<Identity, Response> by_basic(const Request& request, Clock::time_point now);

@@ -33,14 +33,15 @@ struct Server::Parts {
   std::unique_ptr<Listener> listener;
 
   Parts(const Settings& settings, const std::filesystem::path& state_dir, const std::filesystem::path& users_file,
-        std::vector<std::string> names, const std::string& version, Log say)
+        std::vector<std::string> names, const std::string& version, Log say, const std::string& firewall_user)
       : log{std::move(say)},
         done{state_dir / "audit.log"},
         refused{state_dir / "audit-refused.log"},
         access{{.users_file = users_file,
                 .anyone_reads = settings.anyone_reads,
                 .session = std::chrono::minutes{settings.session_minutes},
-                .names = std::move(names)},
+                .names = std::move(names),
+                .firewall_user = firewall_user},
                [this](const std::string& sentence) { log(Level::warning, sentence); }},
         api{{.access = access,
              .mailbox = mailbox,
@@ -57,7 +58,8 @@ struct Server::Parts {
 
 std::variant<std::unique_ptr<Server>, std::string> Server::create(const Settings& settings,
                                                                   const std::filesystem::path& state_dir,
-                                                                  const std::string& version, Log log) {
+                                                                  const std::string& version, Log log,
+                                                                  const std::string& firewall_user) {
   const std::filesystem::path folder = state_dir / "http";
   ListenerSettings listening{.address = settings.address, .port = settings.port, .tls = {}};
   listening.tls.certificate = settings.certificate;
@@ -76,7 +78,7 @@ std::variant<std::unique_ptr<Server>, std::string> Server::create(const Settings
   const std::filesystem::path users_file =
       settings.users_file.empty() ? state_dir / "users" : std::filesystem::path{settings.users_file};
   auto parts = std::make_unique<Parts>(settings, state_dir, users_file, names_of(listening.tls.certificate), version,
-                                       std::move(log));
+                                       std::move(log), firewall_user);
   auto listener = Listener::create(
       listening, [api = &parts->api](const Request& request) { return (*api)(request); },
       [all = parts.get()](const std::string& sentence) { all->log(Level::info, sentence); });

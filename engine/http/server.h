@@ -22,10 +22,11 @@ class Server {
   using Log = std::function<void(Level level, const std::string& sentence)>;  ///< from any thread
 
   /// Or one sentence why not. Says where the page is, by which certificate it is known, and, as long as there is no
-  /// user, how to make one.
+  /// user, how to make one. `firewall_user`: who of the users may do nothing here.
   [[nodiscard]] static std::variant<std::unique_ptr<Server>, std::string> create(const Settings& settings,
                                                                                  const std::filesystem::path& state_dir,
-                                                                                 const std::string& version, Log log);
+                                                                                 const std::string& version, Log log,
+                                                                                 const std::string& firewall_user = {});
   ~Server();
 
   [[nodiscard]] Mailbox& mailbox();

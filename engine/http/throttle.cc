@@ -67,6 +67,9 @@ std::optional<std::chrono::seconds> LoginLimit::begin(const std::string& source,
   return std::nullopt;
 }
 
-void LoginLimit::succeeded(const std::string& source) { entries_.erase(source); }
+void LoginLimit::succeeded(const std::string& source, Clock::time_point now) {
+  entries_.erase(source);
+  all_.give_back(now);
+}
 
 }  // namespace pfsync::engine::http

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -21,6 +22,7 @@ class Bucket {
   Bucket(double per_s, double burst) : per_s_{per_s}, burst_{burst}, tokens_{burst} {}
 
   [[nodiscard]] bool take(Clock::time_point now);
+  void give_back(Clock::time_point now) { tokens_ = std::min(burst_, level(now) + 1), at_ = now; }
   [[nodiscard]] bool is_full(Clock::time_point now) const { return level(now) >= burst_; }
 
  private:
@@ -52,7 +54,7 @@ class Throttle {
 };
 
 /// Slows down whoever tries passwords: after the n-th wrong one in a row a source waits 1, 2, 4 … 60 s, and all
-/// sources together try `per_s` a second. Bounded like Throttle. One thread at a time.
+/// sources together try `per_s` wrong ones a second. Bounded like Throttle. One thread at a time.
 class LoginLimit {
  public:
   using Clock = Bucket::Clock;
@@ -63,7 +65,7 @@ class LoginLimit {
 
   /// Nothing: try, and say how it went by succeeded(), else it counts as wrong. Or how long to wait first.
   [[nodiscard]] std::optional<std::chrono::seconds> begin(const std::string& source, Clock::time_point now);
-  void succeeded(const std::string& source);
+  void succeeded(const std::string& source, Clock::time_point now);
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
 
  private:

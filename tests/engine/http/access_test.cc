@@ -80,6 +80,29 @@ TEST_F(AccessTest, ASessionChangesThingsOnlyWithItsToken) {
   EXPECT_EQ(status(Access::refuse_change(asked, identity)), 0);
 }
 
+TEST_F(AccessTest, AFirewallsUserIsNobodyHere) {
+  save({{"ada", hash_password(password, cheap)}, {"hasync", hash_password(password, cheap)}});
+  Access access{{.users_file = file_, .session = minutes{10}, .names = {}, .firewall_user = "hasync", .cost = cheap},
+                [](const std::string&) {}};
+  const auto login = access.login(request("POST"), "hasync", password, now_);
+  const auto* refused = std::get_if<Response>(&login);
+  ASSERT_NE(refused, nullptr);
+  EXPECT_EQ(refused->status, 403);
+  EXPECT_NE(refused->body.find("make another one by pfsyncctl user add"), std::string::npos) << refused->body;
+  EXPECT_EQ(access.sessions(), 0u);
+  Request asked = request();
+  asked.headers.emplace_back("Authorization", basic("hasync:" + std::string{password}));
+  for (int i = 0; i < 2; ++i) {
+    const auto look = access.identify(asked, now_ + seconds{10 * i});
+    ASSERT_TRUE(std::holds_alternative<Response>(look));
+    EXPECT_EQ(std::get<Response>(look).status, 403);
+  }
+  const auto wrong = access.login(request("POST"), "hasync", "not its password", now_ + seconds{60});
+  EXPECT_EQ(std::get<Response>(wrong).status, 401) << "as of anybody";
+  EXPECT_TRUE(std::holds_alternative<Access::Login>(
+      access.login(request("POST", "192.0.2.9"), "ada", password, now_ + seconds{120})));
+}
+
 TEST_F(AccessTest, WhatAnotherSiteSendsChangesNothing) {
   Access access = make();
   Request asked = with_session(access);
@@ -171,6 +194,19 @@ TEST_F(AccessTest, AllSourcesTogetherTryOnlySoOften) {
   EXPECT_EQ(tried, 10u);
   EXPECT_EQ(limit.size(), 4u) << "places are bounded";
   EXPECT_FALSE(limit.begin("10.0.1.1", now_ + seconds{1}).has_value());
+}
+
+TEST_F(AccessTest, RightPasswordsUseNothingUp) {
+  LoginLimit limit{1, 10, 4};
+  for (int i = 0; i < 100; ++i) {
+    const std::string source = "10.0.0." + std::to_string(i);
+    ASSERT_FALSE(limit.begin(source, now_).has_value()) << i;
+    limit.succeeded(source, now_);
+  }
+  unsigned tried = 0;
+  for (int i = 0; i < 100; ++i)
+    if (!limit.begin("10.0.1." + std::to_string(i), now_)) ++tried;
+  EXPECT_EQ(tried, 10u) << "nor do they make room for more wrong ones";
 }
 
 TEST_F(AccessTest, BasicIsForLookingOnly) {
