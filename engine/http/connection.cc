@@ -26,6 +26,43 @@ bool wait_for(int fd, short what, Connection::Clock::time_point until) {
   }
 }
 
+std::string version_text(int version) {
+  constexpr int newest_minor = 4;
+  const int minor = version - TLS1_VERSION;
+  return minor >= 0 && minor <= newest_minor ? "TLS 1." + std::to_string(minor) : "SSL";
+}
+
+/// Why a handshake failed, as an operator of the other side would want to hear it. Empty: for none of the usual
+/// reasons.
+std::string cause_of(const SSL* ssl, unsigned long error, long verified) {
+  switch (verified) {
+    case X509_V_ERR_CERT_HAS_EXPIRED: return "its certificate has expired: give it a new one, or set the clocks";
+    case X509_V_ERR_CERT_NOT_YET_VALID: return "its certificate is not valid yet: compare both clocks";
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+      return "its certificate is from another authority than the one that is trusted here (wrong CA)";
+    default: break;
+  }
+  switch (ERR_GET_REASON(error)) {
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_WRONG_SSL_VERSION:
+      return "it speaks " + version_text(SSL_client_version(ssl)) + " at most, too old for this door: " +
+             version_text(static_cast<int>(SSL_CTX_get_min_proto_version(SSL_get_SSL_CTX(ssl)))) + " is needed";
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return "it has shown no certificate, and only those with one come in";
+    case SSL_R_HTTP_REQUEST: return "it speaks HTTP without TLS: it must ask for https";
+    case SSL_R_WRONG_VERSION_NUMBER:
+    case SSL_R_UNKNOWN_PROTOCOL: return "what it speaks is not TLS";
+    case SSL_R_NO_SHARED_CIPHER: return "it offers no cipher that is safe";
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN: return "it does not trust this node's certificate";
+    default: return "";
+  }
+}
+
 }  // namespace
 
 Connection::Connection(int fd, const TlsContext& tls) : fd_{fd}, ssl_{SSL_new(tls.get()), SSL_free} {
@@ -58,9 +95,10 @@ std::string Connection::handshake(Clock::time_point until) {
       return "the TLS handshake took too long";
     }
     const long verified = SSL_get_verify_result(ssl_.get());
+    const std::string cause = refusal_.empty() ? cause_of(ssl_.get(), ERR_peek_error(), verified) : refusal_;
     std::string why = "TLS: " + tls_error();
-    if (verified != X509_V_OK) why += std::string{" ("} + X509_verify_cert_error_string(verified) + ")";
-    return refusal_.empty() ? why : why + ": " + refusal_;
+    if (verified != X509_V_OK) why += std::string{", "} + X509_verify_cert_error_string(verified);
+    return cause.empty() ? why : cause + " (" + why + ")";
   }
 }
 

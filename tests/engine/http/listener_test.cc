@@ -170,13 +170,14 @@ TEST_F(ListenerTest, OldTlsAndNoTlsAreRefusedAndSaidWhy) {
   start();
   Raw old{listener_->port(), TLS1_1_VERSION};
   EXPECT_FALSE(old.shake());
-  expect_log("127.0.0.1 was refused: TLS: unsupported protocol");
+  expect_log("127.0.0.1 was refused: it speaks TLS 1.1 at most, too old for this door: TLS 1.2 is needed (TLS: ");
   Raw middle{listener_->port(), TLS1_2_VERSION};
   EXPECT_TRUE(middle.shake());
   settings_.tls.only_1_3 = true;
   start();
   Raw second{listener_->port(), TLS1_2_VERSION};
   EXPECT_FALSE(second.shake());
+  expect_log("it speaks TLS 1.2 at most, too old for this door: TLS 1.3 is needed");
   EXPECT_TRUE(counts_to("http_handshakes_failed", 1));
 }
 
@@ -378,7 +379,7 @@ TEST_F(ListenerTest, AClientCertificateIsJudgedByItsPin) {
   expect_log("this key is not the paired node's");
   Raw none{listener_->port()};
   EXPECT_EQ(none.shake() && none.send(ask) ? none.read() : "", "");
-  expect_log("peer did not return a certificate");
+  expect_log("it has shown no certificate, and only those with one come in (TLS: ");
 }
 
 TEST_F(ListenerTest, ItEndsWithClientsOfEveryKind) {
