@@ -180,6 +180,10 @@ Health health_of(const DaemonView& daemon) {
                                    peer_address(daemon, i), seconds_between(*since, daemon.now()))};
     if (const std::string why = carp::trouble(*daemon.carp, daemon.now()); !why.empty()) return {false, why};
   }
+  if (daemon.config_sync)
+    if (const Json told = daemon.config_sync(); !told.value("healthy", true))
+      return {false, fmt::format("config sync: {} ({} in all: pfsyncctl show config_sync)",
+                                 told["alarms"].at(0).get<std::string>(), told["alarms"].size())};
   if (phase == BulkPhase::asked) return {true, "waiting for a peer to answer the bulk request"};
   if (phase == BulkPhase::receiving) return {true, "a bulk update is being received"};
   return {true, phase == BulkPhase::done ? "in sync since the bulk update"

@@ -225,8 +225,9 @@ Response Api::metrics(const Request& request, Clock::time_point now) {
   if (const auto* refused = std::get_if<Response>(&who)) return *refused;
   if (auto refused = parts_.access.refuse_read(std::get<Identity>(who))) return *refused;
   Measured measured;
-  for (const auto& [what, into] : {std::pair{"status", &measured.status}, std::pair{"counters", &measured.counters},
-                                   std::pair{"carp", &measured.carp}}) {
+  for (const auto& [what, into] :
+       {std::pair{"status", &measured.status}, std::pair{"counters", &measured.counters},
+        std::pair{"carp", &measured.carp}, std::pair{"config_sync", &measured.config_sync}}) {
     auto answer = ask({{"command", "show"}, {"what", what}, {"sentences", true}});
     if (const auto* refused = std::get_if<Response>(&answer)) return *refused;
     *into = std::move(std::get<Json>(answer));

@@ -224,6 +224,32 @@ void write_carp(Page& page, const Json& carp) {
     if (page.counter("carp_" + name_of(word), text_of(carp["sentences"][word]))) page.sample(value);
 }
 
+void write_config_sync(Page& page, const Json& sync) {
+  const auto gauge = [&](const char* name, const char* help, const Json& value) {
+    page.gauge(name, help);
+    page.sample(value);
+  };
+  page.info("pfsync_config_sync_role", "what this node is to the other one's configuration");
+  page.text_sample("1", {{"role", text_of(sync["role"])}});
+  gauge("pfsync_config_sync_healthy", "1 while no alarm stands", sync["healthy"]);
+  gauge("pfsync_config_sync_alarms", "alarms that stand: pfsyncctl show config_sync names them", sync["alarms"].size());
+  if (sync["in_sync"].is_boolean())
+    gauge("pfsync_config_sync_in_sync", "1 while the other node holds what this primary has", sync["in_sync"]);
+  if (const Json& revision = sync["in_force"]; revision.is_object()) {
+    gauge("pfsync_config_sync_generation", "of the shared configuration in force here", revision["generation"]);
+    gauge("pfsync_config_sync_epoch", "of the shared configuration in force here", revision["epoch"]);
+  }
+  const auto counter = [&](const char* name, const char* help, const Json& value) {
+    page.counter(name, help);
+    page.sample(value);
+  };
+  counter("pfsync_config_sync_pushes", "configurations that the other node took", sync["last_push"]["pushes"]);
+  counter("pfsync_config_sync_push_failures", "pushes that failed", sync["last_push"]["failures"]);
+  if (!sync.contains("compat")) return;
+  counter("pfsync_compat_calls", "calls of a firewall that may push", sync["compat"]["calls"]);
+  counter("pfsync_compat_calls_refused", "calls of whoever has not its password", sync["compat"]["refused"]);
+}
+
 }  // namespace
 
 std::string metrics_text(const Measured& measured, MetricsForm form) {
@@ -235,6 +261,7 @@ std::string metrics_text(const Measured& measured, MetricsForm form) {
   write_counters(page, read.counters);
   write_peers(page, read.status["peers"]);
   if (read.carp.value("ok", false)) write_carp(page, read.carp);
+  if (read.config_sync.is_object() && read.config_sync.value("ok", false)) write_config_sync(page, read.config_sync);
   return page.finish();
 }
 

@@ -10,8 +10,9 @@ namespace pfsync::engine::http {
 // NOLINTNEXTLINE(bugprone-exception-escape): that of nlohmann-json checks itself by assertions that throw nothing
 struct Measured {
   nlohmann::ordered_json status;
-  nlohmann::ordered_json counters;  ///< with sentences
-  nlohmann::ordered_json carp;      ///< a refusal where this node has no virtual address
+  nlohmann::ordered_json counters;       ///< with sentences
+  nlohmann::ordered_json carp;           ///< a refusal where this node has no virtual address
+  nlohmann::ordered_json config_sync{};  ///< a refusal where it synchronizes no configuration
 };
 
 enum class MetricsForm : std::uint8_t {

@@ -72,6 +72,21 @@ TEST(Health, IsBadWhenANodeDoesNotTakeTheDialectWritten) {
   EXPECT_NE(health_of(node.view()).reason.find("do not take the dialect 1301"), std::string::npos);
 }
 
+TEST(Health, IsBadWhileTheConfigurationsDiffer) {
+  Node node;
+  DaemonView view = node.view();
+  Json told{{"healthy", true}, {"alarms", Json::array()}};
+  view.config_sync = [&told] { return told; };
+  const Health before = health_of(view);
+  told = {{"healthy", false}, {"alarms", {"the other node is out of step: it is asleep", "another"}}};
+  const Health health = health_of(view);
+  EXPECT_FALSE(health.ok);
+  EXPECT_EQ(health.reason,
+            "config sync: the other node is out of step: it is asleep (2 in all: pfsyncctl show config_sync)");
+  told["healthy"] = true;
+  EXPECT_EQ(health_of(view).ok, before.ok);
+}
+
 TEST(Status, TellsTheNodeItsLinkAndItsTable) {
   Node node;
   ASSERT_EQ(node.open(1), Session::Local::done);

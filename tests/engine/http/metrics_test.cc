@@ -159,7 +159,7 @@ Measured measure(test::Node& node) {
   const auto show = [&](const char* what) {
     return handle_request({{"command", "show"}, {"what", what}, {"sentences", true}}, node.view(), node.commands());
   };
-  return {show("status"), show("counters"), show("carp")};
+  return {show("status"), show("counters"), show("carp"), show("config_sync")};
 }
 
 /// As carp/report.cc gives it, with names that have to be escaped.
@@ -234,6 +234,38 @@ TEST(Metrics, TheCheckSeesWhatIsWrong) {
   EXPECT_TRUE(wrong("a 1\n"));
   EXPECT_TRUE(wrong("# HELP a x\n# TYPE a gauge\na 1\n", MetricsForm::openmetrics)) << "no # EOF";
   EXPECT_TRUE(wrong(family + "a_total 1\n# EOF\n", MetricsForm::openmetrics)) << "the family's name has a suffix";
+}
+
+TEST(Metrics, TellWhetherBothNodesHoldOneConfiguration) {
+  test::Node node;
+  for (const MetricsForm form : {MetricsForm::prometheus, MetricsForm::openmetrics}) {
+    Measured measured = measure(node);
+    EXPECT_EQ(metrics_text(measured, form).find("config_sync"), std::string::npos) << "there is none";
+    measured.config_sync = {{"ok", true},
+                            {"role", "primary"},
+                            {"healthy", false},
+                            {"alarms", {"one", "two"}},
+                            {"in_sync", false},
+                            {"in_force", {{"generation", 7}, {"epoch", 2}}},
+                            {"last_push", {{"pushes", 5}, {"failures", 3}}},
+                            {"compat", {{"calls", 11}, {"refused", 4}}}};
+    const Exposition page{metrics_text(measured, form), form};
+    EXPECT_EQ(page.problems(), "");
+    EXPECT_EQ(page[R"(pfsync_config_sync_role_info{role="primary"})"], 1);
+    EXPECT_EQ(page["pfsync_config_sync_healthy"], 0);
+    EXPECT_EQ(page["pfsync_config_sync_alarms"], 2);
+    EXPECT_EQ(page["pfsync_config_sync_in_sync"], 0);
+    EXPECT_EQ(page["pfsync_config_sync_generation"], 7);
+    EXPECT_EQ(page["pfsync_config_sync_epoch"], 2);
+    EXPECT_EQ(page["pfsync_config_sync_push_failures_total"], 3);
+    EXPECT_EQ(page["pfsync_compat_calls_refused_total"], 4);
+    measured.config_sync["in_sync"] = nullptr;  // on a secondary
+    measured.config_sync["in_force"] = nullptr;
+    const Exposition second{metrics_text(measured, form), form};
+    EXPECT_EQ(second.problems(), "");
+    EXPECT_EQ(second["pfsync_config_sync_in_sync"], -1);
+    EXPECT_EQ(second["pfsync_config_sync_generation"], -1);
+  }
 }
 
 }  // namespace
