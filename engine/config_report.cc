@@ -153,10 +153,12 @@ Json http_json(const http::Settings& settings) {
 }
 
 Json compat_json(const config_sync::CompatSettings& compat) {
-  Json json{{"listen", endpoint_text(compat.listen.address, compat.listen.port)}, {"user", wire::printable(compat.user)}};
+  Json json{{"listen", endpoint_text(compat.listen.address, compat.listen.port)},
+            {"user", wire::printable(compat.user)}};
   if (!compat.sources.empty()) json["sources"] = compat.sources;
   if (!compat.config_version.empty()) json["config_version"] = wire::printable(compat.config_version);
   json["version"] = wire::printable(compat.version);
+  json["body_mib"] = compat.body_mib;
   json["take_peers"] = compat.take_peers;
   add_path(json, "certificate", compat.certificate);
   add_path(json, "key", compat.key);  // of the file

@@ -32,6 +32,7 @@ Agent::Parts::Parts(const Config& config, std::string text, std::string name, Da
       daemon{std::move(given)},
       shared_files{store_folder(config)},
       compat_files{compat_folder(config)},
+      changes{std::filesystem::path{config.control.state_dir} / "audit.log"},
       receiver{settings, {}, store, ground(), audit},
       sender{"", settings.cluster, settings.confirm_s} {}
 

@@ -73,6 +73,12 @@ class Agent {
   [[nodiscard]] std::variant<std::uint64_t, std::string> order(const Order& order);
   /// show config_sync, without "ok".
   [[nodiscard]] nlohmann::ordered_json status() const;
+  struct Count {
+    std::string word, sentence;
+    std::uint64_t value = 0;
+  };
+  /// What each door that is open has counted, as the listener of the page does. From any thread.
+  [[nodiscard]] std::vector<Count> counts() const;
 
  private:
   struct Parts;

@@ -22,6 +22,10 @@ constexpr const char* service_name = "pfsyncd";
 
 [[noreturn]] void invalid(std::string sentence) { throw Fault{fault::validation_failed, std::move(sentence)}; }
 
+void note(std::vector<std::string>& ignored, std::string name) {
+  if (ignored.size() < ignored_max) ignored.push_back(std::move(name));
+}
+
 /// One virtual address as the caller describes it.
 class Entry {
  public:
@@ -88,7 +92,7 @@ class Addresses {
       if (mode == "carp") continue;
       Host* host = mode == "ipalias" ? owner(entry) : nullptr;
       if (host == nullptr)
-        ignored.push_back("virtualip: " + entry.what());
+        note(ignored, "virtualip: " + entry.what());
       else
         host->json["addresses"].push_back(entry.address());
     }
@@ -123,10 +127,6 @@ class Addresses {
   const Settings& settings_;
   std::vector<Host> hosts_;
 };
-
-void note(std::vector<std::string>& ignored, std::string name) {
-  if (ignored.size() < ignored_max) ignored.push_back(std::move(name));
-}
 
 /// Names of all sections but virtualip; those of OPNsense's newer parts with both of their words.
 void note_sections(const Value::Struct& sections, bool with_addresses, std::vector<std::string>& ignored) {
@@ -263,6 +263,19 @@ CompatAnswer dispatch(const xmlrpc::Call& call, const Settings& settings, const 
 }
 
 }  // namespace
+
+void CallAlarms::add(std::string sentence, statetable::Instant now) {
+  std::erase_if(alarms_, [&](const Alarm& alarm) { return alarm.sentence == sentence; });
+  if (alarms_.size() >= kept) alarms_.erase(alarms_.begin());
+  alarms_.push_back({std::move(sentence), now});
+}
+
+std::vector<std::string> CallAlarms::standing(statetable::Instant now) const {
+  std::vector<std::string> sentences;
+  for (const Alarm& alarm : alarms_)
+    if (now - alarm.last < stand_for) sentences.push_back(alarm.sentence);
+  return sentences;
+}
 
 CompatAnswer answer_compat(const xmlrpc::Call& call, const Settings& settings) {
   if (!settings.compat)

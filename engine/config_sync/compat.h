@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <map>
 #include <optional>
 #include <string>
@@ -8,6 +10,7 @@
 
 #include "engine/config_sync/settings.h"
 #include "engine/xmlrpc/value.h"
+#include "statetable/time.h"
 
 namespace pfsync::engine::config_sync {
 
@@ -19,6 +22,24 @@ struct CompatAnswer {
   std::optional<std::string> wanted{};
   std::vector<std::string> ignored{};  ///< sections and entries that were received and have no meaning here
   std::vector<std::string> alarms{};   ///< sentences
+};
+
+/// The alarms of callers, each until a day after the last call that gave it. Bounded: a further one takes the place of
+/// the oldest.
+class CallAlarms {
+ public:
+  static constexpr std::size_t kept = 16;
+  static constexpr std::chrono::hours stand_for{24};
+  void add(std::string sentence, statetable::Instant now);
+  /// Those that stand, the oldest first.
+  [[nodiscard]] std::vector<std::string> standing(statetable::Instant now) const;
+
+ private:
+  struct Alarm {
+    std::string sentence;
+    statetable::Instant last{};
+  };
+  std::vector<Alarm> alarms_;  ///< in the order of their last calls
 };
 
 /// Of an authenticated caller. Pure.

@@ -12,7 +12,8 @@ namespace pfsync::engine::config_sync {
 namespace {
 
 constexpr const char* xml = "text/xml; charset=utf-8";
-constexpr std::size_t compat_body_bytes = std::size_t{32} * 1024 * 1024;
+constexpr std::size_t method_kept = 100;  ///< bytes of its name in the audit log
+constexpr std::size_t mib = std::size_t{1024} * 1024;
 constexpr std::size_t compat_head_bytes = std::size_t{16} * 1024;
 constexpr unsigned callers = 4;         ///< served at a time, at each door
 constexpr unsigned callers_of_one = 3;  ///< of one address: it alone does not keep the others out
@@ -79,7 +80,7 @@ std::string Agent::Parts::open_doors() {
     listener.limits.workers = callers;
     listener.limits.per_address = callers_of_one;
     listener.limits.head_bytes = compat_head_bytes;
-    listener.limits.body_bytes = compat_body_bytes;
+    listener.limits.body_bytes = compat.body_mib * mib;
     listener.limits.request = std::chrono::seconds{30};
     auto made = http::Listener::create(
         listener, [this](const http::Request& request) { return serve_compat(request); }, log,
@@ -88,6 +89,19 @@ std::string Agent::Parts::open_doors() {
     compat_listener = std::move(std::get<0>(made));
   }
   return "";
+}
+
+std::vector<Agent::Count> Agent::counts() const {
+  std::vector<Count> counts;
+  const auto add = [&counts](const http::Listener* listener, const char* door, const char* sentence) {
+    if (listener == nullptr) return;
+    for (const auto& count : listener->counts())
+      counts.push_back({door + std::string{count.word.substr(count.word.find('_'))},
+                        std::string{count.sentence} + sentence, count.value});
+  };
+  add(parts_->sync_listener.get(), "config_sync", ", at the other node's door");
+  add(parts_->compat_listener.get(), "compat", ", at the firewall's door");
+  return counts;
 }
 
 /// Before the body is read.
@@ -120,8 +134,23 @@ http::Response Agent::Parts::serve_sync(const http::Request& request) {
     answer = pairing.asked(*call, request.certificate->key);
   else
     answer = receiver.call(*call, now(), time_s());
+  if (trusted && call != nullptr && call->method == "hasync.commit") {
+    const auto* refused = std::get_if<xmlrpc::Fault>(&answer);
+    record(request, request.certificate->common_name, "certificate", call->method,
+           refused == nullptr ? "" : refused->text);
+  }
   publish();
   return response_of(answer);
+}
+
+/// In audit.log, beside what users of the page have changed. `why` not; empty: it is in force.
+void Agent::Parts::record(const http::Request& request, const std::string& user, const char* proof,
+                          const std::string& what, const std::string& why) {
+  Json entry{{"address", request.address},      {"user", user},     {"proof", proof}, {"action", "config_sync"},
+             {"request", Json{{"call", what}}}, {"ok", why.empty()}};
+  if (!why.empty()) entry["error"] = why;
+  if (!changes.record(entry))
+    note(true, "the audit log cannot be written: give control.state_dir a folder with space in it");
 }
 
 /// Empty: the caller is who he says. Else what he is told.
@@ -133,21 +162,27 @@ std::string Agent::Parts::login(const http::Request& request) {
   const std::string source = http::source_of(request.address);
   const auto credentials = http::basic_of(request.header("Authorization"));
   if (!credentials) return "Invalid username or password";
-  {
-    const std::lock_guard lock{mutex};
-    if (const auto wait = logins.begin(source, http::LoginLimit::Clock::now()))
-      return "too many wrong passwords: try again in " + std::to_string(wait->count()) + " s";
-  }
+  // One after the other: of two calls at once with the right password neither is a guess, and scrypt's memory is taken
+  // once.
+  const std::lock_guard turn{login_mutex};
   // The name may be anything that was sent: whoever is not the one user meets a password that nobody has.
   const auto users = http::load_users(users_file);
   const auto* known = std::get_if<http::Users>(&users);
   if (known == nullptr) return std::get<std::string>(users);
   const auto found = known->find(compat.user);
+  const std::string both = credentials->user + '\0' + credentials->password;
+  const http::Sha256 digest = http::hmac_sha256(login_secret, both);
+  // What was right for the user as he is now stays right, whatever others try meanwhile.
+  if (known_login && found != known->end() && known_login->hash == found->second && known_login->digest == digest)
+    return "";
+  const auto begun = http::LoginLimit::Clock::now();
+  if (const auto wait = logins.begin(source, begun))
+    return "too many wrong passwords: try again in " + std::to_string(wait->count()) + " s";
   static const http::PasswordHash nobody = http::hash_password(sha256_hex("nobody") + std::to_string(time_s()));
   const bool right = http::verifies(found == known->end() ? nobody : found->second, credentials->password);
   if (!right || found == known->end() || credentials->user != compat.user) return "Invalid username or password";
-  const std::lock_guard lock{mutex};
-  logins.succeeded(source);
+  logins.succeeded(source, begun);
+  known_login = KnownLogin{digest, found->second};
   return "";
 }
 
@@ -158,13 +193,15 @@ std::optional<http::Response> Agent::Parts::judge_compat(const http::Request& re
   const std::string why = login(request);
   if (why.empty()) return std::nullopt;
   const std::lock_guard lock{mutex};
-  if (++firewall.refused % 100 == 1) note(true, "refused " + request.address + " at /xmlrpc.php: " + why);
+  ++firewall.refused;
+  if (refusals_told.take(http::source_of(request.address), http::Throttle::Clock::now()))
+    note(true, "refused " + request.address + " at /xmlrpc.php: " + why);
   return http::Response{.content_type = xml, .body = compat_refusal(why)};
 }
 
 /// Of whom judge_compat() has let in.
 http::Response Agent::Parts::serve_compat(const http::Request& request) {
-  const auto decoded = xmlrpc::decode_call(request.body);
+  const auto decoded = xmlrpc::decode_call(request.body, {.bytes = settings.compat->body_mib * mib});
   if (const auto* fault = std::get_if<xmlrpc::Fault>(&decoded)) return response_of(*fault);
   const auto& call = std::get<xmlrpc::Call>(decoded);
   const std::lock_guard lock{mutex};
@@ -176,18 +213,21 @@ http::Response Agent::Parts::serve_compat(const http::Request& request) {
   if (!answer.ignored.empty() || answer.wanted) firewall.ignored = answer.ignored;
   for (std::string& alarm : answer.alarms) {
     note(true, alarm);
-    if (firewall.alarms.size() < 16 &&
-        std::find(firewall.alarms.begin(), firewall.alarms.end(), alarm) == firewall.alarms.end())
-      firewall.alarms.push_back(std::move(alarm));
+    firewall.alarms.add(std::move(alarm), now());
   }
   if (answer.wanted) {
     xmlrpc::Fault fault;
-    if (const std::string why = apply_compat(*answer.wanted, request.address, fault); !why.empty()) {
+    const std::string* before = compat_in_force();
+    const bool is_change = before == nullptr || *before != *answer.wanted;
+    const std::string why = apply_compat(*answer.wanted, request.address, fault);
+    if (is_change || !why.empty()) record(request, settings.compat->user, "basic", call.method, why);
+    if (!why.empty()) {
       note(true, "refused the virtual addresses of " + request.address + ": " + why);
       answer.response = fault;
     }
   } else if (const auto* fault = std::get_if<xmlrpc::Fault>(&answer.response)) {
     note(true, "refused " + call.method + " of " + request.address + ": " + fault->text);
+    record(request, settings.compat->user, "basic", call.method.substr(0, method_kept), fault->text);
   }
   publish();
   return response_of(answer.response);

@@ -24,8 +24,10 @@
 #include "engine/config_sync/receiver.h"
 #include "engine/config_sync/sender.h"
 #include "engine/config_sync/store.h"
+#include "engine/http/audit.h"
 #include "engine/http/listener.h"
 #include "engine/http/throttle.h"
+#include "engine/http/users.h"
 
 /// The inside of the agent: agent.cc (its thread), orders.cc, doors.cc (the listeners' threads), status.cc.
 namespace pfsync::engine::config_sync {
@@ -49,6 +51,7 @@ struct Agent::Parts {
   Store store{shared_files}, compat_store{compat_files};
   Identity identity;
   Audit audit;
+  http::AuditFile changes;  ///< that came through a door
   Receiver receiver;
   Sender sender;
   Pairing pairing;
@@ -79,10 +82,22 @@ struct Agent::Parts {
   struct FromFirewall {
     std::int64_t time_s = 0;
     std::string address, method;
-    std::vector<std::string> ignored, alarms;
+    std::vector<std::string> ignored;
+    CallAlarms alarms;
     std::uint64_t calls = 0, refused = 0;
   } firewall;
+  /// The first of each source, then one a minute of it.
+  http::Throttle refusals_told{1.0 / 60, 1, 256};
+
+  // --- under `login_mutex`, held for as long as a password takes, by the threads of the firewall's door ---
+  std::mutex login_mutex;
   http::LoginLimit logins;
+  const std::array<std::uint8_t, 32> login_secret = http::random_256();
+  struct KnownLogin {
+    http::Sha256 digest;      ///< of what was sent, keyed by the secret
+    http::PasswordHash hash;  ///< that it was compared with
+  };
+  std::optional<KnownLogin> known_login;
 
   // --- under `front_mutex`, held for moments, by any thread ---
   mutable std::mutex front_mutex;
@@ -145,6 +160,9 @@ struct Agent::Parts {
   [[nodiscard]] http::Response serve_compat(const http::Request& request);
   [[nodiscard]] std::string login(const http::Request& request);
   [[nodiscard]] std::string apply_compat(const std::string& wanted, const std::string& address, xmlrpc::Fault& fault);
+
+  void record(const http::Request& request, const std::string& user, const char* proof, const std::string& what,
+              const std::string& why);
 
   // status.cc
   void publish();

@@ -72,6 +72,7 @@ std::optional<CompatSettings> read_compat(ConfigSection& owner) {
   }
   compat.config_version = section->text("config_version").value_or(compat.config_version);
   compat.version = section->text("version").value_or(compat.version);
+  section->number_into(compat.body_mib, "body_mib", 1, 64);
   compat.take_peers = section->flag("take_peers").value_or(compat.take_peers);
   read_pair(*section, compat.certificate, compat.key);
   section->finish();

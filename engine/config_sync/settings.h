@@ -24,6 +24,7 @@ struct CompatSettings {
   std::vector<std::string> sources{};  ///< addresses that may ask at all; empty: any
   std::string config_version{};        ///< must be the sender's, or pfSense sends nothing
   std::string version = "2.8.0";       ///< told as firmware, kernel and base version
+  unsigned body_mib = 32;              ///< MiB that a call may have
   bool take_peers = false;             ///< OPNsense's `peer` and `peer6`
   std::string certificate{};           ///< PEM; empty: one of our own
   std::string key{};

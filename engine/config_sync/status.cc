@@ -33,7 +33,7 @@ void Agent::Parts::publish() {
   if (const auto epoch = receiver.other_primary())
     alarms.push_back("split: another primary, of epoch " + std::to_string(*epoch) +
                      ", speaks to this one: give one of the two the role \"secondary\"");
-  for (const std::string& alarm : firewall.alarms) alarms.push_back(alarm);
+  for (const std::string& alarm : firewall.alarms.standing(at)) alarms.push_back(alarm);
 
   Json status;
   status["role"] = word(settings.role);

@@ -41,6 +41,14 @@ void ConfigSync::link_up() {
 
 Json ConfigSync::status() const { return agent_->status(); }
 
+std::vector<NamedCount> ConfigSync::counts() const {
+  std::vector<NamedCount> counts;
+  if (!agent_) return counts;
+  for (config_sync::Agent::Count& count : agent_->counts())
+    counts.push_back({std::move(count.word), std::move(count.sentence), count.value});
+  return counts;
+}
+
 Json ConfigSync::order(const Json& request) {
   const auto refusal = [](const std::string& why) { return Json{{"ok", false}, {"error", why}}; };
   auto order = config_sync::order_of(request);

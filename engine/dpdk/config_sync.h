@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "engine/config.h"
 #include "engine/config_sync/agent.h"
@@ -29,6 +30,7 @@ class ConfigSync {
   [[nodiscard]] bool is_there() const noexcept { return agent_ != nullptr; }
   /// show config_sync; to be asked only when it is there.
   [[nodiscard]] Json status() const;
+  [[nodiscard]] std::vector<NamedCount> counts() const;
   /// Answers {"command": "config", "do": …}.
   [[nodiscard]] Json order(const Json& request);
 

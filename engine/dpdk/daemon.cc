@@ -291,6 +291,10 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
   counts.insert(counts.end(), of_control.begin(), of_control.end());
   const auto of_web = web->counts();
   counts.insert(counts.end(), of_web.begin(), of_web.end());
+  if (config_sync) {
+    const auto of_doors = config_sync->counts();
+    counts.insert(counts.end(), of_doors.begin(), of_doors.end());
+  }
   return counts;
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <system_error>
@@ -15,6 +16,8 @@
 
 namespace pfsync::engine::http {
 namespace {
+
+std::mutex all_files;  ///< of this process: who adds to a file must not do so while another one renames it
 
 std::string now_text() {
   timespec now{};
@@ -49,7 +52,15 @@ AuditFile::~AuditFile() {
 }
 
 bool AuditFile::open() {
-  if (fd_ >= 0) return true;
+  struct stat named {
+  }, opened{};
+  if (fd_ >= 0 && stat(file_.c_str(), &named) == 0 && fstat(fd_, &opened) == 0 && named.st_ino == opened.st_ino &&
+      named.st_dev == opened.st_dev) {
+    size_ = static_cast<std::size_t>(opened.st_size);
+    return true;
+  }
+  // The first time, or it is FILE.1 by now.
+  if (fd_ >= 0) close(fd_);
   std::error_code error;
   std::filesystem::create_directories(file_.parent_path(), error);
   fd_ = ::open(file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -72,7 +83,7 @@ bool AuditFile::record(const nlohmann::ordered_json& entry) {
   nlohmann::ordered_json line{{"time", now_text()}};
   line.update(entry);
   const std::string text = line.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-  const std::lock_guard lock{mutex_};
+  const std::lock_guard lock{all_files};
   if (!open()) return false;
   if (size_ > 0 && size_ + text.size() > bytes_max_) {
     rotate();

@@ -3,14 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace pfsync::engine::http {
 
 /// Who did what, when, from where: JSON lines in a file that is only ever added to. At `bytes_max` it becomes FILE.1,
-/// that FILE.2, and so on; `kept` old ones stay. From any thread.
+/// that FILE.2, and so on; `kept` old ones stay. Several of one process may add to one file. From any thread.
 class AuditFile {
  public:
   explicit AuditFile(std::filesystem::path file, std::size_t bytes_max = std::size_t{1} << 20u, unsigned kept = 4)
@@ -29,7 +28,6 @@ class AuditFile {
   std::filesystem::path file_;
   std::size_t bytes_max_;
   unsigned kept_;
-  std::mutex mutex_;
   int fd_ = -1;
   std::size_t size_ = 0;
 };

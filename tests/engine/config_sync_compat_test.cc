@@ -44,6 +44,8 @@ Vip with(Vip vip, const std::string& name, Value value) {
   return vip;
 }
 
+using std::chrono::hours;
+
 CompatAnswer push(std::vector<Vip> vips, const std::string& product = "pfsense") {
   Value::Array list;
   for (Vip& vip : vips) list.emplace_back(std::move(vip));
@@ -211,6 +213,28 @@ TEST(Compat, TheRestIsAnsweredAndIgnored) {
 TEST(Compat, WhoIsNotKnownIsToldThatInPfsensesWords) {
   const auto response = xmlrpc::decode_response(compat_refusal("Invalid username or password"));
   EXPECT_EQ(std::get<Fault>(response), (Fault{-1, "Authentication failed: Invalid username or password"}));
+}
+
+TEST(Compat, WhatIsIgnoredIsListedWithinBounds) {
+  std::vector<Vip> vips(500, Vip{{"mode", "proxyarp"}, {"interface", "wan"}, {"subnet", "192.0.2.0"}});
+  const CompatAnswer answer = push(std::move(vips));
+  EXPECT_TRUE(std::holds_alternative<Value>(answer.response));
+  EXPECT_EQ(answer.ignored.size(), 100u);
+}
+
+TEST(Compat, AnAlarmStandsForADayAfterItsLastCall) {
+  CallAlarms alarms;
+  const statetable::Instant begin{hours{1000}};
+  alarms.add("one", begin);
+  alarms.add("two", begin + hours{1});
+  alarms.add("one", begin + hours{2});
+  EXPECT_EQ(alarms.standing(begin + hours{3}), (std::vector<std::string>{"two", "one"})) << "each once";
+  EXPECT_EQ(alarms.standing(begin + hours{25}), (std::vector<std::string>{"one"}));
+  EXPECT_TRUE(alarms.standing(begin + hours{26}).empty());
+  for (std::size_t i = 0; i < 2 * CallAlarms::kept; ++i) alarms.add(std::to_string(i), begin + hours{30});
+  const auto standing = alarms.standing(begin + hours{30});
+  EXPECT_EQ(standing.size(), CallAlarms::kept);
+  EXPECT_EQ(standing.back(), std::to_string(2 * CallAlarms::kept - 1));
 }
 
 }  // namespace

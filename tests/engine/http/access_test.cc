@@ -320,5 +320,31 @@ TEST(AuditTest, SecretsAreMaskedAndOldLinesGoByFiles) {
   EXPECT_EQ(there.st_mode & 0777u, 0600u);
 }
 
+TEST(AuditTest, SeveralAddToOneFileWhoeverRenamesIt) {
+  const test::TemporaryDirectory folder;
+  const std::string file = folder.file("audit.log");
+  AuditFile one{file, 300, 3}, other{file, 300, 3};
+  const auto lines_of = [](const std::string& name) {
+    std::ifstream in{name};
+    std::string line;
+    std::size_t count = 0;
+    for (; std::getline(in, line); ++count)
+      if (!nlohmann::json::accept(line)) ADD_FAILURE() << line;
+    return count;
+  };
+  std::size_t written = 0;
+  for (; written < 10; ++written) {
+    ASSERT_TRUE(one.record({{"by", "one"}, {"text", std::string(30, 'a')}}));
+    ASSERT_TRUE(other.record({{"by", "other"}, {"text", std::string(30, 'b')}}));
+    if (std::filesystem::exists(file + ".1")) break;
+  }
+  ASSERT_TRUE(std::filesystem::exists(file + ".1"));
+  const std::size_t old_lines = lines_of(file + ".1"), lines = lines_of(file);
+  ASSERT_TRUE(one.record({{"by", "one"}}));
+  ASSERT_TRUE(other.record({{"by", "other"}}));
+  EXPECT_EQ(lines_of(file + ".1"), old_lines) << "nobody adds to the old one";
+  EXPECT_EQ(lines_of(file), lines + 2);
+}
+
 }  // namespace
 }  // namespace pfsync::engine::http
