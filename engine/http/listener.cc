@@ -160,6 +160,8 @@ class Protocol : public httplib::Server {
   }
   /// What the doorkeeper has for the client, who had no answer.
   [[nodiscard]] const std::optional<Response>& sent_away() const noexcept { return sent_away_; }
+  /// Of the last answer; 0 before there is one.
+  [[nodiscard]] int status() const noexcept { return status_; }
 
  private:
   void answer(const httplib::Request& from, httplib::Response& into) {
@@ -179,7 +181,7 @@ class Protocol : public httplib::Server {
     } catch (const std::exception&) {
       response = refusal(500, "the request could not be carried out: pfsyncd's memory or disk may be full");
     }
-    into.status = response.status;
+    into.status = status_ = response.status;
     for (const auto& [name, value] : response.headers) into.set_header(name, value);
     if (!response.body.empty()) into.set_content(response.body, response.content_type);
   }
@@ -192,6 +194,7 @@ class Protocol : public httplib::Server {
   TakeBody take_body_;
   Exchange* stream_ = nullptr;
   std::optional<Response> sent_away_;
+  int status_ = 0;
 };
 
 /// An answer after which the connection ends: to what could not be read as a request, or need not be.
@@ -254,8 +257,8 @@ struct Listener::Parts {
   bool ending = false;
 
   std::atomic<std::size_t> waiting{0};
-  std::atomic<std::uint64_t> accepted{0}, requests_taken{0}, requests_bad{0}, sent_away{0}, refused_full{0},
-      refused_source{0}, refused_rate{0}, handshakes_failed{0}, timed_out{0}, accept_failed{0};
+  std::atomic<std::uint64_t> accepted{0}, requests_taken{0}, requests_bad{0}, requests_denied{0}, sent_away{0},
+      refused_full{0}, refused_source{0}, refused_rate{0}, handshakes_failed{0}, timed_out{0}, accept_failed{0};
   std::vector<std::thread> threads;
 
   Parts(const ListenerSettings& given, TlsContext context, Handler handle, Log say, Doorkeeper judge)
@@ -485,6 +488,7 @@ void Listener::Parts::converse(Connection& connection, const Accepted& client) {
     if (wrong) return refuse(connection, *wrong);
     if (const auto& response = protocol.sent_away())
       return send_away(connection, *response, good.has_body() && !good.expects_continue);
+    if (protocol.status() >= 400) ++requests_denied;
     if (!answered || last) return;
   }
   if (!bytes.empty()) refuse(connection, {429, "these are too many requests: make a pause"});
@@ -528,6 +532,8 @@ std::vector<Listener::Count> Listener::counts() const {
       {"http_connections", "connections accepted", parts.accepted},
       {"http_requests", "requests taken", parts.requests_taken},
       {"http_requests_bad", "requests refused for their form or size", parts.requests_bad},
+      {"http_requests_denied", "requests taken and answered by a refusal, of a user, a path or what they ask for",
+       parts.requests_denied},
       {"http_sent_away", "requests refused before their body was read", parts.sent_away},
       {"http_refused_full", "connections closed because too many waited", parts.refused_full},
       {"http_refused_source", "connections closed because their address had too many", parts.refused_source},

@@ -203,6 +203,7 @@ TEST_F(ListenerTest, WhatIsTooLargeOrMalformedIsRefusedAndEndsTheConnection) {
   EXPECT_EQ(answer.substr(0, 12), "HTTP/1.1 500");
   EXPECT_EQ(answer.find("not to be said"), std::string::npos) << "what went wrong inside is nobody's";
   EXPECT_TRUE(counts_to("http_requests_bad", 4));
+  EXPECT_TRUE(counts_to("http_requests_denied", 1));
 }
 
 TEST_F(ListenerTest, PipelinedRequestsAreAnsweredInTheirOrder) {
