@@ -403,7 +403,7 @@ class Tls(Alone):
         node.come_up()
         node.error_with("wrong pin")
 
-    def connect(self, port, certificate=None, maximum=None):
+    def connect(self, port, certificate=None, maximum=None, body="<methodCall/>", headers=None):
         """As a client of /sync: the status of an answer, or why there is none."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -414,10 +414,19 @@ class Tls(Alone):
             context.minimum_version, context.maximum_version = maximum, maximum
         try:
             connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=20)
-            connection.request("POST", "/sync", "<methodCall/>", {"Content-Type": "text/xml"})
+            connection.request("POST", "/sync", body, {"Content-Type": "text/xml"} | (headers or {}), encode_chunked=bool(headers))
             return connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
             return str(error)
+
+    def test_whoever_is_not_paired_yet_may_say_little(self):
+        port = free_port()
+        node = self.node(f'[config_sync]\nrole = "secondary"\nlisten = "127.0.0.1:{port}"\n')
+        stranger = Authority(self.folder, "any").issue("stranger")
+        node.ask("config", do="pair")
+        tap.eventually(lambda: self.connect(port, stranger) == 200, PATIENCE_S, "the door is open for pairing")
+        self.assertEqual(self.connect(port, stranger, body="a" * 20_000), 413)
+        self.assertEqual(self.connect(port, stranger, body=iter([b"a"]), headers={"Transfer-Encoding": "chunked"}), 413)
 
     def test_a_client_that_is_not_the_other_node_is_refused_by_name(self):
         ours, theirs = Authority(self.folder, "ours"), Authority(self.folder, "theirs")
