@@ -95,10 +95,11 @@ void Outbox::dequeue(Slot slot) noexcept {
   places_[slot] = {};
 }
 
-void Outbox::inserted(Slot slot, Instant now) noexcept {
+void Outbox::inserted(Slot slot, Instant now, bool is_known) noexcept {
   if (list(Queue::ins).count == 0 && gate_ != nullptr) frames_before_ins_ = gate_->handed_over();
   dequeue(slot);
   enqueue(slot, Queue::ins, now);
+  if (is_known) places_[slot].generation |= by_other;
 }
 
 void Outbox::updated(Slot slot, bool tcp, Instant now) noexcept {
@@ -233,7 +234,7 @@ void Outbox::take_turns(Queue from, Queue to, Turn& turn, Instant now, std::size
 
 // --- queueing ids ------------------------------------------------------------------------------------
 
-/// Its INS is still queued, no other node can have said it, and no bulk frame can have carried it meanwhile.
+/// Its INS is still queued, nobody else can have said it, and no bulk frame can have carried it meanwhile.
 bool Outbox::is_untold(Slot slot) const noexcept {
   return places_[slot].queue == Queue::ins && (places_[slot].generation & by_other) == 0 &&
          (gate_ == nullptr || gate_->stamp() == frames_before_ins_);

@@ -101,7 +101,8 @@ class Outbox {
   }
 
   // Events, as the table in pfsync-semantics 2.2 orders them.
-  void inserted(Slot slot, Instant now) noexcept;
+  /// `is_known`: the peer may have heard of the state before, so that its end is told even if its insert never left.
+  void inserted(Slot slot, Instant now, bool is_known = false) noexcept;
   /// `tcp`: only updates of TCP states count towards maxupd.
   void updated(Slot slot, bool tcp, Instant now) noexcept;
   /// The peer itself has said what the state is now: a change that waits to be told would tell it no more.
@@ -173,11 +174,11 @@ class Outbox {
     bool is_answered : 1;  ///< once it is told, the second begins in which no stale update is answered
     bool is_owed : 1;      ///< in answered: another stale update came
     std::uint8_t updates;
-    std::uint8_t generation;  ///< 7 bits; with `by_other` for what was queued while standing by
+    std::uint8_t generation;  ///< 7 bits; with `by_other` for what was queued while standing by, or is known
     std::uint8_t told_at;     ///< in answered: a tick
   };
   static_assert(sizeof(Place) == 12);
-  static constexpr std::uint8_t by_other = 0x80;  ///< the node that speaks with the peer has told it, or will
+  static constexpr std::uint8_t by_other = 0x80;  ///< somebody else may have told it to the peer
   struct List {
     std::uint32_t first = 0;
     std::uint32_t last = 0;

@@ -346,7 +346,8 @@ bool Session::import(const wire::State& state, const statetable::Beside& beside,
   if (held_back.is_any()) hold_back(held_back, slot, pending.peer);
   if (is_announced(hot.state_flags))
     for_all_but(pending.peer, [&](Outbox& outbox) {
-      outbox.inserted(slot, now);
+      // A full update tells of what is not new: a hub that has just come up hears so of what its peers hold.
+      outbox.inserted(slot, now, pending.message == Message::upd);
       // Somebody holds a packet until we know it.
       if ((state.state_flags & wire::state_flag::ack) != 0) outbox.push();
     });

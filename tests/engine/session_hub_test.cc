@@ -124,6 +124,17 @@ TEST_F(Hub, AsksAPeerThatNeverAnswersEverLessOftenWhateverAnotherHasSent) {
   for (std::size_t i = 0; i < waits.size(); ++i) EXPECT_EQ(asked_again[i], failed[i] + waits[i]) << i;
 }
 
+/// It has come up since its peers heard of a state, which a bulk update brings and which ends at once.
+TEST_F(Hub, PassesOnTheEndOfAStateThatItsPeersMayHaveHeardOfBefore) {
+  make_hub();
+  state_from(0, tcp_state(1), t0, Message::upd);
+  id_from(0, Message::del_c, tcp_state(1).id, t0);
+  EXPECT_EQ(told(1, t0 + 2s), (Told{{Message::del_c, 1}}));
+  state_from(0, tcp_state(2), t0 + 3s, Message::ins);
+  id_from(0, Message::del_c, tcp_state(2).id, t0 + 3s);
+  EXPECT_EQ(told(1, t0 + 5s), Told{}) << "a new one, of which nobody else can have told";
+}
+
 TEST_F(Hub, TellsAPeerNothingThatItHasSaidItself) {
   make_hub();
   wire::State state = tcp_state(1);
