@@ -133,21 +133,31 @@ void Agent::Parts::roll_back_to(std::uint64_t number, std::uint64_t generation) 
 void Agent::Parts::compare(std::uint64_t number, std::unique_lock<std::mutex>& lock) {
   if (!settings.peer) return finish(number, false, "config_sync.peer is not given: ask on the node that has it");
   const ClientTls tls = client_tls();
+  xmlrpc::Value::Struct ours;
+  if (store.current())
+    for (const auto& [name, bytes] : store.current()->revision.sections)
+      ours.push_back({name, xmlrpc::Value{xmlrpc::Value::Binary{bytes}}});
+  std::vector<xmlrpc::Value> params;  // what they are compared with
+  if (!ours.empty()) params.emplace_back(xmlrpc::Value::Struct{{"sections", xmlrpc::Value{std::move(ours)}}});
   lock.unlock();
   KeyHash shown{};
-  const auto answer = ask(*settings.peer, tls, {"hasync.digest", {}}, shown);
+  const auto answer = ask(*settings.peer, tls, {"hasync.digest", std::move(params)}, shown);
   lock.lock();
   if (const auto* why = std::get_if<std::string>(&answer)) return finish(number, false, *why);
   const auto& value = std::get<xmlrpc::Value>(answer);
   const auto here = digests_of(store.current() ? store.current()->revision.sections : Sections{});
   Json lines = Json::array();
   bool same = true;
-  const xmlrpc::Value* sections = value.find("sections");
+  const xmlrpc::Value *sections = value.find("sections"), *words = value.find("diff");
   for (const auto& [name, digest] : here) {
     const xmlrpc::Value* there = sections == nullptr ? nullptr : sections->find(name);
     const bool equal = there != nullptr && there->as_text() == digest;
     same = same && equal;
-    lines.push_back(name + (equal ? ": the same" : there == nullptr ? ": the other node has none" : ": differs"));
+    const xmlrpc::Value* change = words == nullptr ? nullptr : words->find(name);
+    lines.push_back(name + (equal               ? ": the same"
+                            : there == nullptr  ? ": the other node has none"
+                            : change == nullptr ? ": differs"
+                                                : ": differs; a push there means " + change->as_text().value_or("")));
   }
   finish(number, true, same ? "both nodes hold the same" : "the nodes differ", std::move(lines));
 }

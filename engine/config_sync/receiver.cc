@@ -50,6 +50,18 @@ std::vector<const Value*> list(const Value& params, const char* name) {
   return std::move(*found);
 }
 
+Sections sections_of(const Value& value) {
+  const auto* map = value.as_map();
+  if (map == nullptr) refuse(xmlrpc::fault_code::invalid_parameters, "sections is not a struct");
+  Sections sections;
+  for (const auto& [name, each] : *map) {
+    const auto* bytes = each.get<Value::Binary>();
+    if (bytes == nullptr) refuse(xmlrpc::fault_code::invalid_parameters, "section " + name + " is not base64");
+    sections.insert_or_assign(name, bytes->bytes);
+  }
+  return sections;
+}
+
 std::string short_id(const std::string& id) { return id.substr(0, 8); }
 
 std::string name_of(const Revision& revision) {
@@ -81,7 +93,7 @@ Receiver::Answer Receiver::call(const xmlrpc::Call& call, Instant now, std::int6
   try {
     if (call.method == "hasync.hello") return greet(call.params, now);
     if (settings_.role == Role::off) refuse(fault::role_refused, "this node's config_sync.role is \"off\"");
-    if (call.method == "hasync.digest") return tell_digest();
+    if (call.method == "hasync.digest") return tell_digest(call.params);
     if (call.method == "hasync.stage") return stage(call.params, now, time_s);
     if (call.method == "hasync.commit") return commit(call.params, now, time_s);
     if (call.method == "hasync.confirm") return confirm(call.params, time_s);
@@ -138,13 +150,21 @@ Value Receiver::greet(const std::vector<Value>& params, Instant now) {
   return Value{std::move(told)};
 }
 
-Value Receiver::tell_digest() const {
+/// A caller that hands over its sections hears in words what a push of them would change.
+Value Receiver::tell_digest(const std::vector<Value>& params) const {
   const auto& current = store_.current();
   Value::Struct sections;
   if (current)
     for (const auto& [name, digest] : digests_of(current->revision.sections)) sections.push_back({name, digest});
   const Revision revision = current ? current->revision : Revision{};
+  Value::Struct diff;
+  if (const Value* theirs = params.empty() ? nullptr : params.front().find("sections")) {
+    const Sections offered = sections_of(*theirs);
+    if (auto problem = check_form(offered)) refuse(problem->code, problem->sentence);
+    for (const auto& [name, words] : differences(revision.sections, offered)) diff.push_back({name, words});
+  }
   return Value{Value::Struct{{"digest", current ? revision.digest() : ""},
+                             {"diff", Value{std::move(diff)}},
                              {"sections", Value{std::move(sections)}},
                              {"applied", Value{Value::Struct{{"origin", revision.origin},
                                                              {"epoch", std::to_string(revision.epoch)},
@@ -190,13 +210,8 @@ Revision Receiver::revision_of(const Value& params) const {
   if (store_.current()) offered.sections = store_.current()->revision.sections;
   for (const Value* each : list(params, "removed"))
     if (const auto* name = each->get<std::string>()) offered.sections.erase(*name);
-  const auto* sections = member(params, "sections").as_map();
-  if (sections == nullptr) refuse(xmlrpc::fault_code::invalid_parameters, "sections is not a struct");
-  for (const auto& [name, value] : *sections) {
-    const auto* bytes = value.get<Value::Binary>();
-    if (bytes == nullptr) refuse(xmlrpc::fault_code::invalid_parameters, "section " + name + " is not base64");
-    offered.sections.insert_or_assign(name, bytes->bytes);
-  }
+  for (auto& [name, bytes] : sections_of(member(params, "sections")))
+    offered.sections.insert_or_assign(name, std::move(bytes));
   return offered;
 }
 

@@ -95,7 +95,7 @@ class Receiver {
     Instant until{};
   };
   [[nodiscard]] xmlrpc::Value greet(const std::vector<xmlrpc::Value>& params, Instant now);
-  [[nodiscard]] xmlrpc::Value tell_digest() const;
+  [[nodiscard]] xmlrpc::Value tell_digest(const std::vector<xmlrpc::Value>& params) const;
   [[nodiscard]] xmlrpc::Value stage(const std::vector<xmlrpc::Value>& params, Instant now, std::int64_t time_s);
   [[nodiscard]] xmlrpc::Value commit(const std::vector<xmlrpc::Value>& params, Instant now, std::int64_t time_s);
   [[nodiscard]] xmlrpc::Value confirm(const std::vector<xmlrpc::Value>& params, std::int64_t time_s);

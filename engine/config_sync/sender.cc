@@ -144,6 +144,10 @@ void Sender::done(Step step, const Result& result, Instant now) {
       if (const Value* told = value.find("warnings"))
         if (const auto list = told->as_list())
           for (const Value* each : *list) warnings_.push_back(each->as_text().value_or(""));
+      changes_.clear();
+      if (const Value* told = value.find("diff"))
+        if (const auto* map = told->as_map())
+          for (const auto& [name, words] : *map) changes_.push_back(name + ": " + words.as_text().value_or(""));
       txn_ = text(value, "txn");
       const Value* already = value.find("already");
       committed_ = already != nullptr && already->get<bool>() != nullptr && *already->get<bool>();

@@ -57,6 +57,8 @@ class Sender {
   }
   [[nodiscard]] const std::string& error() const noexcept { return error_; }
   [[nodiscard]] const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+  /// Of the last stage: section, and in words what it changes there.
+  [[nodiscard]] const std::vector<std::string>& changes() const noexcept { return changes_; }
   [[nodiscard]] const std::string& peer_digest() const noexcept { return peer_digest_; }
   [[nodiscard]] const std::string& peer_id() const noexcept { return peer_id_; }
   [[nodiscard]] std::uint64_t peer_epoch() const noexcept { return peer_epoch_; }
@@ -82,7 +84,7 @@ class Sender {
   bool pushing_ = false;    ///< a commit was sent whose end is not known yet
   bool peer_is_secondary_ = false;
   std::string error_;
-  std::vector<std::string> warnings_;
+  std::vector<std::string> warnings_, changes_;
   std::string peer_digest_, peer_id_;
   std::uint64_t peer_epoch_ = 0;
   std::uint64_t pushes_ = 0, failures_ = 0;

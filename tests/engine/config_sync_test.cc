@@ -361,6 +361,39 @@ TEST(ConfigSync, OnlyOneAtATime) {
   EXPECT_EQ(std::get<Fault>(answer).code, fault::busy);
 }
 
+TEST(ConfigSync, WhatAPushWouldChangeIsToldInWords) {
+  Pair pair;
+  const auto with = [](const char* carp) {
+    Sections sections = revision(1).revision.sections;
+    sections["carp"] = carp;
+    return sections;
+  };
+  const char *one = R"([{"password":"a","vhid":1}])", *two = R"([{"password":"b","vhid":1},{"password":"c","vhid":2}])";
+  Revision pushed = revision(1).revision;
+  pushed.sections = with(one);
+  pair.sender.offer(pushed, true, pair.now);
+  pair.run();
+  EXPECT_EQ(pair.sender.changes().size(), 5u) << "all is new";
+  const auto ask = [&](const char* carp) {
+    Value::Struct sections;
+    for (const auto& [name, bytes] : with(carp)) sections.push_back({name, Value{Value::Binary{bytes}}});
+    return pair.secondary.call({"hasync.digest", {Value{Value::Struct{{"sections", Value{std::move(sections)}}}}}},
+                               pair.now);
+  };
+  const auto answer = ask(two);
+  const Value& told = std::get<Value>(answer);
+  ASSERT_EQ(told.find("diff")->as_map()->size(), 1u);
+  EXPECT_EQ(told.find("diff")->find("carp")->as_text(), "vhid 1 (password changed); added vhid 2");
+  EXPECT_TRUE(std::get<Value>(ask(one)).find("diff")->as_map()->empty());
+  EXPECT_EQ(std::get<Fault>(ask("{")).code, fault::validation_failed);
+  EXPECT_FALSE(pair.secondary.receiver->is_staged()) << "to ask changes nothing";
+  pushed.generation = 2;
+  pushed.sections = with(two);
+  pair.sender.offer(pushed, true, pair.now);
+  pair.run();
+  EXPECT_EQ(pair.sender.changes(), std::vector<std::string>{"carp: vhid 1 (password changed); added vhid 2"});
+}
+
 TEST(ConfigSync, WhatTheValidatorSaysReachesThePrimary) {
   Pair pair;
   pair.secondary.problem = Problem{fault::validation_failed, "carp.interface: \"wan\" has no mapping on this node"};

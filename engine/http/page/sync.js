@@ -53,7 +53,7 @@ export function sync_view() {
       const result = answer.order === undefined ? { ok: true, sentence: answer.sentence, lines: [] } : await wait_for(answer.order);
       outcome.replaceChildren(el("div", { class: `say ${result.ok ? "" : "bad"}` }, el("div", null, el("p", null, sentence(`${result.sentence[0].toUpperCase()}${result.sentence.slice(1)}`)),
         result.lines?.length ? el("ul", { class: "history" }, result.lines.map((line) => el("li", { class: "mono" }, line))) : null)));
-      if (request.do === "diff") compared = Object.fromEntries((result.lines ?? []).map((line) => line.split(": ", 2)));
+      if (request.do === "diff") compared = Object.fromEntries((result.lines ?? []).map((line) => [line.slice(0, line.indexOf(": ")), line.slice(line.indexOf(": ") + 2)]));
       if (sync) draw();
     } catch (error) {
       outcome.replaceChildren();
@@ -70,9 +70,9 @@ export function sync_view() {
   }
 
   function section_row([name, digest], same) {
-    const found = compared[name] ?? (same ? "the same" : "not compared");
+    const [found, ...words] = (compared[name] ?? (same ? "the same" : "not compared")).split("; ");
     return el("tr", null, el("td", head("Section"), name), el("td", head("Digest here"), el("span", { class: "mono", title: digest }, digest.slice(0, 12))),
-      el("td", head("On the other node"), el("span", null, badge(found, found === "the same" ? "good" : found === "not compared" ? "" : "bad"))));
+      el("td", head("On the other node"), el("span", null, badge(found, found === "the same" ? "good" : found === "not compared" ? "" : "bad"), words.length ? el("span", { class: "sub" }, words.join("; ")) : null)));
   }
 
   function draw() {
