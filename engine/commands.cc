@@ -104,7 +104,11 @@ Json reload(const Commands& commands) {
   if (!commands.reload) throw Refusal{"this node cannot do that: its configuration came from no file"};
   const Outcome outcome = commands.reload();
   if (!outcome.done) return error_json(outcome.sentence);
-  return {{"ok", true}, {"sentence", outcome.sentence}, {"changes", outcome.changes}, {"restart", outcome.restart}};
+  return {{"ok", true},
+          {"sentence", outcome.sentence},
+          {"changes", outcome.changes},
+          {"restart", outcome.restart},
+          {"warnings", outcome.warnings}};
 }
 
 Json dispatch(const Json& request, const DaemonView& daemon, const Commands& commands) {

@@ -16,8 +16,8 @@ struct Outcome {
   bool done = true;
   std::string sentence;
   std::uint64_t states = 0;  ///< how many the command touched
-  // Of a reload: what changed, in words, and the keys that need a restart.
-  std::vector<std::string> changes{}, restart{};
+  // Of a reload: what changed, in words, the keys that need a restart, and what is odd about the file.
+  std::vector<std::string> changes{}, restart{}, warnings{};
 };
 
 /// What an operator may make the daemon do. Each is called on the control thread and waits until the
@@ -31,7 +31,7 @@ struct Commands {
   std::function<Outcome(const carp::Order&)> carp{};  ///< empty: no [[carp]] here
   /// The whole answer: the order's number, under which show config_sync tells what became of it.
   std::function<Json(const Json& request)> config_sync{};
-  std::function<Outcome()> reload{};                  ///< read the configuration file again
+  std::function<Outcome()> reload{};  ///< read the configuration file again
 };
 
 /// Answers one request of the control socket. Any JSON is a possible request; every answer is an object

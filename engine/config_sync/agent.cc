@@ -223,6 +223,7 @@ std::optional<std::string> Agent::Parts::apply(const Config& config) {
 
 Ground Agent::Parts::ground() {
   return {.check = [this](const Sections& sections, std::vector<std::string>& notes) -> std::optional<Problem> {
+            if (auto problem = check_peers(toml, file, sections)) return problem;
             auto both = combine(toml, file, &sections, true, compat_in_force());
             if (auto* problem = std::get_if<Problem>(&both)) return std::move(*problem);
             notes = std::move(std::get<Effective>(both).notes);
@@ -294,6 +295,7 @@ void Agent::Parts::look_at_sender() {
     last_push_s = time_s();
     note(false, "pushed generation " + std::to_string(sender.offered()->generation) + " to node " +
                     sender.peer_id().substr(0, 8));
+    for (const std::string& change : sender.changes()) note(false, "changed on the other node: " + change);
     for (const std::string& warning : sender.warnings()) note(false, "the other node says: " + warning);
   }
   if (sender.error() != last_error) {
@@ -363,10 +365,12 @@ void Agent::Parts::run() {
     for (int steps = 0; steps < 8 && settings.role == Role::primary; ++steps) {
       const Sender::Step step = sender.step(now());
       if (step == Sender::Step::none) break;
-      if (step == Sender::Step::apply)
+      if (step == Sender::Step::apply) {
         apply_offer(now());
-      else
+        publish();  // the other node's answer to what follows may take seconds
+      } else {
         exchange(step, lock);
+      }
       look_at_sender();
     }
     look_at_sender();

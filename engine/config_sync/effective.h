@@ -26,10 +26,16 @@ struct Effective {
   std::vector<std::string> notes;
 };
 /// The file's text with these sections in the place of its own, and those of `compat` besides; checked as a file is.
-/// Pure but for the files that it names.
+/// Whether a link speaks to peers or to a group is each file's own, since it takes a restart: where the other node's
+/// sections (`transform`) would change that, the file's own peers stay. Pure but for the files that it names.
 [[nodiscard]] std::variant<Effective, Problem> combine(std::string_view toml, const std::string& file,
                                                        const Sections* shared, bool transform,
                                                        const std::string* compat);
+
+/// Why another node's sections cannot be taken by a process whose file is this: they speak to peers and it to a group,
+/// or the other way round.
+[[nodiscard]] std::optional<Problem> check_peers(std::string_view toml, const std::string& file,
+                                                 const Sections& theirs);
 
 /// Which of what is kept counts, for a file: a secondary's shared part comes from the store, a primary's only while it
 /// is rolled back from what the file says, or was a secondary's and the file says nothing new since. What is kept and

@@ -202,13 +202,15 @@ int show_users(const Options& options) {
   return exit_ok;
 }
 
-/// A line for each change, and for each key that waits for a restart.
+/// A line for each change, for each key that waits for a restart, and for each warning.
 int reload(const Options& options) {
   return answer_to(options, {{"command", "reload"}}, [](const Json& answer) {
     std::string text;
     for (const Json& change : answer.at("changes")) text += change.get<std::string>() + "\n";
     for (const Json& key : answer.at("restart")) text += key.get<std::string>() + ": needs a restart\n";
-    return text.empty() ? answer.at("sentence").get<std::string>() + ".\n" : text;
+    if (text.empty()) text = answer.at("sentence").get<std::string>() + ".\n";
+    for (const Json& warning : answer.at("warnings")) text += "warning: " + warning.get<std::string>() + "\n";
+    return text;
   });
 }
 

@@ -66,15 +66,16 @@ TEST_F(CommandsTest, ShowTdbsListsTheSasHeardOfLastFirst) {
                            {"heard_s", 3}}));
 }
 
-TEST_F(CommandsTest, ReloadAnswersWithTwoLists) {
+TEST_F(CommandsTest, ReloadAnswersWithItsLists) {
   EXPECT_EQ(refusal({{"command", "reload"}}), "this node cannot do that: its configuration came from no file");
   Commands commands = node.commands();
-  commands.reload = [] { return Outcome{true, "changed: a; a restart is needed for: b", 0, {"a"}, {"b"}}; };
+  commands.reload = [] { return Outcome{true, "changed: a; a restart is needed for: b", 0, {"a"}, {"b"}, {"c"}}; };
   EXPECT_EQ(handle_request({{"command", "reload"}}, node.view(), commands),
             (Json{{"ok", true},
                   {"sentence", "changed: a; a restart is needed for: b"},
                   {"changes", {"a"}},
-                  {"restart", {"b"}}}));
+                  {"restart", {"b"}},
+                  {"warnings", {"c"}}}));
   commands.reload = [] { return Outcome{false, "the file is broken", 0}; };
   EXPECT_EQ(handle_request({{"command", "reload"}}, node.view(), commands)["error"], "the file is broken");
 }

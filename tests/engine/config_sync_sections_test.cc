@@ -1,8 +1,13 @@
 // What two nodes share of their configurations, and what becomes of it on the other one.
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "engine/config_sync/effective.h"
 #include "engine/config_sync/faults.h"
@@ -270,16 +275,113 @@ TEST(ConfigSyncSections, WhatNodesShareIsFoundAmongWhatWaitsForARestart) {
   EXPECT_EQ(waits(peers, ""), Keys{"peer (between multicast and unicast)"});
 }
 
-/// Every key that stands in the sample, with its default or behind a comment sign.
+TEST(ConfigSyncSections, UnicastOrMulticastIsEachFilesOwn) {
+  const std::string peerless = replaced(secondary_file, "[[peer]]\naddress = \"10.0.0.1\"\n", "");
+  const Sections unicast = extracted(primary_file);
+  Sections multicast = unicast;
+  multicast["peer"] = "[]";
+  multicast["carp"] = "[]";
+  EXPECT_FALSE(check_peers(secondary_file, "t.toml", unicast));
+  EXPECT_FALSE(check_peers(peerless, "t.toml", multicast));
+  const auto without = check_peers(peerless, "t.toml", unicast),
+             with = check_peers(secondary_file, "t.toml", multicast);
+  ASSERT_TRUE(without && with);
+  EXPECT_EQ(without->code, fault::validation_failed);
+  EXPECT_NE(without->sentence.find("write one there"), std::string::npos) << without->sentence;
+  EXPECT_NE(with->sentence.find("take it out there"), std::string::npos) << with->sentence;
+  // As the sentence says: after the restart with another file what was pushed before does not count for the peers.
+  EXPECT_TRUE(combined(peerless, unicast).peers.empty());
+  EXPECT_EQ(combined(peerless, unicast).carp.size(), 2u);
+  EXPECT_EQ(combined(secondary_file, multicast).peers.size(), 1u);
+}
+
+TEST(ConfigSyncSections, WhatHasNoSayInASecondarysFileIsNamed) {
+  const Kept kept = pushed_to(secondary_file);
+  using Warnings = std::vector<std::string>;
+  const std::string tail = " has no say here: it comes from the primary, in whose file it belongs";
+  const auto odd = [&](const std::string& more) {
+    Warnings found;
+    for (const std::string& warning : in_force_of(more + secondary_file, kept).warnings)
+      if (warning.ends_with(tail)) found.push_back(warning.substr(0, warning.size() - tail.size()));
+    return found;
+  };
+  EXPECT_EQ(odd(""), Warnings{"sync.maxupd"}) << "1 there, 64 from the primary";
+  EXPECT_EQ(odd("[[carp]]\nvhid = 5\npassword = \"x\"\naddresses = [\"10.0.0.205/24\"]\n"
+                "[[peer]]\naddress = \"10.0.0.8\"\n[table.timeouts]\nudp_first = 7\ntcp_established = 3600\n"),
+            (Warnings{"[[carp]] vhid 5", "[[peer]] 10.0.0.8", "table.timeouts.udp_first", "sync.maxupd"}));
+  EXPECT_EQ(odd("[[carp]]\nvhid = 1\nadvskew = 3\npassword = \"secret\"\naddresses = [\"10.0.0.254/24\"]\n"),
+            Warnings{"sync.maxupd"})
+      << "the same but for the skew";
+}
+
+/// The keys of the sample file, given or behind a comment sign, as "carp.vhid".
+std::vector<std::string> sample_keys() {
+  static const std::regex heading{R"(^(?:# )?\[\[?([a-z_.]+)\]?\](?:\s*#.*)?$)"},
+      entry{R"(^(?:# )?([a-z_0-9]+) = .*$)"};
+  std::vector<std::string> keys;
+  std::string section;
+  std::ifstream file{PFSYNC_SAMPLE_CONFIG};
+  for (std::string line; std::getline(file, line);) {
+    std::smatch found;
+    if (std::regex_match(line, found, heading)) section = found[1];
+    if (std::regex_match(line, found, entry)) keys.push_back(section + "." + found[1].str());
+  }
+  return keys;
+}
+
+/// Of each section that nodes share anything of, all that the sample has is here: whoever adds a key decides whose it
+/// is.
 TEST(ConfigSyncSections, EveryKeyOfTheSampleHasAClass) {
-  EXPECT_EQ(class_of("carp.advskew"), KeyClass::transformed);
-  EXPECT_EQ(class_of("carp.vhid"), KeyClass::shared);
-  EXPECT_EQ(class_of("table.timeouts.tcp_established"), KeyClass::shared);
+  const std::map<std::string, KeyClass> classes{{"peer.address", KeyClass::transformed},
+                                                {"peer.dialect", KeyClass::shared},
+                                                {"peer.mac", KeyClass::transformed},
+                                                {"peer.interface_map", KeyClass::transformed},
+                                                {"peer.bulk_states_per_s", KeyClass::shared},
+                                                {"peer.source", KeyClass::shared},
+                                                {"table.states_max", KeyClass::local},
+                                                {"table.memory", KeyClass::local},
+                                                {"table.shards", KeyClass::local},
+                                                {"table.collisions", KeyClass::local},
+                                                {"table.timeouts.tcp_established", KeyClass::shared},
+                                                {"sync.creatorid", KeyClass::local},
+                                                {"sync.dialect", KeyClass::local},
+                                                {"sync.maxupd", KeyClass::shared},
+                                                {"sync.delay_ms", KeyClass::shared},
+                                                {"sync.bulk_states_per_s", KeyClass::shared},
+                                                {"sync.requests_per_s", KeyClass::local},
+                                                {"sync.request_bulk", KeyClass::shared},
+                                                {"sync.rule", KeyClass::local},
+                                                {"carp.vhid", KeyClass::shared},
+                                                {"carp.password", KeyClass::shared},
+                                                {"carp.password_form", KeyClass::shared},
+                                                {"carp.addresses", KeyClass::shared},
+                                                {"carp.advbase", KeyClass::shared},
+                                                {"carp.advskew", KeyClass::transformed},
+                                                {"carp.preempt", KeyClass::shared},
+                                                {"carp.peer", KeyClass::transformed},
+                                                {"carp.openbsd", KeyClass::shared},
+                                                {"carp.both_families", KeyClass::shared},
+                                                {"carp.interface", KeyClass::transformed}};
+  const std::set<std::string> each_nodes_own{
+      "link",  "control", "interface", "http",     "config_sync", "config_sync.compat",
+      "cores", "log",     "synthetic", "sync.rule"};
+  std::set<std::string> seen;
+  for (const std::string& key : sample_keys()) {
+    const std::string section = key.substr(0, key.rfind('.'));
+    seen.insert(key);
+    if (each_nodes_own.contains(section)) {
+      EXPECT_EQ(class_of(key), KeyClass::local) << key;
+      continue;
+    }
+    const auto known = classes.find(key);
+    ASSERT_NE(known, classes.end()) << key << ": say here and in the list of keys whether nodes share it";
+    EXPECT_EQ(class_of(key), known->second) << key;
+  }
+  EXPECT_GT(seen.size(), 60u);
+  for (const auto& [key, of] : classes) EXPECT_TRUE(seen.contains(key) || key == "sync.rule") << key;
   EXPECT_EQ(class_of("peer.interface_map.igb0"), KeyClass::transformed);
-  for (const char* local :
-       {"link.device", "interface.device", "control.socket", "cores.data", "log.level", "config_sync.role",
-        "http.listen", "table.states_max", "sync.creatorid", "synthetic.states", "unheard_of"})
-    EXPECT_EQ(class_of(local), KeyClass::local) << local;
+  EXPECT_EQ(class_of("carp.password_file"), KeyClass::transformed);
+  EXPECT_EQ(class_of("unheard_of"), KeyClass::local);
 }
 
 }  // namespace
