@@ -6,110 +6,17 @@ What one node alone can show runs on loopback, on a device that loses everything
 import http.client
 import json
 import os
-import pathlib
-import shutil
 import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 
 import tap
 
-from daemon import Daemon, Trouble
-
-PFSYNCCTL = os.environ.get("PFSYNCCTL", "")
-PATIENCE_S = 30  # what a busy machine may take; what is measured is printed
-PORT = 8444
-
-LINK = """
-[link]
-device = "{device}"
-address = "{address}/24"
-[table]
-states_max = 10000
-"""
-SHARED = """
-[table.timeouts]
-tcp_established = {established}
-[[peer]]
-address = "{peer}"
-{more_peers}
-"""
-CARP = """
-[[carp]]
-vhid = {vhid}
-advskew = {skew}
-password = "{password}"
-addresses = ["192.0.2.{host}/24"]
-"""
-
-
-def run(*arguments, **options):
-    done = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True, timeout=60, **options)
-    if done.returncode != 0:
-        raise OSError(f"{' '.join(map(str, arguments))}: {' '.join((done.stdout + done.stderr).split())}")
-    return done.stdout
-
-
-class Node(Daemon):
-    def __init__(self, case, name, config, prefix=()):
-        self.case, self.prefix, self.more = case, prefix, config
-        self.state_dir = case.folder / f"state{name}"
-        super().__init__(name, tap.PFSYNCD, case.folder, config, prefix=prefix, state_dir=self.state_dir)
-        case.addCleanup(self.end)
-
-    def come_up(self):
-        self.start()
-        self.await_socket(PATIENCE_S)
-        self.sync()  # it answers once all its doors are open
-        return self
-
-    def rewrite(self, config):
-        self.config.write_text(f"{config}\n[control]\nsocket = {json.dumps(str(self.socket))}\nstate_dir = {json.dumps(str(self.state_dir))}\n")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.client = None
-
-    def sync(self):
-        return self.ask("show", what="config_sync")
-
-    def hosts(self):
-        """vhid → what show carp tells of it."""
-        try:
-            return {host["vhid"]: host for host in self.ask("show", what="carp")["hosts"]}
-        except Trouble as refused:
-            if "no [[carp]]" in str(refused):
-                return {}
-            raise
-
-    def ctl(self, *arguments, text=None):
-        return subprocess.run([PFSYNCCTL, "--socket", str(self.socket), *arguments], input=text, capture_output=True, text=True, timeout=60)
-
-    def error_with(self, *words):
-        def look():
-            error = self.sync()["error"]
-            return error if all(word in error for word in words) else None
-
-        try:
-            return tap.eventually(look, PATIENCE_S, f"an error with {words}")
-        except AssertionError as failure:
-            raise AssertionError(f"{failure}; it is {self.sync()['error']!r}; log: {self.log.read_text()[-2000:]}") from None
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="pfsync-config-")
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-        for program in ("openssl",):
-            if not shutil.which(program):
-                self.skipTest(f"{program} is not installed: scripts/setup installs it")
+from config_nodes import CARP, LINK, PATIENCE_S, PFSYNCCTL, PORT, RELAY_PORT, SHARED, Between, Case, Node, run
 
 
 class Pair(Case):
@@ -210,23 +117,60 @@ class Pair(Case):
         self.assertEqual(set(a.hosts()), {1, 2})
         self.assertTrue(a.sync()["rolled_back_from_file"])
 
-    def test_killed_at_any_moment_both_hold_one_whole_configuration(self):
-        old, new = (1, 2), (1, 3)
-        a, b = self.both(self.shared(hosts=old))
-        tap.eventually(lambda: set(b.hosts()) == set(old), PATIENCE_S, "the first configuration")
-        for number, delay_ms in enumerate((0, 8, 16, 24, 40, 60)):
-            victim = (b, a)[number % 2]
-            self.change(a, self.shared(hosts=new))
-            time.sleep(delay_ms / 1000)
-            victim.kill()
-            victim.come_up()
-            for node in (a, b):
-                self.assertIn(set(node.hosts()), (set(old), set(new)), f"{node.name} after {delay_ms} ms")
-            # The primary's operator says again what he wants; both come to it.
-            self.change(a, self.shared(hosts=new))
-            a.ctl("config", "push")
-            tap.eventually(lambda: set(a.hosts()) == set(b.hosts()) == set(new), PATIENCE_S, f"both hold the new one, after {delay_ms} ms")
-            old, new = new, old
+    def whole(self, node):
+        """What is stored and what is at work, of all that both nodes share."""
+        config = node.ask("show", what="config")["config"]
+        return node.sync()["in_force"]["digest"], json.dumps([config.get("carp"), config.get("peer"), config["table"]["timeouts"]], sort_keys=True)
+
+    def test_killed_at_each_step_of_a_push_each_node_holds_one_whole_configuration(self):
+        between = Between(self, self.namespaces[0], RELAY_PORT, ("10.1.0.2", PORT))
+        text = lambda shared: self.config(0, "primary", shared).replace(f"10.1.0.2:{PORT}", f"127.0.0.1:{RELAY_PORT}")
+        texts = [text(self.shared(hosts=(1, 2))), text(self.shared(hosts=(1, 3), skew=20, established=1800, peers=(9,)))]
+        prefix = ["ip", "netns", "exec", self.namespaces[0]]
+        a, b = Node(self, "A", texts[0], prefix=prefix).come_up(), self.node(1, "secondary").come_up()
+        self.pair(a, b)
+        self.await_in_sync(a)
+        known = [[self.whole(node)] for node in (a, b)]
+        a.rewrite(texts[1])
+        a.ask("reload")
+        for number, node in enumerate((a, b)):
+            tap.eventually(lambda: self.whole(node)[0] != known[number][0][0], PATIENCE_S, "the second configuration")
+        self.await_in_sync(a)
+        for number, node in enumerate((a, b)):
+            known[number].append(self.whole(node))
+            self.assertNotEqual(*(one[1] for one in known[number]))
+        store = b.state_dir / "config-sync"
+        staged, pending = (store / "config.new").exists, (store / "pending").exists
+        now = 1
+        # Each message is a connection of its own: the one that is kept back ends the push at that step.
+        for step, reached in (("stage", lambda: between.passed >= 1), ("commit", staged), ("confirm", pending)):
+            for victim in (b, a):
+                where = f"{victim.name} killed before {step}"
+                target = 1 - now
+                a.rewrite(texts[target])
+                between.hold(reached)
+                a.ask("reload")
+                tap.eventually(between.kept.is_set, PATIENCE_S, f"{step} is kept back")
+                self.assertEqual((staged(), pending()), (step == "commit", step == "confirm"), where)
+                self.assertIn(self.whole(a), known[0] if step == "stage" else known[0][target:target + 1], f"{where}: the primary applies before commit")
+                self.assertEqual(self.whole(b), known[1][target if step == "confirm" else now], where)
+                victim.kill()
+                victim.come_up()
+                # Either is whole, the old or the new. A secondary that was killed before the confirmation is back; a primary starts with its file.
+                for number, node in enumerate((a, b)):
+                    tap.eventually(lambda: self.whole(node) in known[number], PATIENCE_S, f"{where}: {node.name} holds one or the other")
+                if victim is b:
+                    self.assertEqual(self.whole(b), known[1][now], where)
+                else:
+                    self.assertEqual(self.whole(a), known[0][target], where)
+                between.release()
+                a.ctl("config", "push")
+                for number, node in enumerate((a, b)):
+                    tap.eventually(lambda: self.whole(node) == known[number][target], PATIENCE_S, f"{where}: {node.name} comes to the new one")
+                self.await_in_sync(a)
+                self.assertFalse(pending(), where)
+                print(f"# {where}: whole", flush=True)
+                now = target
 
     def test_what_needs_a_restart_here_keeps_nothing_else_back(self):
         a, b = self.both(self.shared())
@@ -250,6 +194,12 @@ class Pair(Case):
         self.assertIn("OUT OF SYNC", shown.stdout)
         self.assertIn("a restart of this node is needed for", push.stderr)
         self.assertEqual((set(a.hosts()), set(b.hosts())), ({1, 2}, {1, 2}))
+        # A [[carp]] in the secondary's file has no say, and is told so.
+        b.rewrite(self.config(1, "secondary", CARP.format(vhid=9, skew=0, password="secret", host=109)))
+        said = b.ctl("reload")
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.assertIn("warning: [[carp]] vhid 9 has no say here: it comes from the primary", said.stdout)
+        self.assertEqual(set(b.hosts()), {1, 2})
         # The file as before: all is well again. Without the other node, this one goes ahead all the same.
         a.rewrite(grown(self.config(0, "primary", self.shared(hosts=(1, 2)))))
         a.ask("reload")
@@ -259,6 +209,16 @@ class Pair(Case):
         a.rewrite(grown(self.config(0, "primary", self.shared(hosts=(1, 4)))))
         a.ask("reload")
         tap.eventually(lambda: set(a.hosts()) == {1, 4}, PATIENCE_S, "the primary alone has the new address")
+        # Nor does it take peers while it speaks to a group: it says what to write.
+        b.rewrite(self.config(1, "secondary").replace('[[peer]]\naddress = "192.0.2.1"\n', ""))
+        b.come_up()
+        self.assertEqual(set(b.hosts()), {1, 2})
+        a.ctl("config", "push")
+        a.error_with("(120)", "write one there")
+        diff = a.ctl("config", "diff")
+        self.assertIn('carp: differs; a push there means removed vhid 2; added vhid 4', diff.stdout)
+        b.kill()
+        b.rewrite(self.config(1, "secondary"))
         b.come_up()
         a.ctl("config", "push")
         tap.eventually(lambda: set(b.hosts()) == {1, 4}, PATIENCE_S, "the secondary follows")
@@ -294,7 +254,8 @@ class Pair(Case):
     def test_a_push_that_fails_shows_its_reason(self):
         device = "[[interface]]\ndevice = \"mgmt-0\"\naddress = \"198.51.100.1/24\"\n"
         carp = CARP.format(vhid=7, skew=0, password="x", host=107).replace("192.0.2.107", "198.51.100.7") + "interface = \"mgmt-0\"\n"
-        a = self.node(0, "primary", device + carp, more='interface_map = { wan = "mgmt-0" }\n').come_up()
+        peer = '[[peer]]\naddress = "192.0.2.2"\n'
+        a = self.node(0, "primary", peer + device + carp, more='interface_map = { wan = "mgmt-0" }\n').come_up()
         b = self.node(1, "secondary").come_up()
         self.pair(a, b)
         error = a.error_with("(120)", '"wan" has no mapping on this node')
