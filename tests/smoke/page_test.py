@@ -33,6 +33,7 @@ address = "192.0.2.{host}/24"
 states_max = 20000
 [sync]
 creatorid = "0000000{creator}"
+{sync}
 [[carp]]
 vhid = {vhid}
 advskew = {skew}
@@ -66,17 +67,23 @@ def free_port():
 
 
 class Pfsyncd(Daemon):
-    def __init__(self, folder, name, role, host, skew, more=""):
+    def __init__(self, folder, name, role, host, skew, more="", sync=""):
         self.port = free_port()
         self.state_dir = folder / f"state-{name}"
         self.state_dir.mkdir()
         super().__init__(name, tap.PFSYNCD, folder, more + CONFIG.format(
-            role=role, folder=folder, host=host, creator=name.lower(), vhid=VHID, skew=skew, port=self.port))
+            role=role, folder=folder, host=host, creator=name.lower(), vhid=VHID, skew=skew, port=self.port, sync=sync))
         with open(self.config, "a") as config:  # [control] is its last section
             config.write(f"state_dir = {json.dumps(str(self.state_dir))}\n")
 
     def is_master(self):
         return self.ask("show", what="carp")["hosts"][0]["state"] == "MASTER"
+
+    def sync(self):
+        return self.ask("show", what="config_sync")
+
+    def maxupd(self):
+        return self.ask("show", what="config")["config"]["sync"]["maxupd"]
 
     def has(self, state):
         return bool(self.ask("show", what="states", filter=f"id {state}")["states"])
@@ -90,18 +97,31 @@ class Page(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="pfsync-page-")
         cls.addClassCleanup(folder.cleanup)
         cls.folder = pathlib.Path(folder.name)
-        cls.a = Pfsyncd(cls.folder, "A", "server", 1, 0, SYNTHETIC)
-        cls.b = Pfsyncd(cls.folder, "B", "client", 2, 100)
+        door = f'"127.0.0.1:{free_port()}"'
+        # A waits for B's acknowledgements, so that there is a lag to show; it gives B its configuration.
+        cls.a = Pfsyncd(cls.folder, "A", "server", 1, 0, SYNTHETIC + f'[config_sync]\nrole = "primary"\npeer = {door}\n', "defer = true")
+        cls.b = Pfsyncd(cls.folder, "B", "client", 2, 100, f'[config_sync]\nrole = "secondary"\nlisten = {door}\n')
         for node in (cls.a, cls.b):
             cls.addClassCleanup(node.end)
             subprocess.run([PFSYNCCTL, "user", "add", USER, "--file", str(node.state_dir / "users")],
                            input=PASSWORD + "\n", text=True, check=True, capture_output=True)
             node.start()
             node.await_socket(WAIT_S)
+        cls.pair()
         cls.browser = browser.Browser()
         cls.addClassCleanup(cls.browser.end)
         tap.eventually(cls.a.is_master, WAIT_S, "A leads")
         tap.eventually(lambda: cls.b.status()["states"] > STATES / 2, WAIT_S, "B follows")
+
+    @classmethod
+    def pair(cls):
+        """As two operators do it, each at a console."""
+        consoles = [subprocess.Popen([PFSYNCCTL, "--socket", str(node.socket), "config", "pair"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT, text=True) for node in (cls.a, cls.b)]
+        for console in consoles:
+            told = console.communicate("y\n", timeout=60)[0]
+            assert "paired." in told, told
+        tap.eventually(lambda: cls.a.sync()["in_sync"], WAIT_S, "both hold one configuration")
 
     def setUp(self):
         self.origin = f"https://127.0.0.1:{self.a.port}"
@@ -146,9 +166,8 @@ class Page(unittest.TestCase):
             self.log_in()
 
     def test_1_each_view_shows_live_values_in_every_look(self):
-        shows = {"carp": r"192\.0\.2\.100/24[\s\S]*MASTER[\s\S]*0000000a\s+this node", "sync": r"0000000a[\s\S]*not configured",
+        shows = {"carp": r"192\.0\.2\.100/24[\s\S]*MASTER[\s\S]*0000000a\s+this node", "sync": r"0000000a[\s\S]*primary: pushes its configuration[\s\S]*hold the same",
                  "states": r"\d,\d\d\d of at most 20,000[\s\S]*ESTABLISHED:ESTABLISHED", "health": r"Healthy[\s\S]*updates\s*\d[\d.k]*/s"}
-        self.allowed = ("show/config_sync",)  # refused, and said so
         for view in VIEWS:
             self.open(view)
             self.await_text("#verdict", "^Healthy$")
@@ -164,6 +183,14 @@ class Page(unittest.TestCase):
         self.browser.look(1280, 900, "dark")
         self.assertEqual(self.browser.run(CONTRASTS), [], "too little contrast in the dark")
         self.browser.look(1280)
+
+        # Each chart has values of its own: what changes, lag, loss; and the bulk update that B asked for.
+        for chart, values in (("Changes of the table", r"inserts \d.*updates \d.*deletes \d"), ("Messages", r"received \d.*sent \d"),
+                              ("Lag: insert to its acknowledgement", r"half within \d.*99 % within \d"),
+                              ("Lost, stale, unknown", r"lost frames \d.*stale updates \d.*unknown states \d")):
+            find = f"return document.querySelector('svg[aria-label^=\"{chart}:\"]')?.getAttribute('aria-label') ?? ''"
+            tap.eventually(lambda: re.search(values, self.browser.run(find)), WAIT_S, f"{chart} shows values")
+        self.await_text("[aria-labelledby=health-bulk]", r"To it\s+[1-9]\d* served")
 
         # The numbers move, and the theme switch overrides the system's.
         before = self.browser.text("main .tiles")
@@ -279,7 +306,39 @@ class Page(unittest.TestCase):
         # The session ended with the daemon: it is said, and asked for.
         self.await_text("#account", "^Log in$")
 
-    def test_6_a_failed_push_shows_its_reason(self):
+    def test_6_the_sync_view_pushes_compares_and_rolls_back(self):
+        self.allowed = ("api/login", "api/command")
+        tap.eventually(lambda: self.a.sync()["in_sync"], WAIT_S, "both hold one configuration")
+        self.open("sync")
+        self.await_text("main", r"primary: pushes its configuration[\s\S]*hold the same")
+        self.ensure_logged_in()
+        outcome, sections, generations = "main > [role=status]", "section[aria-label=Sections]", "section[aria-label=Generations]"
+        for name, digest in self.a.sync()["sections"].items():
+            self.await_text(sections, rf"{name}\s+{digest[:12]}\s+the same")
+        self.browser.click("#sync-push")
+        self.await_text(outcome, r"Both nodes hold generation \d+")
+        before = self.a.sync()["in_force"]["generation"]
+
+        # Another configuration: the page sees it come, and what is compared; then back.
+        text = self.a.config.read_text()
+        self.a.config.write_text(text.replace("defer = true", "defer = true\nmaxupd = 77"))
+        self.addCleanup(self.a.config.write_text, text)
+        self.a.ask("reload")
+        tap.eventually(lambda: self.a.maxupd() == self.b.maxupd() == 77, WAIT_S, "the change is on both nodes")
+        self.await_text("#sync-result", "The other node has taken it")
+        self.await_text("section[aria-label='Configuration sync']", rf"generation {before + 1}, since .* from file")
+        self.await_text(generations, rf"(?m)^{before}\s+\d+\s+Roll back")
+        self.browser.click("#sync-compare")
+        self.await_text(outcome, r"Both nodes hold the same[\s\S]*sync: the same")
+        self.browser.screenshot(SCREENSHOTS / "sync-compared.png")
+        self.browser.run("document.querySelector(arguments[0]).click()", f"[data-focus='back {before}']")
+        self.await_text("#confirm", f"Roll back to generation {before}")
+        self.browser.click("#confirm-yes")
+        tap.eventually(lambda: self.a.maxupd() == self.b.maxupd() == 128, WAIT_S, "both nodes are back")
+        self.await_text(outcome, rf"Both nodes hold generation {before + 2}")
+        self.await_text("section[aria-label='Configuration sync']", rf"from rollback to {before}")
+
+    def test_7_a_failed_push_shows_its_reason(self):
         folder = self.folder / "alone"
         folder.mkdir()
         nobody = free_port()
@@ -299,6 +358,18 @@ class Page(unittest.TestCase):
         self.log_in()
         for where in ("#sync-result", "main > [role=status]"):
             self.await_text(where, rf"127\.0\.0\.1 port {nobody} cannot be reached")
+
+    def test_8_without_a_section_the_sync_view_says_so(self):
+        self.allowed = ("show/config_sync",)  # refused, and said so
+        folder = self.folder / "plain"
+        folder.mkdir()
+        plain = Pfsyncd(folder, "D", "server", 4, 0)
+        self.addCleanup(plain.end)
+        plain.start()
+        plain.await_socket(WAIT_S)
+        self.origin = f"https://127.0.0.1:{plain.port}"
+        self.open("sync")
+        self.await_text("main", r"0000000d[\s\S]*not configured")
 
 
 if __name__ == "__main__":
