@@ -25,6 +25,14 @@ inline constexpr MacAddress broadcast_mac{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
   return Address{{a, b, c, d}};
 }
 
+/// As the fields of IPv4 headers hold it.
+[[nodiscard]] constexpr Address inet_address(const std::array<std::uint8_t, 4>& bytes) noexcept {
+  return ipv4_address(bytes[0], bytes[1], bytes[2], bytes[3]);
+}
+[[nodiscard]] constexpr std::array<std::uint8_t, 4> inet_bytes(const Address& address) noexcept {
+  return {address.bytes[0], address.bytes[1], address.bytes[2], address.bytes[3]};
+}
+
 /// Where pfsync goes unless a peer is configured: 224.0.0.240 and ff12::f0.
 /// Source: FreeBSD sys/netinet/in.h, INADDR_PFSYNC_GROUP; sys/netinet6/in6.h, IN6ADDR_LINKLOCAL_PFSYNC_GROUP_INIT.
 inline constexpr Address pfsync_group_inet = ipv4_address(224, 0, 0, 240);

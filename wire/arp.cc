@@ -1,23 +1,11 @@
 #include "wire/arp.h"
 
-#include <algorithm>
-
 #include "wire/ethernet.h"
 
 namespace pfsync::wire {
 namespace {
 
 constexpr std::uint16_t hardware_ethernet = 1;
-
-Address inet_address(const std::array<std::uint8_t, 4>& bytes) noexcept {
-  return ipv4_address(bytes[0], bytes[1], bytes[2], bytes[3]);
-}
-
-std::array<std::uint8_t, 4> inet_bytes(const Address& address) noexcept {
-  std::array<std::uint8_t, 4> bytes;
-  std::copy_n(address.bytes.begin(), bytes.size(), bytes.begin());
-  return bytes;
-}
 
 }  // namespace
 

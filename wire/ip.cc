@@ -1,20 +1,13 @@
 #include "wire/ip.h"
 
+#include "wire/address.h"
+
 namespace pfsync::wire {
 namespace {
 
 constexpr std::uint8_t next_header_fragment = 44;  // RFC 8200 section 4.5
-constexpr std::size_t length_max = 0xffff;
 
 IpResult refuse(Reject why) noexcept { return {.reject = why, .packet = {}}; }
-
-Address inet_address(const std::array<std::uint8_t, 4>& bytes) noexcept {
-  return Address{{bytes[0], bytes[1], bytes[2], bytes[3]}};
-}
-
-std::array<std::uint8_t, 4> inet_bytes(const Address& address) noexcept {
-  return {address.bytes[0], address.bytes[1], address.bytes[2], address.bytes[3]};
-}
 
 IpResult read_ipv4(Bytes datagram) noexcept {
   if (datagram.size() < sizeof(Ipv4Header)) return refuse(Reject::badip);
@@ -79,7 +72,7 @@ std::size_t write_ip_header(const IpHeaderFields& fields, std::size_t payload_by
   const std::size_t bytes = ip_header_bytes(fields.family);
   if (bytes == 0 || room.size() < bytes) return 0;
   if (fields.family == Family::inet6) {
-    if (payload_bytes > length_max) return 0;
+    if (payload_bytes > ip_length_max) return 0;
     store(room, 0,
           Ipv6Header{.version_class_flow = Be32{0x60000000u},
                      .payload_length = Be16{static_cast<std::uint16_t>(payload_bytes)},
@@ -89,7 +82,7 @@ std::size_t write_ip_header(const IpHeaderFields& fields, std::size_t payload_by
                      .destination = fields.destination.bytes});
     return bytes;
   }
-  if (payload_bytes > length_max - bytes) return 0;
+  if (payload_bytes > ip_length_max - bytes) return 0;
   Ipv4Header header{.version_ihl = 0x45,
                     .tos = low_delay_tos,
                     .total_length = Be16{static_cast<std::uint16_t>(bytes + payload_bytes)},

@@ -82,6 +82,8 @@ struct IpHeaderFields {
   std::uint8_t protocol = 0;
 };
 
+inline constexpr std::size_t ip_length_max = 0xffff;  ///< what the length field of either header can say
+
 /// Header size of a packet that we write; 0 for Family::none.
 [[nodiscard]] constexpr std::size_t ip_header_bytes(Family family) noexcept {
   if (family == Family::inet) return sizeof(Ipv4Header);

@@ -21,8 +21,6 @@ constexpr std::array<std::uint8_t, 8> router_alert_inet6{ipproto::icmpv6, 0, 0x0
 constexpr std::size_t inet6_header_bytes = sizeof(Ipv6Header) + router_alert_inet6.size();
 constexpr std::uint8_t option_pad1 = 0, option_router_alert = 5;
 
-constexpr std::size_t length_max = 0xffff;
-
 constexpr std::size_t header_bytes(Family family) noexcept {
   return family == Family::inet ? inet_header_bytes : inet6_header_bytes;
 }
@@ -135,10 +133,6 @@ MembershipMessage read_mld(const IpPacket& packet) noexcept {
   return is_to_the_right_group(result, packet) ? result : refused();
 }
 
-std::array<std::uint8_t, 4> inet_bytes(const Address& address) noexcept {
-  return {address.bytes[0], address.bytes[1], address.bytes[2], address.bytes[3]};
-}
-
 /// In front of a message of `payload` bytes. Contract: room for header_bytes(family), and lengths fit.
 void write_header(Family family, const Address& source, const Address& destination, std::size_t payload,
                   Room room) noexcept {
@@ -194,7 +188,7 @@ std::size_t write_membership_report(Family family, const Address& source, std::s
   for (const GroupRecord& record : records)
     bytes += sizeof(GroupRecordHeader) + (1 + record.sources.size()) * address_bytes;
   // The whole packet's length bounds every other number in it.
-  if (bytes > length_max || bytes > room.size()) return 0;
+  if (bytes > ip_length_max || bytes > room.size()) return 0;
 
   const Room message = room.subspan(header_bytes(family), bytes - header_bytes(family));
   store(message, 0,
