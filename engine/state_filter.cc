@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/state_id.h"
+#include "engine/sync_rules.h"
 #include "statetable/names.h"
 #include "wire/address.h"
 #include "wire/text.h"
@@ -30,10 +31,6 @@ bool is_in(const wire::Address& address, const wire::Address& network, unsigned 
     return false;
   const unsigned rest = bits % 8;
   return rest == 0 || ((address.bytes[whole] ^ network.bytes[whole]) >> (8 - rest)) == 0;
-}
-
-bool has_ports(std::uint8_t proto) noexcept {
-  return proto == wire::ipproto::tcp || proto == wire::ipproto::udp || proto == wire::ipproto::sctp;
 }
 
 /// One side of a state: a key, its family, and which of its two ends opened the connection.

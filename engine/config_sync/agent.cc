@@ -17,7 +17,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds call_patience{3000};   ///< of one call to the other node
 constexpr milliseconds apply_patience{5000};  ///< for the control thread to begin
 constexpr milliseconds look_every{250};       ///< at what expires
 

@@ -28,6 +28,8 @@ struct Posted {
   std::string body;
   KeyHash peer{};
 };
+inline constexpr std::chrono::milliseconds call_patience{3000};  ///< of one call to the other node
+
 /// One POST over a TLS 1.3 connection of its own, which both sides' certificates open. Or one sentence about the cause.
 /// Blocks for `patience` at most; on a thread that may.
 [[nodiscard]] std::variant<Posted, std::string> post(const Endpoint& endpoint, const ClientTls& tls,

@@ -7,7 +7,6 @@ namespace pfsync::engine::config_sync {
 namespace {
 
 constexpr std::size_t results_kept = 16;
-constexpr std::chrono::milliseconds call_patience{3000};
 
 /// One call to the other node, of an agent that does not hold its lock.
 std::variant<xmlrpc::Value, std::string> ask(const Endpoint& peer, const ClientTls& tls, const xmlrpc::Call& call,

@@ -7,8 +7,6 @@
 namespace pfsync::engine::ctl {
 namespace {
 
-std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
-
 std::string host_text(const Json& host, bool all) {
   std::string text = fmt::format("{}@{}: {} for {}\n", plain(host.at("vhid")), plain(host.at("interface")),
                                  plain(host.at("state")), uptime_text(host.at("seconds").get<double>()));

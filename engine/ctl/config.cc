@@ -6,14 +6,14 @@
 #include <ctime>
 #include <thread>
 
+#include "engine/ctl/text.h"
+
 namespace pfsync::engine::ctl {
 namespace {
 
 constexpr std::chrono::milliseconds look_every{50};
 constexpr int looks_max = 600;           ///< 30 s: more than the longest order takes
 constexpr int pairing_looks_max = 2600;  ///< a little more than the window
-
-std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 std::string time_text(const Json& seconds) {
   const auto time = static_cast<std::time_t>(seconds.get<std::int64_t>());

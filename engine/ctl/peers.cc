@@ -7,10 +7,8 @@
 namespace pfsync::engine::ctl {
 namespace {
 
-constexpr std::size_t bar_width = 30;
+constexpr std::size_t bulk_bar_width = 30;
 
-std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
-std::uint64_t number(const Json& object, const char* key) { return object.at(key).get<std::uint64_t>(); }
 double real(const Json& object, const char* key) { return object.at(key).get<double>(); }
 
 std::string seconds_text(double seconds) {
@@ -39,8 +37,8 @@ std::string given_text(const Json& serving) {
   std::string text;
   if (serving.at("running").get<bool>()) {
     const double share = total == 0 ? 0 : static_cast<double>(sent) / static_cast<double>(total);
-    text = fmt::format("{} {:.0f} %, {} of {} states, {}", bar_text(share, bar_width), 100 * std::min(share, 1.0), sent,
-                       total, rate_text(serving));
+    text = fmt::format("{} {:.0f} %, {} of {} states, {}", bar_text(share, bulk_bar_width), 100 * std::min(share, 1.0),
+                       sent, total, rate_text(serving));
     if (const Json& eta = serving.at("eta_s"); !eta.is_null())
       text += fmt::format(", {} left", seconds_text(eta.get<double>()));
     text += "; ";

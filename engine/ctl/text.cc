@@ -9,11 +9,6 @@ namespace {
 
 constexpr std::size_t bar_width = 40;
 
-/// The value as text: strings without their quotes.
-std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
-
-std::uint64_t number(const Json& object, const char* key) { return object.at(key).get<std::uint64_t>(); }
-
 double share(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -8,6 +9,15 @@
 namespace pfsync::engine::ctl {
 
 using Json = nlohmann::ordered_json;
+
+/// The value as text: a string without its quotes.
+[[nodiscard]] inline std::string plain(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+[[nodiscard]] inline std::uint64_t number(const Json& object, const char* key) {
+  return object.at(key).get<std::uint64_t>();
+}
 
 /// Text that may be shown on a terminal: control characters but newline and tab become "\x1b" and the like.
 /// A daemon of our own sends none; what answers on a socket need not be one.
