@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <fstream>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <stdexcept>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,30 +49,14 @@ struct Example {
   std::string dialect;
   std::vector<std::uint8_t> packet;  ///< from the IP header on
   std::size_t pfsync_offset;
-  nlohmann::json facts;
+  std::shared_ptr<const nlohmann::json> facts;  ///< what the file says of it
 
   [[nodiscard]] Bytes payload() const { return Bytes{packet}.subspan(pfsync_offset); }
 };
 
-inline const std::vector<Example>& examples() {
-  static const std::vector<Example> all = [] {
-    std::ifstream file{PFSYNC_VECTORS_DIR "/pfsync-examples.json"};
-    if (!file) throw std::runtime_error{"cannot open " PFSYNC_VECTORS_DIR "/pfsync-examples.json"};
-    std::vector<Example> result;
-    const nlohmann::json facts = nlohmann::json::parse(file);
-    for (const auto& packet : facts.at("packets"))
-      result.push_back({packet.at("name"), packet.at("dialect"), from_hex(packet.at("packet_hex").get<std::string>()),
-                        packet.at("pfsync_offset"), packet});
-    if (result.empty()) throw std::runtime_error{"pfsync-examples.json has no packets"};
-    return result;
-  }();
-  return all;
-}
+[[nodiscard]] const std::vector<Example>& examples();
 
-inline const Example& example(std::string_view name) {
-  for (const Example& candidate : examples())
-    if (candidate.name == name) return candidate;
-  throw std::runtime_error{"no example " + std::string{name}};
-}
+/// Throws std::runtime_error where there is none of that name.
+[[nodiscard]] const Example& example(std::string_view name);
 
 }  // namespace pfsync::wire::test
