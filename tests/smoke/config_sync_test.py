@@ -103,9 +103,9 @@ class Pair(Case):
         # What was not touched has not changed sides, nor begun anew.
         self.assertEqual([len(node.hosts()[1]["moves"]) for node in (a, b)], moves)
         self.assertLess(abs(time.monotonic() - b.hosts()[1]["seconds"] - since), 1)
-        peers = {peer["peer"] if "peer" in peer else peer.get("address") for peer in b.ask("show", what="status").get("peers", [])}
-        if peers:
-            self.assertEqual(peers, {"192.0.2.1", "192.0.2.9"})
+        # Peers and timeouts too: the secondary's own view of the pair, with the primary where it was itself.
+        self.assertEqual({peer["address"] for peer in b.ask("show", what="peers")["peers"]}, {"192.0.2.1", "192.0.2.9"})
+        self.assertEqual(b.ask("show", what="config")["config"]["table"]["timeouts"]["tcp_established"], 1800)
         diff = a.ctl("config", "diff")
         self.assertEqual(diff.returncode, 0, diff.stderr)
         self.assertIn("timeouts: the same", diff.stdout)
