@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "bench")]
 
 import link_rate  # noqa: E402
-from daemon import Daemon, Trouble, compare  # noqa: E402
+from daemon import Daemon, Trouble, compare, differences  # noqa: E402
 
 PATIENCE_S = 120
 STATES_A_FRAME, FRAME_BYTES = 6, 1514  # full states of 1301 with an MTU of 1500
@@ -252,7 +252,12 @@ def pfsyncd_live(pair):
     updates = (a.status()["synthetic"]["updated"] - updates) / seconds
     a.ask("synthetic", run=False)
     a.ask("push")
-    until("the end of what was under way", lambda: compare(a, b)[2], seconds=10, every=0.2)
+    try:
+        until("the end of what was under way", lambda: compare(a, b)[2], seconds=10, every=0.2)
+    except Trouble as trouble:
+        lost = {name: {word: node.ask("show", what="counters")["counters"].get(word, 0) for word in ("oerrors", "onomem", "imissed", "ierrors")}
+                for name, node in (("A", a), ("B", b))}
+        raise Trouble(f"{trouble}: {differences(a, b)}; frames that did not go through the devices: {lost}") from None
     return Live(seconds, packets, updates)
 
 

@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -92,7 +93,7 @@ class End:
         self.process = subprocess.Popen(
             [*link.prefix, program, "--device", device, "--role", role, "--mode", mode, "--seconds", str(seconds),
              "--cores", str(cores)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if self.process.stdout.readline() != "ready\n":
             raise Trouble(self.words())
 
@@ -101,16 +102,23 @@ class End:
         return self.process.communicate()[1].strip() or "link_rate ended without a word"
 
     def result(self, seconds):
-        try:
-            out, errors = self.process.communicate(timeout=seconds + 40)
-        except subprocess.TimeoutExpired:
-            raise Trouble("link_rate does not end: " + self.words()) from None
-        if self.process.returncode != 0:
-            raise Trouble(errors.strip())
-        return json.loads(out) if out.strip() else None
+        """What it measured; it stays until end()."""
+        patience = threading.Timer(seconds + 40, self.process.kill)
+        patience.start()
+        lines = []
+        for line in self.process.stdout:
+            if line == "done\n":
+                break
+            lines.append(line)
+        else:
+            raise Trouble(f"link_rate ended with {self.process.wait()}: {self.process.stderr.read().strip() or 'without a word'}")
+        patience.cancel()
+        return json.loads(lines[-1]) if lines else None
 
     def end(self):
-        if self.process.poll() is None:
+        try:
+            self.process.communicate("", timeout=10)
+        except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
 
@@ -156,17 +164,27 @@ def measure(program, name, runs, seconds):
     return row
 
 
+def table_rate(build):
+    """UPD_C a second that one core puts into the table alone, without a port and without protocol."""
+    command = [str(build / "bench" / "state_rate"), "--benchmark_filter=^apply_upd_c/engine/100k$", "--benchmark_format=json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        raise Trouble(f"{command[0]}: {done.stderr.strip()}")
+    return json.loads(done.stdout)["benchmarks"][0]["items_per_second"]
+
+
 def measure_through(program, name, runs, seconds, cores):
-    """The ceiling of the port and each number of cores in turn."""
-    raw, through = [], {count: [] for count in cores}
+    """The ceilings of the port and of the table, and each number of cores, in turn."""
+    raw, tables, through = [], [], {count: [] for count in cores}
     for number in range(runs):
         print(f"\r{name}: run {number + 1} of {runs}   ", end="", file=sys.stderr, flush=True)
         raw.append(one_run(program, name, "raw", seconds))
+        tables.append(table_rate(pathlib.Path(program).parent.parent.parent))
         for count in cores:
             through[count].append(one_run(program, name, "through", seconds, count))
     print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)
     ceiling = median(raw, "frames_per_s")
-    return [{"link": name, "cores": count, "raw_frames_per_s": ceiling,
+    return [{"link": name, "cores": count, "raw_frames_per_s": ceiling, "table_states_per_s": statistics.median(tables),
              "frames_in_per_s": median(results, "frames_per_s"), "frames_out_per_s": median(results, "frames_out_per_s"),
              "states_per_s": median(results, "states_per_s"), "share_of_raw": median(results, "frames_per_s") / ceiling,
              "states_per_cpu_s": statistics.median(r["states_per_s"] * r["seconds"] / r["cpu_s"] for r in results)}
@@ -175,11 +193,11 @@ def measure_through(program, name, runs, seconds, cores):
 
 def through_table(rows):
     lines = ["| link | cores | bare port, frames/s | frames in/s | frames out/s | in / port | UPD_C/s applied and passed on | "
-             "a CPU second |", "|---|---|---|---|---|---|---|---|"]
+             "/ table | a CPU second |", "|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
         lines.append(f"| {row['link']} | {row['cores']} | {row['raw_frames_per_s']:,.0f} | {row['frames_in_per_s']:,.0f} | "
                      f"{row['frames_out_per_s']:,.0f} | {row['share_of_raw']:.2f} | {row['states_per_s'] / 1e6:.2f} M | "
-                     f"{row['states_per_cpu_s'] / 1e6:.2f} M |")
+                     f"{row['states_per_s'] / row['table_states_per_s']:.2f} | {row['states_per_cpu_s'] / 1e6:.2f} M |")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <deque>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -425,7 +426,7 @@ class End {
 int main(int argc, char** argv) {
   pfsync::bench::Options options;
   CLI::App app{
-      "One end of a link, driven flat out: bench/link_rate.py starts both. Prints \"ready\", then one JSON line."};
+      "One end of a link, driven flat out: bench/link_rate.py starts both. Prints \"ready\", one JSON line and \"done\"; then it waits until its input ends."};
   app.add_option("--device", options.device, "as link.device of pfsyncd.toml")->required();
   app.add_option("--role", options.role)->required()->check(CLI::IsMember({"sender", "receiver", "both"}));
   app.add_option(
@@ -439,7 +440,12 @@ int main(int argc, char** argv) {
   app.add_option("--states", options.states)->check(CLI::Range(1000, 10'000'000))->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
-    pfsync::bench::End{options}.run();
+    pfsync::bench::End end{options};
+    end.run();
+    // net_memif of DPDK 22.11 unmaps the shared memory of an end that left, and may do so under the other's reader: neither
+    // leaves before both have measured.
+    std::cout << "done" << std::endl;
+    std::cin.ignore(std::numeric_limits<std::streamsize>::max());
   } catch (const std::exception& error) {
     std::cerr << "link_rate: " << error.what() << ".\n";
     return 1;
