@@ -52,7 +52,7 @@ struct DaemonView {
   std::function<std::vector<NamedCount>()> counts;  ///< what is counted outside the session
   /// What the view remembers between two looks.
   std::shared_ptr<CreatorCounts> creators = std::make_shared<CreatorCounts>();
-  std::function<Json()> config_sync{};              ///< empty: no [config_sync] here
+  std::function<Json()> config_sync{};  ///< empty: no [config_sync] here
 
   /// f(session) for each part of it.
   template <class F>

@@ -426,7 +426,8 @@ class End {
 int main(int argc, char** argv) {
   pfsync::bench::Options options;
   CLI::App app{
-      "One end of a link, driven flat out: bench/link_rate.py starts both. Prints \"ready\", one JSON line and \"done\"; then it waits until its input ends."};
+      "One end of a link, driven flat out: bench/link_rate.py starts both. Prints \"ready\", one JSON line and "
+      "\"done\"; then it waits until its input ends."};
   app.add_option("--device", options.device, "as link.device of pfsyncd.toml")->required();
   app.add_option("--role", options.role)->required()->check(CLI::IsMember({"sender", "receiver", "both"}));
   app.add_option(
@@ -442,8 +443,8 @@ int main(int argc, char** argv) {
   try {
     pfsync::bench::End end{options};
     end.run();
-    // net_memif of DPDK 22.11 unmaps the shared memory of an end that left, and may do so under the other's reader: neither
-    // leaves before both have measured.
+    // net_memif of DPDK 22.11 unmaps the shared memory of an end that left, and may do so under the other's reader:
+    // neither leaves before both have measured.
     std::cout << "done" << std::endl;
     std::cin.ignore(std::numeric_limits<std::streamsize>::max());
   } catch (const std::exception& error) {
