@@ -86,9 +86,8 @@ inline constexpr std::array tally_table{
               "late messages about a state that was removed a moment ago (ignored)"},
     TallyInfo{Tally::table_full, "table_full", "states refused because states_max is reached"},
     TallyInfo{Tally::requests_suppressed, "requests_suppressed", "update requests not repeated within a second"},
-    TallyInfo{
-        Tally::requests_withheld, "requests_withheld",
-        "update requests not made: more than sync.requests_per_s, or the peer's bulk update will bring the state"},
+    TallyInfo{Tally::requests_withheld, "requests_withheld",
+              "update requests not made: more than sync.requests_per_s, or earlier ones find no packet"},
     TallyInfo{Tally::requests_dropped, "requests_dropped", "update requests dropped because the queue was full"},
     TallyInfo{Tally::acks_dropped, "acks_dropped", "insert acks dropped because the queue was full"},
     TallyInfo{Tally::deletes_dropped, "deletes_dropped", "deletes not announced because the queue was full"},

@@ -83,13 +83,6 @@ class Partition {
     return served;
   }
 
-  // --- bulk updates ------------------------------------------------------------------------------------
-  /// First part: whether a peer's bulk update is under way, which no other part hears of.
-  void bulk_is_under_way(std::size_t peer, bool is) noexcept { bulks_[peer].store(is, std::memory_order_relaxed); }
-  [[nodiscard]] bool is_bulk_under_way(std::size_t peer) const noexcept {
-    return bulks_[peer].load(std::memory_order_relaxed);
-  }
-
   // --- clears ------------------------------------------------------------------------------------------
   // A peer that is told to clear removes what it has of a creator, whichever part told it. So one clear leaves, after
   // all that was said before by any part and before all that is said after: the first part tells it once all have
@@ -129,7 +122,6 @@ class Partition {
   std::vector<std::unique_ptr<Box>> boxes_;
   alignas(64) std::atomic<std::size_t> states_{0};
   alignas(64) std::array<std::atomic<std::uint64_t>, peers_max> told_{};
-  std::array<std::atomic<bool>, peers_max> bulks_{};
 };
 
 }  // namespace pfsync::engine

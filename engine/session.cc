@@ -213,7 +213,6 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
     }
     case Message::bus:
       peers_[pending.peer].bulk.on_status(wire::read_bulk_status(pending.record), now);
-      tell_bulk(pending.peer);
       break;
     case Message::tdb: on_tdb(pending, now); break;
     case Message::ins_ack: release(pending.id, pending.search.hash, Deferrals::Why::acknowledged, now); break;

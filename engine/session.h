@@ -320,10 +320,6 @@ class Session {
   /// All counters of IPsec SAs there are.
   void tell_tdbs(Peer& peer, Instant now) noexcept;
   void ask_for(const Pending& pending, Instant now) noexcept;
-  /// Whether a peer's bulk update is under way, which brings what would be asked for.
-  [[nodiscard]] bool is_sent_all(unsigned peer) const noexcept;
-  /// First part: the others want to know that, too.
-  void tell_bulk(unsigned peer) noexcept;
   void acknowledge(const wire::State& state, unsigned peer, Instant now) noexcept;
   /// Whether a message about an unknown state is only late: counted, and to be ignored.
   [[nodiscard]] bool was_removed(const Pending& pending, Instant now) noexcept;

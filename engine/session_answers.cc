@@ -7,15 +7,6 @@ using statetable::no_slot;
 using statetable::ShardWriter;
 using wire::Reject;
 
-bool Session::is_sent_all(unsigned peer) const noexcept {
-  if (!is_first()) return partition_->is_bulk_under_way(peer);
-  return peers_[peer].bulk.phase() == BulkPhase::receiving;
-}
-
-void Session::tell_bulk(unsigned peer) noexcept {
-  if (partition_ != nullptr && is_first()) partition_->bulk_is_under_way(peer, is_sent_all(peer));
-}
-
 void Session::ask_for(const Pending& pending, Instant now) noexcept {
   const wire::StateId id = pending.id;
   // creatorid 0 is nobody's: no node can answer, and the pair (0, 0) would ask for a bulk update.
@@ -24,8 +15,9 @@ void Session::ask_for(const Pending& pending, Instant now) noexcept {
     return;
   }
   Peer& peer = peers_[pending.peer];
-  // Whatever is not asked for now is asked for with its next update.
-  if (is_sent_all(pending.peer) || peer.outbox.is_behind(now)) {
+  // Whatever is not asked for now is asked for with its next update. A bulk update is no reason to wait: its frame with
+  // the state may have been written before this update was, and no other may come.
+  if (peer.outbox.is_behind(now)) {
     counters_[Tally::requests_withheld].add();
     return;
   }

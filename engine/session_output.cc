@@ -128,10 +128,8 @@ void Session::retry_bulk(unsigned number, Instant now) noexcept {
 
 void Session::on_timeout(Instant now) noexcept {
   if (partition_ != nullptr) states_ = partition_->states();
-  for (unsigned number = 0; number < peers_.size(); ++number) {
-    Peer& peer = peers_[number];
+  for (Peer& peer : peers_) {
     peer.bulk.on_timeout(now);
-    tell_bulk(number);
     peer.outbox.on_timeout(now);
     peer.queued.set(peer.outbox.queued() + peer.outbox.answers_waiting());
     if (!peer.bulk.take_request()) continue;

@@ -349,7 +349,8 @@ TEST_F(SessionLimits, APeerIsAskedForSoManyStatesASecondAndForTheRestWithLaterUp
   EXPECT_EQ(asked.size(), 3000u);
 }
 
-TEST_F(SessionLimits, NothingIsAskedForThatABulkUpdateBrings) {
+/// The frame with the state may have been written before the update was.
+TEST_F(SessionLimits, WhatIsUpdatedAmidABulkUpdateIsAskedForAllTheSame) {
   make();
   static_cast<void>(all_said(t0));  // the request for everything
   const auto status = [&](std::uint8_t what, Instant now) {
@@ -358,14 +359,11 @@ TEST_F(SessionLimits, NothingIsAskedForThatABulkUpdateBrings) {
     });
   };
   receive_update(update_of(tcp_state(1)), t0);
-  EXPECT_EQ(all_said(t0).size(), 1u) << "it may never come";
+  EXPECT_EQ(all_said(t0).size(), 1u);
   status(wire::BulkStatus::start, t0 + 1s);
   for (std::uint64_t id = 1; id <= 50; ++id) receive_update(update_of(tcp_state(id)), t0 + 1s);
-  EXPECT_TRUE(all_said(t0 + 3s).empty());
-  EXPECT_EQ(count(Tally::requests_withheld), 50u);
-  status(wire::BulkStatus::end, t0 + 3s);
-  for (std::uint64_t id = 1; id <= 50; ++id) receive_update(update_of(tcp_state(id)), t0 + 3s);
   EXPECT_EQ(all_said(t0 + 3s).size(), 50u);
+  EXPECT_EQ(count(Tally::requests_withheld), 0u);
 }
 
 TEST_F(SessionLimits, NoRequestStandsInItsQueueTwice) {
