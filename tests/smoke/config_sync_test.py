@@ -268,18 +268,6 @@ class Pair(Case):
 
 # --- one node --------------------------------------------------------------------------------------------
 
-def free_port():
-    """Below those that the kernel gives to clients, so that none takes it meanwhile."""
-    for port in range(20000 + os.getpid() % 10000, 32000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise unittest.SkipTest("no port is free on loopback")
-
-
 class Authority:
     """A certificate authority of the openssl program."""
 
@@ -341,7 +329,7 @@ class Tls(Alone):
     def test_a_server_that_is_not_the_other_node_is_refused_by_name(self):
         ours, theirs = Authority(self.folder, "ours"), Authority(self.folder, "theirs")
         certificate, key = ours.issue("node")
-        port = free_port()
+        port = tap.free_port()
         node = self.primary(port, f'certificate = "{certificate}"\nkey = "{key}"\nca = "{ours.certificate}"\n')
         node.error_with("cannot be reached")
         self.assertEqual(node.sync()["trust"], "authority")
@@ -354,7 +342,7 @@ class Tls(Alone):
 
     def test_another_key_than_the_paired_one_is_refused(self):
         authority = Authority(self.folder, "any")
-        port = free_port()
+        port = tap.free_port()
         certificate, key = authority.issue("b")
         Impostor(self, port, certificate, key)
         node = self.primary(port)
@@ -381,7 +369,7 @@ class Tls(Alone):
             return str(error)
 
     def test_whoever_is_not_paired_yet_may_say_little(self):
-        port = free_port()
+        port = tap.free_port()
         node = self.node(f'[config_sync]\nrole = "secondary"\nlisten = "127.0.0.1:{port}"\n')
         stranger = Authority(self.folder, "any").issue("stranger")
         node.ask("config", do="pair")
@@ -392,7 +380,7 @@ class Tls(Alone):
     def test_a_client_that_is_not_the_other_node_is_refused_by_name(self):
         ours, theirs = Authority(self.folder, "ours"), Authority(self.folder, "theirs")
         certificate, key = ours.issue("node")
-        port = free_port()
+        port = tap.free_port()
         node = self.node(f'[config_sync]\nrole = "secondary"\nlisten = "127.0.0.1:{port}"\ncertificate = "{certificate}"\nkey = "{key}"\nca = "{ours.certificate}"\n')
         self.assertEqual(self.connect(port, ours.issue("friend")), 200)
         for words, arguments in (("(wrong CA)", (theirs.issue("stranger"),)), ("its certificate has expired", (ours.issue("old", days="-1"),)),

@@ -10,7 +10,7 @@ import xmlrpc.client
 
 import tap
 
-from config_sync_test import Alone, PATIENCE_S, PFSYNCCTL, free_port, run
+from config_sync_test import Alone, PATIENCE_S, PFSYNCCTL, run
 
 VERSION_CHECK = ('<?xml version="1.0" encoding="utf-8"?>\n<methodCall><methodName>pfsense.host_firmware_version</methodName><params>'
                  '<param><value><string></string></value></param><param><value><int>240</int></value></param></params></methodCall>')
@@ -39,7 +39,7 @@ class Firewalls(Alone):
 
     def setUp(self):
         super().setUp()
-        self.port = free_port()
+        self.port = tap.free_port()
         users = self.folder / "stateN" / "users"
         users.parent.mkdir()
         run(PFSYNCCTL, "user", "--file", users, "add", "hasync", input=self.PASSWORD + "\n")

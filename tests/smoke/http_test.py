@@ -50,20 +50,6 @@ updates_per_s = 2000
 """
 
 
-ports = iter(range(20000 + os.getpid() % 10000, 32000))  # below those that the kernel gives to clients, so that none takes it meanwhile
-
-
-def free_port():
-    for port in ports:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise unittest.SkipTest("no port is free on loopback")
-
-
 def insecure(**versions):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -77,7 +63,7 @@ def insecure(**versions):
 
 class Node(Daemon):
     def __init__(self, case, name, host, device="net_null0", http_lines="", more=""):
-        self.port = free_port()
+        self.port = tap.free_port()
         config = LINK.format(device=device, host=host, port=self.port, http=http_lines) + more
         super().__init__(name, tap.PFSYNCD, case.folder, config, state_dir=case.folder / f"state-{name}")
         case.addCleanup(self.end)
@@ -344,7 +330,7 @@ class Flood(Case):
 
     def setUp(self):
         super().setUp()
-        self.compat, self.sync = free_port(), free_port()
+        self.compat, self.sync = tap.free_port(), tap.free_port()
         link = 'net_memif0,role={role},socket-abstract=no,socket=' + str(self.folder / "link.sock") + ',id=0,rsize=12'
         self.a = Node(self, "A", 1, link.format(role="server"), more=SYNTHETIC).up()
         self.b = Node(self, "B", 2, link.format(role="client"), more=DOORS.format(sync=self.sync, compat=self.compat))

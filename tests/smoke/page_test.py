@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import ssl
 import subprocess
 import sys
@@ -61,14 +60,9 @@ return bad;
 """
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 class Pfsyncd(Daemon):
     def __init__(self, folder, name, role, host, skew, more="", sync=""):
-        self.port = free_port()
+        self.port = tap.free_port()
         self.state_dir = folder / f"state-{name}"
         self.state_dir.mkdir()
         super().__init__(name, tap.PFSYNCD, folder, more + CONFIG.format(
@@ -97,7 +91,7 @@ class Page(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="pfsync-page-")
         cls.addClassCleanup(folder.cleanup)
         cls.folder = pathlib.Path(folder.name)
-        door = f'"127.0.0.1:{free_port()}"'
+        door = f'"127.0.0.1:{tap.free_port()}"'
         # A waits for B's acknowledgements, so that there is a lag to show; it gives B its configuration.
         cls.a = Pfsyncd(cls.folder, "A", "server", 1, 0, SYNTHETIC + f'[config_sync]\nrole = "primary"\npeer = {door}\n', "defer = true")
         cls.b = Pfsyncd(cls.folder, "B", "client", 2, 100, f'[config_sync]\nrole = "secondary"\nlisten = {door}\n')
@@ -341,7 +335,7 @@ class Page(unittest.TestCase):
     def test_7_a_failed_push_shows_its_reason(self):
         folder = self.folder / "alone"
         folder.mkdir()
-        nobody = free_port()
+        nobody = tap.free_port()
         alone = Pfsyncd(folder, "C", "server", 3, 0, f'[config_sync]\nrole = "primary"\npeer = "127.0.0.1:{nobody}"\n')
         checked = subprocess.run([tap.PFSYNCD, "--check-config", "--config", alone.config], text=True, capture_output=True)
         if checked.returncode != 0 and "config_sync" in checked.stdout + checked.stderr:

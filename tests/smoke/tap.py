@@ -1,6 +1,7 @@
 """Runs a file's unittest cases and prints TAP, so that meson and scripts/count_tests.py count every case."""
 import os
 import pathlib
+import socket
 import sys
 import time
 import unittest
@@ -48,6 +49,21 @@ def main():
     result = Tap()
     tests.run(result)
     return 0 if result.wasSuccessful() else 1
+
+
+_ports = iter(range(20000 + os.getpid() % 10000, 32000))  # below those that the kernel gives to clients, so that none takes it meanwhile
+
+
+def free_port():
+    """A TCP port of loopback that nothing listens on, another one each time."""
+    for port in _ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise unittest.SkipTest("no port is free on loopback")
 
 
 def eventually(condition, seconds, what):
