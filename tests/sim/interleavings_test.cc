@@ -66,8 +66,7 @@ class Network {
     for (std::size_t i = hubs_; i < nodes_; ++i) sim_.load(i).stop();
     sim_.run_for(8s);
     // Who still asks for everything is told at last, or gives up; and all hear of what is new in that.
-    for (int rounds = 0; rounds < 60 && !is_quiet(); ++rounds) sim_.run_for(1s);
-    sim_.run_for(4s);
+    ASSERT_TRUE(sim_.run_until([this] { return is_quiet(); }, 10min)) << sim_.replay_hint();
   }
 
   /// Equal tables, or else differences that have a cause.
@@ -92,6 +91,7 @@ class Network {
 
  private:
   [[nodiscard]] bool is_quiet() {
+    if (sim_.in_flight() > 0) return false;
     for (std::size_t i = 0; i < nodes_; ++i) {
       if (sim_.session(i).queued() > 0) return false;
       for (unsigned peer = 0; peer < sim_.session(i).peers(); ++peer)

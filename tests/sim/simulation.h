@@ -77,6 +77,8 @@ class Simulation {
   [[nodiscard]] statetable::Digest digest(std::size_t node) const { return nodes_[node].table->digest(); }
   [[nodiscard]] Instant now() const { return now_; }
   LinkConfig& link() { return link_; }
+  /// Packets that are still on their way.
+  [[nodiscard]] std::size_t in_flight() const { return in_flight_.size(); }
   [[nodiscard]] std::uint64_t deliveries() const { return deliveries_; }
   /// Packets that a kernel refused because of their dialect.
   [[nodiscard]] std::uint64_t refused() const { return refused_; }
