@@ -3,6 +3,7 @@
 
 #include <array>
 #include <map>
+#include <numeric>
 #include <set>
 #include <unordered_map>
 
@@ -275,6 +276,28 @@ class TwoHubs {
 
   std::uint64_t echoes_ = 0;
 };
+
+TEST(HubSimulation, AsManyPeersAsAHubTakesHaveOneTable) {
+  Simulation sim{seed_of_run(5), {.delay = 200us, .jitter = 500us}};
+  std::vector<std::size_t> all(engine::peers_max);
+  std::iota(all.begin(), all.end(), std::size_t{1});
+  sim.add({.creatorid = 1, .peers = all, .learn_dialect = true});
+  for (const std::size_t node : all)
+    sim.add(
+        {.creatorid = static_cast<std::uint32_t>(node + 1),
+         .load =
+             engine::SyntheticConfig{.states = 12, .fill_per_s = 50, .new_per_s = 3, .updates_per_s = 20, .seed = node},
+         .peers = {0},
+         .dialect = static_cast<Dialect>(node % 4)});
+  sim.run_for(3s);
+  for (const std::size_t node : all) sim.load(node).stop();
+  sim.run_for(5s);
+  EXPECT_GE(sim.table(0).size(), all.size() * 12);
+  for (const std::size_t node : all) {
+    EXPECT_EQ(sim.digest(node), sim.digest(0)) << "node " << node << ", " << sim.replay_hint();
+    EXPECT_EQ(sim.session(0).dialect(static_cast<unsigned>(node - 1)).in_use(), sim.config(node).dialect);
+  }
+}
 
 TEST(HubSimulation, TwoHubsDoNotLoopAndACableMayBePulled) {
   for (std::uint64_t seed = 1; seed <= 3; ++seed) {

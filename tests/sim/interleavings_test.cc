@@ -1,7 +1,8 @@
 // Random networks of two to eight nodes under everything that happens to packets: loss, duplication, reordering,
 // pulled cables, reboots, flushes, all dialects at once. What must hold is judged by ledger.h, apart from the engine's
 // own rules.
-// SIM_SEED=n runs network n alone; SIM_INTERLEAVINGS=1000000 goes on until as many connections have lived.
+// SIM_SEED=n runs network n alone, SIM_TRACE=ID/CREATORID prints what is said of one state; SIM_INTERLEAVINGS=1000000
+// goes on until as many connections have lived.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -3,7 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
 #include <numeric>
+#include <stdexcept>
 
 #include "engine/removed_states.h"
 #include "wire/convert.h"
@@ -57,11 +61,41 @@ Ledger::Ledger(Simulation& sim, std::vector<std::vector<std::size_t>> peers)
   sim_.on_delivery([this](std::size_t node, wire::Bytes packet) { after(node, packet); });
   sim_.on_loss(
       [this](std::size_t sender, std::size_t receiver, wire::Bytes packet) { lost(sender, receiver, packet); });
+  if (const char* traced = std::getenv("SIM_TRACE")) {
+    traced_.emplace();
+    if (std::sscanf(traced, "%" SCNu64 "/%" SCNu32, &traced_->id, &traced_->creatorid) != 2)
+      throw std::invalid_argument{"SIM_TRACE is not ID/CREATORID in decimal, as the failures name a state"};
+  }
 }
 
 // --- while it runs -------------------------------------------------------------------------------------
 
+/// With SIM_TRACE=ID/CREATORID all that is said of that state is printed: seconds, what became of it, the nodes.
+void Ledger::trace(std::string_view what, std::size_t sender, std::size_t receiver, wire::Bytes packet) const {
+  if (!traced_) return;
+  const auto line = [&](Message message) {
+    std::printf("%.6f %.*s %zu %zu %.*s", std::chrono::duration<double>(sim_.now().time_since_epoch()).count(),
+                static_cast<int>(what.size()), what.data(), sender, receiver,
+                static_cast<int>(wire::word(message).size()), wire::word(message).data());
+  };
+  for_each_message(packet, [&](Message message, wire::Layout layout, wire::Bytes record) {
+    if (message == Message::clr && wire::read_clear(record).creatorid == traced_->creatorid) {
+      line(message);
+      std::printf("\n");
+    }
+    if (!names_a_state(message) || wire::read_id(message, layout, record) != *traced_) return;
+    line(message);
+    if (tells_content(message)) {
+      const wire::Update update = wire::read_update(layout, record);
+      for (const wire::Peer& peer : {update.src, update.dst})
+        std::printf("  %u:%u-%u", unsigned{peer.state}, peer.seqlo, peer.seqhi);
+    }
+    std::printf("\n");
+  });
+}
+
 void Ledger::before(std::size_t node, wire::Bytes packet) {
+  trace("takes", node, node, packet);
   before_.clear();
   held_back_before_ = held_back(node);
   const auto reader = sim_.table(node).reader();
@@ -156,12 +190,15 @@ void Ledger::hear_content(std::size_t node, Message message, const wire::Update&
     // A clear that was seconds under way seems to be later than states that began after it.
     const Node& at = nodes_[node];
     record.crossed |= is_slow() && at.cleared.contains(update.id.creatorid);
+    // Who forgot its end by a reboot knows of it again by a later clear.
+    if (at.cleared.contains(update.id.creatorid) && ends_.contains(update.id)) return;
     ASSERT_TRUE(record.ended_at || record.crossed || owns || cleared_.contains(update.id))
         << "not taken: " << name(update.id, node);
   }
 }
 
 void Ledger::lost(std::size_t sender, std::size_t receiver, wire::Bytes packet) {
+  trace("lost", sender, receiver, packet);
   for_each_message(packet, [&](Message message, wire::Layout layout, wire::Bytes record) {
     if (message == Message::clr) nodes_[receiver].clears_lost.insert(wire::read_clear(record).creatorid);
     if (!names_a_state(message)) return;
@@ -274,6 +311,11 @@ Ledger::Cause Ledger::cause_of_ghost(StateId id, std::size_t node, const std::ve
   if (record.told_by_other) return Cause::told_by_other;
   if (record.by_reboot) return Cause::reboot;
   if (above && tables[*above].contains(id)) return Cause::upstream;
+  // One on the way missed the end, of what it may have forgotten since.
+  for (auto on_way = above; on_way; on_way = upstream(*on_way, id.creatorid - 1))
+    if (const auto& at = nodes_[*on_way];
+        at.clears_lost.contains(id.creatorid) || (at.records.contains(id) && at.records.at(id).end_lost))
+      return Cause::upstream;
   // It has come up since, and a late message, or somebody who missed the end, told it.
   const auto end = ends_.find(id);
   if (end != ends_.end() && end->second <= nodes_[node].up_at) return Cause::told_by_other;

@@ -93,6 +93,7 @@ class Ledger {
     statetable::Seconds created_s;
   };
 
+  void trace(std::string_view what, std::size_t sender, std::size_t receiver, wire::Bytes packet) const;
   void before(std::size_t node, wire::Bytes packet);
   void after(std::size_t node, wire::Bytes packet);
   void lost(std::size_t sender, std::size_t receiver, wire::Bytes packet);
@@ -116,6 +117,7 @@ class Ledger {
 
   Simulation& sim_;
   std::vector<std::vector<std::size_t>> peers_;
+  std::optional<wire::StateId> traced_;
   std::vector<Node> nodes_;
   std::vector<std::uint64_t> lives_;  ///< how often each has come up again
   std::unordered_map<wire::StateId, Cleared, OfId> cleared_;
