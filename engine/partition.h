@@ -20,7 +20,7 @@ namespace pfsync::engine {
 class Partition {
  public:
   static constexpr unsigned parts_max = 8;
-  static constexpr std::size_t peers_max = 8;
+  static constexpr std::size_t peers_max = 64;
 
   /// Contract: 1 to parts_max parts.
   explicit Partition(unsigned parts) : shared_(parts), boxes_(std::size_t{parts} * parts) {

@@ -49,7 +49,7 @@ struct PeerConfig {
   bool is_shared = false;     ///< another node may be the one to speak with it; until set_active says otherwise, it is
   InterfaceMap interfaces{};  ///< empty: names pass as they are
 };
-inline constexpr std::size_t peers_max = 8;
+inline constexpr std::size_t peers_max = Partition::peers_max;
 
 struct SessionConfig {
   std::uint32_t creatorid = 0;                          ///< own host id (pf.conf `set hostid`); not 0

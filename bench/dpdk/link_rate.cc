@@ -94,7 +94,7 @@ class Node {
     for (unsigned part = 1; part < node_.parts(); ++part) {
       Other& other = others_.emplace_back();
       for (unsigned peer = 0; peer < session().peers(); ++peer) {
-        other.pointers.push_back(&other.lanes.emplace_back(engine::dpdk::PartPath::buffers));
+        other.pointers.push_back(&other.lanes.emplace_back(engine::dpdk::PartPath::buffers_max));
         other.lanes.back().supply(port);
       }
       other.path.emplace(engine::dpdk::PartPath::Parts{.session = node_,

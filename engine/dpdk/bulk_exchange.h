@@ -15,10 +15,12 @@ namespace pfsync::engine::dpdk {
 /// to the data path, which sends them between its own. Ends before the port whose buffers it holds.
 class BulkExchange {
  public:
-  static constexpr unsigned buffers = 255;  ///< a ring of 256 holds one less
+  static constexpr unsigned buffers_all = 2048;  ///< of the exchanges with all peers
+  static constexpr unsigned buffers_max = 255;   ///< a ring of 256 holds one less
 
-  /// Throws std::runtime_error with one sentence.
-  BulkExchange() : frames_{buffers} {}
+  /// One of so many. Throws std::runtime_error with one sentence.
+  explicit BulkExchange(std::size_t peers = 1)
+      : frames_{FrameExchange::buffers_each(buffers_all, peers, buffers_max)} {}
 
   // Data path.
   /// Keeps the control thread supplied with empty buffers.

@@ -51,8 +51,9 @@ struct PartParts {
     if (config.synthetic)
       if (const SyntheticConfig share = part_of(*config.synthetic, number, config.cores.data_cores); share.states > 0)
         synthetic.emplace(share);
-    for (std::size_t peer = 0; number > 0 && peer < std::max<std::size_t>(config.peers.size(), 1); ++peer)
-      frames.pointers.push_back(&frames.lanes.emplace_back(PartPath::buffers));
+    const std::size_t peers = std::max<std::size_t>(config.peers.size(), 1);
+    for (std::size_t peer = 0; number > 0 && peer < peers; ++peer)
+      frames.pointers.push_back(&frames.lanes.emplace_back(PartPath::buffers_each(peers, config.cores.data_cores - 1)));
   }
   [[nodiscard]] SyntheticFirewall* firewall() { return synthetic ? &*synthetic : nullptr; }
   std::optional<SyntheticFirewall> synthetic;

@@ -3,6 +3,8 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <memory>
 
@@ -16,6 +18,11 @@ namespace pfsync::engine::dpdk {
 /// port whose buffers it holds. Two single-producer single-consumer rings; neither side waits.
 class FrameExchange {
  public:
+  /// How many buffers each of so many lanes has, at least 7 and at most `most`, when all of them together are to have
+  /// no more than `all`: a port has so many that it can spare.
+  [[nodiscard]] static constexpr unsigned buffers_each(unsigned all, std::size_t lanes, unsigned most) noexcept {
+    return std::clamp(std::bit_floor(all / static_cast<unsigned>(lanes)), 8u, most + 1) - 1;
+  }
   /// `buffers`: one less than a power of 2. Throws std::runtime_error with one sentence.
   explicit FrameExchange(unsigned buffers);
   ~FrameExchange();

@@ -42,7 +42,7 @@ void DataChange::prepare_peers(const Difference& difference) {
     if (before)
       lanes_.emplace_empty();
     else
-      lanes_.emplace_back(sender_config(difference.next, i), daemon_.table);
+      lanes_.emplace_back(sender_config(difference.next, i), daemon_.table, before_.size());
     Lane& lane = before ? daemon_.lanes[*before] : lanes_[i];
     data_lanes_.push_back({&lane.bulk, &lane.gate});
     for (std::size_t part = 0; part < part_lanes_.size(); ++part) {
@@ -51,7 +51,7 @@ void DataChange::prepare_peers(const Difference& difference) {
         further.lanes.emplace_empty();
         further.pointers.push_back(daemon_.part_lanes[part]->pointers[*before]);
       } else {
-        further.pointers.push_back(&further.lanes.emplace_back(PartPath::buffers));
+        further.pointers.push_back(&further.lanes.emplace_back(PartPath::buffers_each(before_.size(), part_lanes_.size())));
       }
     }
   }

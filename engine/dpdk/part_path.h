@@ -17,8 +17,13 @@ namespace pfsync::engine::dpdk {
 /// turn; only an idle loop sleeps, when it may.
 class PartPath {
  public:
-  static constexpr unsigned buffers = 63;        ///< of each lane
+  static constexpr unsigned buffers_all = 3584;  ///< of the lanes of all further parts to all peers
+  static constexpr unsigned buffers_max = 63;    ///< of each lane
   static constexpr std::size_t frames_max = 32;  ///< written in a turn at most, for all peers
+  /// Of a lane, with so many peers and further parts.
+  [[nodiscard]] static constexpr unsigned buffers_each(std::size_t peers, std::size_t further_parts) noexcept {
+    return FrameExchange::buffers_each(buffers_all, peers * further_parts, buffers_max);
+  }
 
   struct Parts {
     PartitionedSession& session;

@@ -53,8 +53,8 @@ BulkSenderConfig sender_config(const Config& config, std::size_t peer) {
 
 Placed<Lane> make_lanes(const Config& config, const statetable::Table& table) {
   Placed<Lane> lanes;
-  for (std::size_t i = 0; i < std::max<std::size_t>(config.peers.size(), 1); ++i)
-    lanes.emplace_back(sender_config(config, i), table);
+  const std::size_t peers = std::max<std::size_t>(config.peers.size(), 1);
+  for (std::size_t i = 0; i < peers; ++i) lanes.emplace_back(sender_config(config, i), table, peers);
   return lanes;
 }
 

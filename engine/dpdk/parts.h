@@ -38,7 +38,9 @@ T or_throw(std::variant<T, std::string> result) {
 
 /// What serves one peer's bulk updates, and when the own request to it is repeated.
 struct Lane {
-  Lane(const BulkSenderConfig& config, const statetable::Table& table) : sender{config, table, &gate} {}
+  /// One of so many.
+  Lane(const BulkSenderConfig& config, const statetable::Table& table, std::size_t peers)
+      : bulk{peers}, sender{config, table, &gate} {}
   BulkExchange bulk;
   BulkGate gate;
   BulkSender sender;

@@ -36,7 +36,7 @@ struct OtherCore {
               .synthetic = load,
               .clock = CycleClock{},
               .busy = false}} {}
-  FrameExchange lane{PartPath::buffers};
+  FrameExchange lane{PartPath::buffers_max};
   FrameExchange* lane_pointer = &lane;
   PartPath path;
 };

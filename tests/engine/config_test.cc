@@ -307,15 +307,15 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"peer_no_address", link_section + "[[peer]]\n", "t.toml:4: peer.address: is missing", "multicast"},
         Refusal{"peer_twice", link_section + "[[peer]]\naddress = \"10.0.0.2\"\n[[peer]]\naddress = \"10.0.0.2\"\n",
                 "t.toml:7: peer.address: ", "already"},
-        Refusal{"nine_peers",
+        Refusal{"a_peer_too_many",
                 link_section +
                     [] {
                       std::string peers;
-                      for (int i = 2; i <= 10; ++i)
+                      for (int i = 2; i <= 66; ++i)
                         peers += "[[peer]]\naddress = \"10.0.0." + std::to_string(i) + "\"\n";
                       return peers;
                     }(),
-                "t.toml:20: peer: is one too many", "8 peers"},
+                "t.toml:132: peer: is one too many", "64 peers"},
         Refusal{"peer_and_group", link_section + "multicast = \"224.0.0.240\"\n[[peer]]\naddress = \"10.0.0.2\"\n",
                 "t.toml:6: peer.address: ", "remove one"},
         Refusal{"peer_is_own", link_section + "[[peer]]\naddress = \"10.0.0.1\"\n",
