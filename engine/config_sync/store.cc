@@ -53,22 +53,30 @@ std::vector<std::string> Store::load() {
       restore();
       told.emplace_back("a configuration that was not confirmed before the last end is rolled back");
     }
-    const auto text = files_.read(in_force);
-    current_ = text ? parse_stored(*text) : std::nullopt;
-    if (!text || current_) return;
-    for (const Former& each : former()) {
-      const auto older = files_.read(name_of(each.epoch, each.generation));
-      if (!older) continue;
-      current_ = parse_stored(*older);
-      if (!current_) continue;
-      told.push_back("the stored configuration is damaged: generation " + std::to_string(each.generation) +
-                     " is in force");
-      return;
-    }
-    told.emplace_back("the stored configuration is damaged, and there is no former one: the file's is in force");
+    find_current(told);
   });
   if (!why.empty()) told.push_back(why);
   return told;
+}
+
+void Store::find_current(std::vector<std::string>& told) {
+  const auto text = files_.read(in_force);
+  current_ = text ? parse_stored(*text) : std::nullopt;
+  if (!text || current_) return;
+  for (const Former& each : former()) {
+    const auto older = files_.read(name_of(each.epoch, each.generation));
+    if (!older) continue;
+    current_ = parse_stored(*older);
+    if (!current_) continue;
+    told.push_back("the stored configuration is damaged: generation " + std::to_string(each.generation) +
+                   " is in force");
+    // Or the next commit would keep the damaged one, as the one to go back to.
+    files_.write(staged_name, *older);
+    files_.rename(staged_name, in_force);
+    files_.sync_directory();
+    return;
+  }
+  told.emplace_back("the stored configuration is damaged, and there is no former one: the file's is in force");
 }
 
 std::string Store::stage(const Stored& next) {
@@ -125,12 +133,14 @@ void Store::restore() {
 }
 
 std::string Store::roll_back() {
-  return sentence_of([&] {
+  std::vector<std::string> told;
+  std::string why = sentence_of([&] {
     restore();
     pending_ = false;
-    const auto text = files_.read(in_force);
-    current_ = text ? parse_stored(*text) : std::nullopt;
+    find_current(told);
   });
+  for (const std::string& sentence : told) why += (why.empty() ? "" : "; ") + sentence;
+  return why;
 }
 
 std::vector<Store::Former> Store::former() {

@@ -49,6 +49,7 @@ class Store {
  private:
   void prune();
   void restore();
+  void find_current(std::vector<std::string>& told);
   Files& files_;
   std::optional<Stored> current_;
   std::optional<Stored> staged_;

@@ -50,6 +50,26 @@ TEST(ConfigSyncStore, WhatIsDamagedGivesWayToTheOneBefore) {
   Store again{files};
   EXPECT_EQ(again.load().size(), 1u);
   EXPECT_EQ(again.current(), revision(1));
+  // For good: the next commit goes back to it, not to what is damaged.
+  EXPECT_EQ(again.stage(revision(3)), "");
+  EXPECT_EQ(again.commit(), "");
+  EXPECT_EQ(again.roll_back(), "");
+  EXPECT_EQ(again.current(), revision(1));
+  Store third{files};
+  EXPECT_TRUE(third.load().empty());
+  EXPECT_EQ(third.current(), revision(1));
+}
+
+TEST(ConfigSyncStore, ARollBackToWhatIsDamagedGoesFurtherBack) {
+  MemoryFiles files;
+  Store store{files};
+  put(store, revision(1));
+  put(store, revision(2));
+  EXPECT_EQ(store.stage(revision(3)), "");
+  EXPECT_EQ(store.commit(), "");
+  files.write("config.1.2", "damaged");
+  EXPECT_NE(store.roll_back().find("generation 1 is in force"), std::string::npos);
+  EXPECT_EQ(store.current(), revision(1));
 }
 
 struct Crash {};
