@@ -18,9 +18,10 @@ namespace pfsync::engine::config_sync {
 /// show config_sync, under the order's number.
 struct Order {
   enum class Kind : std::uint8_t { push, diff, rollback, pair, confirm_pair, abort_pair } kind = Kind::push;
-  bool renew = false;            ///< push: above whatever the other node holds
-  std::uint64_t generation = 0;  ///< rollback: to that one
-  std::string code{};            ///< confirm_pair: what both consoles show
+  bool renew = false;                    ///< push: above whatever the other node holds
+  std::uint64_t generation = 0;          ///< rollback: to that one
+  std::optional<std::uint64_t> epoch{};  ///< rollback: the generation's; without it the newest that has the generation
+  std::string code{};                    ///< confirm_pair: what both consoles show
 };
 /// Or one sentence about what is wrong with the request.
 [[nodiscard]] std::variant<Order, std::string> order_of(const nlohmann::ordered_json& request);

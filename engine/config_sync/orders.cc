@@ -42,7 +42,12 @@ std::variant<Order, std::string> order_of(const Json& request) {
     const auto generation = request.find("generation");
     if (generation == request.end() || !generation->is_number_unsigned())
       return "\"generation\" must be one that show config_sync lists";
-    return Order{.kind = Order::Kind::rollback, .generation = generation->get<std::uint64_t>()};
+    Order back{.kind = Order::Kind::rollback, .generation = generation->get<std::uint64_t>()};
+    const auto epoch = request.find("epoch");
+    if (epoch == request.end()) return back;
+    if (!epoch->is_number_unsigned()) return "\"epoch\" must be one that show config_sync lists";
+    back.epoch = epoch->get<std::uint64_t>();
+    return back;
   }
   if (what == "pair") {
     const auto abort = request.find("abort");
@@ -70,7 +75,7 @@ void Agent::Parts::carry_out(std::uint64_t number, const Order& order, std::uniq
         return finish(number, false, here + ": run it on the primary");
       }
       if (!extract_error.empty()) return finish(number, false, extract_error);
-      if (order.kind == Order::Kind::rollback) return roll_back_to(number, order.generation);
+      if (order.kind == Order::Kind::rollback) return roll_back_to(number, order);
       if (!not_applied.empty()) return finish(number, false, not_applied);
       if (order.renew) {
         identity.epoch = std::max(identity.epoch, sender.peer_epoch()) + 1;
@@ -112,8 +117,9 @@ void Agent::Parts::carry_out(std::uint64_t number, const Order& order, std::uniq
   }
 }
 
-void Agent::Parts::roll_back_to(std::uint64_t number, std::uint64_t generation) {
-  const auto stored = store.generation(generation);
+void Agent::Parts::roll_back_to(std::uint64_t number, const Order& order) {
+  const std::uint64_t generation = order.generation;
+  const auto stored = store.generation(generation, order.epoch);
   if (!stored)
     return finish(
         number, false,

@@ -148,7 +148,7 @@ struct Agent::Parts {
   // orders.cc
   void carry_out(std::uint64_t number, const Order& order, std::unique_lock<std::mutex>& lock);
   void finish(std::uint64_t number, bool ok, const std::string& sentence, Json lines = Json::array());
-  void roll_back_to(std::uint64_t number, std::uint64_t generation);
+  void roll_back_to(std::uint64_t number, const Order& order);
   void compare(std::uint64_t number, std::unique_lock<std::mutex>& lock);
   void pair_on(std::unique_lock<std::mutex>& lock);
 

@@ -158,12 +158,15 @@ void Store::prune() {
   for (std::size_t i = kept; i < all.size(); ++i) files_.remove(name_of(all[i].epoch, all[i].generation));
 }
 
-std::optional<Stored> Store::generation(std::uint64_t generation) {
-  if (current_ && current_->revision.generation == generation) return current_;
+std::optional<Stored> Store::generation(std::uint64_t generation, std::optional<std::uint64_t> epoch) {
+  const auto is_meant = [&](std::uint64_t its_epoch, std::uint64_t its_generation) {
+    return its_generation == generation && its_epoch == epoch.value_or(its_epoch);
+  };
+  if (current_ && is_meant(current_->revision.epoch, current_->revision.generation)) return current_;
   std::optional<Stored> found;
   const std::string why = sentence_of([&] {
     for (const Former& each : former()) {
-      if (each.generation != generation) continue;
+      if (!is_meant(each.epoch, each.generation)) continue;
       if (const auto text = files_.read(name_of(each.epoch, generation))) found = parse_stored(*text);
       return;
     }

@@ -40,8 +40,8 @@ class Store {
   };
   /// Newest first; the one in force is not among them, unless rolled back to.
   [[nodiscard]] std::vector<Former> former();
-  /// Of that generation, of the newest epoch that has it; or nullopt.
-  [[nodiscard]] std::optional<Stored> generation(std::uint64_t generation);
+  /// Of that generation; without an epoch of the newest that has it; or nullopt.
+  [[nodiscard]] std::optional<Stored> generation(std::uint64_t generation, std::optional<std::uint64_t> epoch = {});
 
   [[nodiscard]] std::optional<Identity> identity();
   [[nodiscard]] std::string write(const Identity& identity);

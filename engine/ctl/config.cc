@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <thread>
@@ -74,7 +75,12 @@ std::string config_sync_text(const Json& status, bool all) {
   if (status.at("unconfirmed").get<bool>()) text += "a configuration waits to be confirmed\n";
   if (const auto compat = status.find("compat"); compat != status.end()) text += firewall_text(*compat);
   std::string kept;
-  for (const Json& former : status.at("history")) kept += (kept.empty() ? "" : ", ") + plain(former.at("generation"));
+  const Json& history = status.at("history");
+  for (const Json& former : history) {
+    const auto is_same = [&](const Json& other) { return other.at("generation") == former.at("generation"); };
+    kept += (kept.empty() ? "" : ", ") + plain(former.at("generation"));
+    if (std::count_if(history.begin(), history.end(), is_same) > 1) kept += " of epoch " + plain(former.at("epoch"));
+  }
   if (!kept.empty()) text += "kept generations: " + kept + "\n";
   if (!all) return text;
   for (const auto& [name, digest] : status.at("sections").items())

@@ -42,6 +42,7 @@ struct Options {
   std::string user;
   bool renew = false;
   std::uint64_t generation = 0;
+  std::optional<std::uint64_t> epoch;
 };
 
 int fail(const std::string& sentence, int status) {
@@ -370,13 +371,13 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
   command(*config, "diff", "compare both nodes, section by section", [&] {
     return order_config(options, {{"command", "config"}, {"do", "diff"}});
   });
-  command(
-      *config, "rollback", "go back to a former generation, on both nodes",
-      [&] {
-        return order_config(options, {{"command", "config"}, {"do", "rollback"}, {"generation", options.generation}});
-      })
-      ->add_option("GENERATION", options.generation)
-      ->required();
+  auto* rollback = command(*config, "rollback", "go back to a former generation, on both nodes", [&] {
+    Json request{{"command", "config"}, {"do", "rollback"}, {"generation", options.generation}};
+    if (options.epoch) request["epoch"] = *options.epoch;
+    return order_config(options, request);
+  });
+  rollback->add_option("GENERATION", options.generation)->required();
+  rollback->add_option("--epoch", options.epoch, "the one of that epoch: without it, of the newest that has it");
   command(*config, "pair", "let this node and the other know each other: run it on both, and compare the codes",
           [&] { return pair_config(options); });
 

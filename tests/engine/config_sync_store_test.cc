@@ -72,6 +72,18 @@ TEST(ConfigSyncStore, ARollBackToWhatIsDamagedGoesFurtherBack) {
   EXPECT_EQ(store.current(), revision(1));
 }
 
+TEST(ConfigSyncStore, TwoEpochsMayHaveOneGeneration) {
+  MemoryFiles files;
+  Store store{files};
+  for (const std::uint64_t epoch : {1, 2})
+    for (const std::uint64_t generation : {7, 8}) put(store, revision(generation, "{}", epoch));
+  EXPECT_EQ(store.generation(7, 1), revision(7, "{}", 1));
+  EXPECT_EQ(store.generation(7), revision(7, "{}", 2));
+  EXPECT_EQ(store.generation(8, 1), revision(8, "{}", 1));
+  EXPECT_EQ(store.generation(8), revision(8, "{}", 2));
+  EXPECT_FALSE(store.generation(7, 3));
+}
+
 struct Crash {};
 
 /// Ends the process, as it were, before, in the midst of, or behind the n-th step.

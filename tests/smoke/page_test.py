@@ -325,7 +325,7 @@ class Page(unittest.TestCase):
         self.browser.click("#sync-compare")
         self.await_text(outcome, r"Both nodes hold the same[\s\S]*sync: the same")
         self.browser.screenshot(SCREENSHOTS / "sync-compared.png")
-        self.browser.run("document.querySelector(arguments[0]).click()", f"[data-focus='back {before}']")
+        self.browser.run("document.querySelector(arguments[0]).click()", f"[data-focus^='back {before} ']")
         self.await_text("#confirm", f"Roll back to generation {before}")
         self.browser.click("#confirm-yes")
         tap.eventually(lambda: self.a.maxupd() == self.b.maxupd() == 128, WAIT_S, "both nodes are back")

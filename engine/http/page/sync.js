@@ -64,9 +64,9 @@ export function sync_view() {
   push.addEventListener("click", () => run({ command: "config", do: "push" }, "The configuration is being pushed"));
   compare.addEventListener("click", () => run({ command: "config", do: "diff" }, "Both nodes are being compared"));
 
-  async function roll_back(generation) {
+  async function roll_back({ generation, epoch }) {
     if (await confirmed(`Roll back to generation ${generation}?`, "Its shared sections come into force here and at the other node, as a new generation. The configuration file stays as it is.", "Roll back"))
-      run({ command: "config", do: "rollback", generation }, `Rolling back to generation ${generation}`);
+      run({ command: "config", do: "rollback", generation, epoch }, `Rolling back to generation ${generation}`);
   }
 
   function section_row([name, digest], same) {
@@ -105,8 +105,8 @@ export function sync_view() {
     const kept = [...(sync.history ?? [])].sort((a, b) => b.epoch - a.epoch || b.generation - a.generation);
     renew(history, [kept, primary], () => (kept.length === 0 ? el("p", { class: "empty" }, "None is kept yet; the last 20 will be.")
       : table("Generations", ["Generation", "Epoch", { text: "", class: "end" }], kept.map((one) => el("tr", null, el("td", head("Generation"), String(one.generation)), el("td", head("Epoch"), String(one.epoch)),
-        el("td", { class: "end" }, el("button", { type: "button", class: "small danger", "data-focus": `back ${one.generation}`, disabled: !primary, "aria-label": `Roll back to generation ${one.generation}`,
-          onclick: () => roll_back(one.generation) }, "Roll back…")))), { class: "cards" })));
+        el("td", { class: "end" }, el("button", { type: "button", class: "small danger", "data-focus": `back ${one.generation} ${one.epoch}`, disabled: !primary, "aria-label": `Roll back to generation ${one.generation}`,
+          onclick: () => roll_back(one) }, "Roll back…")))), { class: "cards" })));
     const compat = sync.compat;
     cards[4].hidden = !compat;
     if (compat)
