@@ -365,6 +365,26 @@ class Page(unittest.TestCase):
         self.open("sync")
         self.await_text("main", r"0000000d[\s\S]*not configured")
 
+    def test_9_a_walk_that_is_told_to_wait_goes_on_where_it_was(self):
+        self.open("states")
+        self.await_text("main .pager", "Page 1")
+        self.browser.run("""
+            const real = window.fetch;
+            const answers = [[200, { ok: true, states: [], cursor: { shard: 0, slot: 5 }, progress: { at: 5, of: 10 } }], [429, { ok: false, error: "make a pause" }],
+              [503, { ok: false, error: "try again" }], [200, { ok: true, states: [], cursor: null, progress: { at: 10, of: 10 } }]];
+            window.asked = [];
+            window.fetch = (path, options) => {
+              if (!path.startsWith("/api/show/states")) return real(path, options);
+              window.asked.push(new URL(path, location).searchParams.get("cursor"));
+              const [status, body] = answers.shift();
+              return Promise.resolve(new Response(JSON.stringify(body), { status }));
+            };""")
+        self.browser.type("#filter", "creator ffffffff")
+        self.browser.click("main .filter button[type=submit]")
+        self.await_text("main .scan", "Waiting to go on: make a pause")
+        self.await_text("main", "No state fits this filter")
+        self.assertEqual(self.browser.run("return window.asked"), [None, "0.5", "0.5", "0.5"])
+
 
 if __name__ == "__main__":
     sys.exit(tap.main())

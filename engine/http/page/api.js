@@ -11,6 +11,9 @@ export class Refused extends Error {
 export class Unreached extends Error {}
 
 const patience_ms = 10_000;
+const too_much = [429, 503];  // of requests, of this browser or of all: it was not carried out
+const pause_ms = 1000;
+const pauses_max = 20;
 
 export const session = { user: null, csrf: null, read: true, version: "", node: "" };
 const watchers = new Set();
@@ -31,6 +34,19 @@ async function call(path, options) {
   }
   if (answer.ok === true) return answer;
   throw new Refused(typeof answer.error === "string" ? answer.error : `the daemon refused with status ${response.status}`, response.status);
+}
+
+// One step of many: what refuses it for the moment does not end the walk.
+export async function patiently(step, is_over, pausing) {
+  for (let pauses = 0; ; ++pauses) {
+    try {
+      return await step();
+    } catch (error) {
+      if (!(error instanceof Refused) || !too_much.includes(error.status) || pauses === pauses_max || is_over()) throw error;
+      pausing(error);
+      await new Promise((resolve) => setTimeout(resolve, pause_ms));
+    }
+  }
 }
 
 export function show(what, query) {

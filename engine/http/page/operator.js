@@ -1,6 +1,6 @@
 // What is said to the operator and asked of him: sentences, questions, the password; and how an order is carried out.
 import { el, id, text } from "./dom.js";
-import { login, order, refresh_session, Refused, session } from "./api.js";
+import { login, order, patiently, refresh_session, Refused, session } from "./api.js";
 
 const watchers = new Set();
 // Called after each order that was carried out.
@@ -45,18 +45,20 @@ export async function log_in(why) {
   return (await answer) === "yes";
 }
 
-// Carries an order out, after logging in if need be. The answer, or null when it came to nothing, which is said.
-export async function carry_out(request, { quiet = false } = {}) {
+// Carries an order out, after logging in if need be. The answer, or null when it came to nothing, which is said. With `pausing` it is one step of many, which
+// waits when it is refused for the moment.
+export async function carry_out(request, { quiet = false, is_over = () => false, pausing = null } = {}) {
+  const give = () => (pausing ? patiently(() => order(request), is_over, pausing) : order(request));
   try {
     if (session.csrf === null && !(await log_in("This changes something on the node: log in first."))) return null;
     let answer;
     try {
-      answer = await order(request);
+      answer = await give();
     } catch (error) {
       if (!(error instanceof Refused) || (error.status !== 401 && error.status !== 403)) throw error;
       await refresh_session();
       if (session.csrf === null && !(await log_in(`The session has ended (${error.message}). Log in again.`))) return null;
-      answer = await order(request);
+      answer = await give();
     }
     if (!quiet && answer.sentence) note(answer.sentence);
     for (const watcher of watchers) watcher();

@@ -1,6 +1,6 @@
 // States: the table as pfctl -ss shows it, page by page, filtered on the daemon in bounded steps.
 import { clock, el, id, navigable, number, short, table, text } from "./dom.js";
-import { Refused, show } from "./api.js";
+import { patiently, Refused, show } from "./api.js";
 import { carry_out, confirmed, note } from "./operator.js";
 
 const page_rows = 50;
@@ -96,6 +96,11 @@ export function states_view() {
     text(where, rows.length === 0 ? "" : `Page ${at + 1}, ${number(rows.length)} ${rows.length === 1 ? "state" : "states"}${ended ? ", the last" : ""}`);
   }
 
+  function pausing(error) {
+    scan.hidden = false;
+    text(scanned, `Waiting to go on: ${error.message}`);
+  }
+
   // One page: as many short requests as it takes to fill it or to reach the end.
   async function load() {
     const mine = ++run;
@@ -108,7 +113,8 @@ export function states_view() {
     do {
       let page;
       try {
-        page = await show("states", { filter: filter ? ` ${filter}` : "", limit: page_rows - states.length, cursor: word_of(cursor) });
+        const step = () => show("states", { filter: filter ? ` ${filter}` : "", limit: page_rows - states.length, cursor: word_of(cursor) });
+        page = await patiently(step, () => mine !== run || closed, pausing);
       } catch (error) {
         if (mine !== run || closed) return;
         scan.hidden = true;
@@ -152,9 +158,11 @@ export function states_view() {
     const mine = ++run;
     let cursor = null;
     let killed = 0;
+    let broken_off = false;
     do {
-      const answer = await carry_out({ command: "kill", filter, ...(cursor ? { cursor } : {}) }, { quiet: true });
-      if (answer === null || closed) break;
+      const answer = await carry_out({ command: "kill", filter, ...(cursor ? { cursor } : {}) }, { quiet: true, is_over: () => mine !== run || closed, pausing });
+      broken_off = answer === null;
+      if (broken_off || closed) break;
       killed += answer.states;
       cursor = answer.cursor;
       scan.hidden = false;
@@ -162,7 +170,7 @@ export function states_view() {
       text(scanned, `Looked at ${number(answer.progress.at)} of ${number(answer.progress.of)} places, ${number(killed)} killed`);
     } while (cursor !== null && mine === run);
     scan.hidden = true;
-    note(`${number(killed)} ${killed === 1 ? "state" : "states"} killed`);
+    note(`${number(killed)} ${killed === 1 ? "state" : "states"} killed${broken_off ? ", then it broke off" : ""}`, broken_off ? "bad" : "done");
     start(filter);
   }
 
