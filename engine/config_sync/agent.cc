@@ -135,7 +135,7 @@ void Agent::Parts::begin_primary() {
     sender.offer(current->revision, true, now());
     return;
   }
-  offer_sections(wanted, source, {}, toml, overruled, now());
+  offer_sections(wanted, source, toml, overruled, now());
   // The daemon has started with it.
   std::string why = store.stage(offer->stored);
   if (why.empty()) why = store.commit();
@@ -158,7 +158,7 @@ void Agent::Parts::tell_promotion(const Revision& theirs, const std::string& tex
                  " is changed: its text is in " + where + ", to be put there");
 }
 
-void Agent::Parts::offer_sections(const Sections& sections, const std::string& source, Config config, std::string text,
+void Agent::Parts::offer_sections(const Sections& sections, const std::string& source, std::string text,
                                   std::string file_digest, Instant at) {
   const std::uint64_t last = store.current() ? store.current()->revision.generation : 0;
   identity.generation = std::max(identity.generation, last) + 1;
@@ -172,7 +172,7 @@ void Agent::Parts::offer_sections(const Sections& sections, const std::string& s
                 .time_s = time_s(),
                 .file_digest = std::move(file_digest)};
   sender.offer(stored.revision, false, at);
-  offer = Offer{std::move(stored), std::move(config), std::move(text)};
+  offer = Offer{std::move(stored), std::move(text)};
 }
 
 /// This node's own half of a change, between the other's stage and commit.
@@ -183,7 +183,8 @@ void Agent::Parts::apply_offer(Instant at) {
   if (!why.empty()) note(true, std::exchange(why, ""));  // the file holds it too: this node goes on
   // A file comes into force as far as it can, as every reload does; what an operator orders by name, as a whole.
   const bool is_file = offer->stored.source == from_file;
-  const Applied applied = apply(offer->config, is_file ? Demand::possible : Demand::shared);
+  const Applied applied =
+      apply([this] { return wanted_of(offer->toml, offer->stored); }, is_file ? Demand::possible : Demand::shared);
   std::string held = applied.refusal;
   // The other node is not given now what this one has only after a restart: both would speak for other addresses.
   if (held.empty() && !shared_among(applied.restart).empty())
@@ -202,22 +203,65 @@ void Agent::Parts::apply_offer(Instant at) {
   sender.applied(held.empty(), at);
 }
 
-Applied Agent::Parts::apply(const Config& config, Demand demand) {
-  Applied applied{.refusal = "the daemon was busy for too long: try again"};
-  const auto work = [&]() noexcept {
-    try {
-      applied = daemon.apply(config, demand);
-    } catch (const std::exception& error) {
-      applied.refusal = error.what();
-    }
-  };
-  static_cast<void>(handoff.run(work, apply_patience));
-  return applied;
+/// Under `mutex`: a text that came into force. Whoever combines needs it, and the agent's thread, whose task it is, may
+/// be waiting for the other node.
+void Agent::Parts::take_text() {
+  {
+    const std::lock_guard front{front_mutex};
+    if (!reload || !reload->is_in_force) return;
+    toml = std::exchange(reload, std::nullopt)->toml;
+  }
+  if (offer) offer->toml = toml;
+  if (settings.role != Role::primary)
+    if (std::string why = remember_file(); !why.empty()) note(true, std::move(why));
+  // Whatever was refused of another text: this one is in force, and its shared part is what is offered.
+  not_applied.clear();
+  extract_error.clear();
 }
 
-std::optional<std::string> Agent::Parts::apply(const Config& config) {
-  std::string refusal = apply(config, Demand::shared).refusal;
-  return refusal.empty() ? std::nullopt : std::optional{std::move(refusal)};
+bool Agent::Parts::has_text() {
+  const std::lock_guard front{front_mutex};
+  return reload && reload->is_in_force;
+}
+
+std::variant<Config, std::string> Agent::Parts::wanted_of(const std::string& text,
+                                                          const std::optional<Stored>& shared) const {
+  return in_force(text, file, {identity, shared, compat_store.current()}, settings.role);
+}
+
+std::variant<Config, std::string> Agent::Parts::combined(const Sections* shared, bool transform) const {
+  auto both = combine(toml, file, shared, transform, compat_in_force());
+  if (auto* problem = std::get_if<Problem>(&both)) return std::move(problem->sentence);
+  return std::move(std::get<Effective>(both).config);
+}
+
+/// Made when it is applied and not before: while the other node is asked, the file may be read again and a firewall
+/// may push, and neither must be undone.
+Applied Agent::Parts::apply(const Make& make, Demand demand) {
+  constexpr int tries = 4;
+  Applied applied;
+  bool overtaken = true;
+  for (int i = 0; overtaken && i < tries; ++i) {
+    take_text();
+    auto wanted = make();
+    if (auto* why = std::get_if<std::string>(&wanted)) return {.refusal = std::move(*why)};
+    overtaken = false;
+    applied.refusal = "the daemon was busy for too long: try again";
+    const auto work = [&]() noexcept {
+      try {
+        overtaken = has_text();
+        if (overtaken) return;
+        applied = daemon.apply(std::get<Config>(wanted), demand);
+        // For a reload that comes before publish(). Whoever holds `mutex` waits here.
+        const std::lock_guard front{front_mutex};
+        if (applied.refusal.empty()) told.kept = {identity, store.current(), compat_store.current()};
+      } catch (const std::exception& error) {
+        applied.refusal = error.what();
+      }
+    };
+    static_cast<void>(handoff.run(work, apply_patience));
+  }
+  return applied;
 }
 
 Ground Agent::Parts::ground() {
@@ -229,9 +273,8 @@ Ground Agent::Parts::ground() {
             return std::nullopt;
           },
           .apply = [this](const Sections* sections) -> std::optional<std::string> {
-            auto both = combine(toml, file, sections, true, compat_in_force());
-            if (const auto* problem = std::get_if<Problem>(&both)) return problem->sentence;
-            return apply(std::get<Effective>(both).config);
+            std::string refusal = apply([&] { return combined(sections, true); }, Demand::shared).refusal;
+            return refusal.empty() ? std::nullopt : std::optional{std::move(refusal)};
           }};
 }
 
@@ -313,36 +356,29 @@ void Agent::Parts::look_at_sender() {
 
 /// Takes what other threads left in front.
 void Agent::Parts::take_over() {
+  take_text();
   std::optional<Reload> again;
   bool up = false;
   {
     const std::lock_guard front{front_mutex};
-    again = std::exchange(reload, std::nullopt);
+    if (reload && !reload->is_in_force) again = std::exchange(reload, std::nullopt);
     up = std::exchange(link_came_up, false);
   }
   if (up) sender.link_up(now());
   if (!again) return;
-  if (!again->config) {
-    toml = std::move(again->toml);
-    if (settings.role != Role::primary)
-      if (std::string why = remember_file(); !why.empty()) note(true, std::move(why));
-    // Whatever was refused of another text: this one is in force, and its shared part is what is offered.
-    not_applied.clear();
-    extract_error.clear();
-    return;
-  }
   auto sections = extract(again->toml, file);
   if (auto* why = std::get_if<std::string>(&sections)) {
     // The other node cannot be told; this one goes ahead.
     extract_error = *why;
     note(true, "not pushed: " + extract_error);
-    const std::string refusal = apply(*again->config, Demand::possible).refusal;
+    const std::string refusal =
+        apply([&] { return wanted_of(again->toml, store.current()); }, Demand::possible).refusal;
     if (!refusal.empty()) note(true, "the new configuration is not in force: " + refusal);
     if (refusal.empty()) toml = std::move(again->toml);
     return;
   }
   extract_error.clear();
-  offer_sections(std::get<Sections>(sections), from_file, std::move(*again->config), std::move(again->toml), "", now());
+  offer_sections(std::get<Sections>(sections), from_file, std::move(again->toml), "", now());
 }
 
 void Agent::Parts::run() {
@@ -436,17 +472,17 @@ std::variant<Wanted, std::string> Agent::reload(const Config& config, const std:
   if (shared != nullptr && digest_of(*shared) == digest) return Wanted{std::move(wanted)};
   {
     const std::lock_guard front{parts_->front_mutex};
-    parts_->reload = Parts::Reload{toml, wanted};
+    parts_->reload = Parts::Reload{toml, false};
   }
   parts_->wake.notify_all();
   return Wanted{std::move(wanted), false};
 }
 
-void Agent::follow(std::string toml, bool all) {
-  if (!all && parts_->settings.role != Role::primary) return;
+void Agent::follow(std::string toml, const std::vector<std::string>& restart) {
+  if (is_decisive(restart) && parts_->settings.role != Role::primary) return;
   {
     const std::lock_guard front{parts_->front_mutex};
-    parts_->reload = Parts::Reload{std::move(toml), std::nullopt};
+    parts_->reload = Parts::Reload{std::move(toml), true};
   }
   parts_->wake.notify_all();
 }

@@ -65,10 +65,9 @@ class Agent {
 
   /// The file was read again and is `config` by itself. What is to come into force, or one sentence.
   [[nodiscard]] std::variant<Wanted, std::string> reload(const Config& config, const std::string& toml);
-  /// What reload() gave is in force, all of it or but for what needs a restart. This text is the local part of what is
-  /// applied from now on; on a secondary only if it is all, so that what needs a restart there keeps nothing of the
-  /// primary's out.
-  void follow(std::string toml, bool all);
+  /// What reload() gave is in force, but for the keys that need a restart. This text is the local part of what is
+  /// applied from now on; on whoever receives configurations not while such a key decides what they mean (is_decisive).
+  void follow(std::string toml, const std::vector<std::string>& restart);
 
   /// The order's number, or why it is not taken.
   [[nodiscard]] std::variant<std::uint64_t, std::string> order(const Order& order);

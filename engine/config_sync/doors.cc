@@ -125,6 +125,7 @@ std::optional<http::Response> Agent::Parts::judge_sync(const http::Request& requ
 http::Response Agent::Parts::serve_sync(const http::Request& request) {
   const auto decoded = xmlrpc::decode_call(request.body, {.bytes = body_bytes_max, .depth = 16, .values = 10'000});
   const std::lock_guard lock{mutex};
+  take_text();
   std::variant<xmlrpc::Value, xmlrpc::Fault> answer;
   const bool trusted = !settings.ca.empty() || (pin && *pin == request.certificate->key);
   const auto* call = std::get_if<xmlrpc::Call>(&decoded);
@@ -242,8 +243,9 @@ std::string Agent::Parts::apply_compat(const std::string& wanted, const std::str
   const auto& current = compat_store.current();
   const std::string* before = compat_in_force();
   if (before != nullptr && *before == wanted) return "";
+  take_text();
   const auto [shared, transform] = shared_in_force();
-  auto both = combine(toml, file, shared, transform, &wanted);
+  const auto both = combine(toml, file, shared, transform, &wanted);
   if (const auto* problem = std::get_if<Problem>(&both)) return refused(fault::validation_failed, problem->sentence);
   const std::string source = "firewall " + address;
   const Stored next{.revision = {.origin = sha256_hex(source).substr(0, 32),
@@ -258,9 +260,13 @@ std::string Agent::Parts::apply_compat(const std::string& wanted, const std::str
     undone = compat_store.roll_back();
     return refused(fault::apply_failed, why);
   }
-  if (const auto failed = apply(std::get<Effective>(both).config)) {
+  const auto make = [this] {
+    const auto [sections, is_transformed] = shared_in_force();
+    return combined(sections, is_transformed);
+  };
+  if (const std::string failed = apply(make, Demand::shared).refusal; !failed.empty()) {
     undone = compat_store.roll_back();
-    return refused(fault::apply_failed, *failed + ": rolled back" + undone);
+    return refused(fault::apply_failed, failed + ": rolled back" + undone);
   }
   if (const std::string kept = compat_store.confirm(); !kept.empty()) note(true, kept);
   note(false, "applied the virtual addresses of " + address);

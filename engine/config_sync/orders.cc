@@ -82,11 +82,8 @@ void Agent::Parts::carry_out(std::uint64_t number, const Order& order, std::uniq
         note(false, "this node begins epoch " + std::to_string(identity.epoch) + ": it was ordered to");
         const Sections same = store.current() ? store.current()->revision.sections : Sections{};
         const std::string file_digest = store.current() ? store.current()->file_digest : "";
-        const auto [shared, transform] = shared_in_force();
-        auto both = combine(toml, file, shared, transform, compat_in_force());
-        if (const auto* problem = std::get_if<Problem>(&both)) return finish(number, false, problem->sentence);
         waiting = Waiting{number, sender.pushes(), sender.failures()};
-        return offer_sections(same, "renewed", std::move(std::get<Effective>(both).config), toml, file_digest, now());
+        return offer_sections(same, "renewed", toml, file_digest, now());
       }
       waiting = Waiting{number, sender.pushes(), sender.failures()};
       return sender.push(now());
@@ -127,12 +124,11 @@ void Agent::Parts::roll_back_to(std::uint64_t number, const Order& order) {
   const auto own = extract(toml, file);
   if (const auto* why = std::get_if<std::string>(&own)) return finish(number, false, *why);
   const Sections& sections = stored->revision.sections;
-  auto both = combine(toml, file, &sections, false, compat_in_force());
+  const auto both = combine(toml, file, &sections, false, compat_in_force());
   if (const auto* problem = std::get_if<Problem>(&both)) return finish(number, false, problem->sentence);
   const std::string file_digest = sections == std::get<Sections>(own) ? "" : file_digest_of(std::get<Sections>(own));
   waiting = Waiting{number, sender.pushes(), sender.failures()};
-  offer_sections(sections, "rollback to " + std::to_string(generation), std::move(std::get<Effective>(both).config),
-                 toml, file_digest, now());
+  offer_sections(sections, "rollback to " + std::to_string(generation), toml, file_digest, now());
 }
 
 void Agent::Parts::compare(std::uint64_t number, std::unique_lock<std::mutex>& lock) {

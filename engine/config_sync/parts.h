@@ -64,7 +64,6 @@ struct Agent::Parts {
   /// What the sender was offered and this node has not applied yet.
   struct Offer {
     Stored stored;
-    Config config;
     std::string toml;
   };
   std::optional<Offer> offer;
@@ -105,7 +104,7 @@ struct Agent::Parts {
   bool ended = false, link_came_up = false;
   struct Reload {
     std::string toml;
-    std::optional<Config> config;  ///< to push before it is applied; none: it is in force
+    bool is_in_force;  ///< else to be pushed before it is applied
   };
   std::optional<Reload> reload;
   std::deque<std::pair<std::uint64_t, Order>> orders;
@@ -131,14 +130,20 @@ struct Agent::Parts {
   void begin_primary();
   [[nodiscard]] std::string remember_file();
   void tell_promotion(const Revision& theirs, const std::string& text);
-  void offer_sections(const Sections& sections, const std::string& source, Config config, std::string text,
-                      std::string file_digest, Instant now);
+  void offer_sections(const Sections& sections, const std::string& source, std::string text, std::string file_digest,
+                      Instant now);
   void apply_offer(Instant now);
   void exchange(Sender::Step step, std::unique_lock<std::mutex>& lock);
   void look_at_sender();
-  [[nodiscard]] Applied apply(const Config& config, Demand demand);
-  /// Demand::shared: why all is as it was, if it is.
-  [[nodiscard]] std::optional<std::string> apply(const Config& config);
+  void take_text();
+  [[nodiscard]] bool has_text();
+  /// What is to be in force, of this node's text, what it shares, and a firewall's addresses; or why that cannot be.
+  using Make = std::function<std::variant<Config, std::string>()>;
+  /// Under `mutex`.
+  [[nodiscard]] Applied apply(const Make& make, Demand demand);
+  [[nodiscard]] std::variant<Config, std::string> combined(const Sections* shared, bool transform) const;
+  [[nodiscard]] std::variant<Config, std::string> wanted_of(const std::string& text,
+                                                            const std::optional<Stored>& shared) const;
   [[nodiscard]] Ground ground();
   [[nodiscard]] ClientTls client_tls() const;
   [[nodiscard]] std::pair<const Sections*, bool> shared_in_force() const;

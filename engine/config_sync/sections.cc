@@ -400,6 +400,14 @@ std::vector<std::string> shared_among(const std::vector<std::string>& keys) {
   return shared;
 }
 
+bool is_decisive(const std::vector<std::string>& keys) {
+  constexpr std::array names{"link.", "interface", "config_sync"};
+  const auto is_named = [&](const std::string& key) {
+    return std::any_of(names.begin(), names.end(), [&](const char* name) { return key.starts_with(name); });
+  };
+  return std::any_of(keys.begin(), keys.end(), is_named) || !shared_among(keys).empty();
+}
+
 std::string sha256_hex(std::string_view bytes) { return http::hex(http::sha256(bytes)); }
 
 std::map<std::string, std::string> digests_of(const Sections& sections) {

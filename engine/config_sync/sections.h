@@ -23,6 +23,9 @@ enum class KeyClass : std::uint8_t {
 
 /// Those of the keys that a reload names (Difference::restart) which are, or hold, what nodes share.
 [[nodiscard]] std::vector<std::string> shared_among(const std::vector<std::string>& keys);
+/// Whether one of them decides what a received configuration means here: it is read by the text that is at work, then,
+/// until the restart.
+[[nodiscard]] bool is_decisive(const std::vector<std::string>& keys);
 
 /// Name → canonical JSON: sorted keys, UTF-8, no blanks, no floating point. The names: carp, peer, sync, timeouts, and
 /// node, which tells the sender's addresses.

@@ -68,8 +68,8 @@ std::variant<config_sync::Wanted, std::string> ConfigSync::read_again() {
   return agent_->reload(std::get<Config>(own), text_);
 }
 
-void ConfigSync::follow(bool all) {
-  if (agent_) agent_->follow(std::exchange(text_, ""), all);
+void ConfigSync::follow(const std::vector<std::string>& restart) {
+  if (agent_) agent_->follow(std::exchange(text_, ""), restart);
 }
 
 }  // namespace pfsync::engine::dpdk

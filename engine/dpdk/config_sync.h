@@ -36,8 +36,8 @@ class ConfigSync {
 
   /// Reads the file again: what is to come into force, or a sentence.
   [[nodiscard]] std::variant<config_sync::Wanted, std::string> read_again();
-  /// What read_again() gave last is in force, all of it or but for what needs a restart.
-  void follow(bool all);
+  /// What read_again() gave last is in force, but for the keys that need a restart.
+  void follow(const std::vector<std::string>& restart);
 
  private:
   std::string file_;

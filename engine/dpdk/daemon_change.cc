@@ -73,7 +73,7 @@ Outcome Daemon::Parts::reload() {
   } else if (const auto& wanted = std::get<config_sync::Wanted>(read); wanted.now) {
     outcome = apply(wanted.config, Demand::possible);
     outcome.warnings = wanted.config.warnings;
-    if (outcome.done) config_sync->follow(outcome.restart.empty());
+    if (outcome.done) config_sync->follow(outcome.restart);
   } else {
     const std::string asked = "the other node is asked first: pfsyncctl show config_sync tells how it goes";
     outcome = {true, asked, 0, {asked}, difference(config, wanted.config).restart, wanted.config.warnings};

@@ -266,6 +266,9 @@ TEST(ConfigSyncSections, WhatNodesShareIsFoundAmongWhatWaitsForARestart) {
   EXPECT_EQ(waits("states_max = 5000", "states_max = 6000"), Keys{});
   EXPECT_EQ(waits("creatorid = \"0000000a\"", "creatorid = \"0000000c\""), Keys{});
   EXPECT_EQ(waits("role = \"primary\"", "role = \"primary\"\nconfirm_s = 3"), Keys{});
+  EXPECT_FALSE(is_decisive({"table.states_max", "sync.creatorid", "http"}));
+  for (const char* key : {"link.address", "interface", "config_sync", "carp", "peer (between multicast and unicast)"})
+    EXPECT_TRUE(is_decisive({"table.states_max", key})) << key;
   EXPECT_EQ(waits("[[interface]]\ndevice = \"eth2\"\naddress = \"192.0.2.1/24\"\n[[carp]]\nvhid = 1",
                   "[[interface]]\ndevice = \"eth2\"\naddress = \"192.0.2.3/24\"\n[[carp]]\nvhid = 9"),
             Keys{"carp"})

@@ -10,6 +10,7 @@ import xmlrpc.client
 
 import tap
 
+from config_nodes import CARP
 from config_sync_test import Alone, PATIENCE_S, PFSYNCCTL, run
 
 VERSION_CHECK = ('<?xml version="1.0" encoding="utf-8"?>\n<methodCall><methodName>pfsense.host_firmware_version</methodName><params>'
@@ -153,6 +154,30 @@ class Firewalls(Alone):
         self.assertIs(self.call("opnsense.filter_configure"), True)
         host = self.secondary.hosts()[7]
         self.assertEqual((host["advskew"], host["addresses"]), (150, ["192.168.1.107/24", "192.168.1.108/24"]))
+
+    def test_a_push_does_not_undo_what_the_file_says_since(self):
+        node = self.secondary
+        node.rewrite(node.more.replace("states_max = 10000", "states_max = 20000") + '[log]\nlevel = "debug"\n')
+        self.assertEqual(node.ask("reload")["restart"], ["table.states_max"])
+        self.assertIs(self.post(PUSH), True)
+        self.assertEqual(node.ask("show", what="config")["config"]["log"]["level"], "debug")
+        self.assertEqual(set(node.hosts()), {1})
+
+    def test_a_push_while_a_change_waits_for_the_other_node_is_not_lost(self):
+        primary = self.secondary  # by now: of another node, which accepts and says nothing
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            text = primary.more.replace("[config_sync]", f'[config_sync]\nrole = "primary"\npeer = "127.0.0.1:{silent.getsockname()[1]}"')
+            primary.kill()
+            primary.rewrite(text)
+            primary.come_up()
+            primary.rewrite(text + CARP.format(vhid=7, skew=0, password="x", host=107))
+            self.assertIn("the other node is asked first", primary.ask("reload")["sentence"])
+            self.assertIs(self.post(PUSH), True)
+            self.assertEqual(set(primary.hosts()), {1})
+            tap.eventually(lambda: 7 in primary.hosts(), PATIENCE_S, "the change is applied without the other node")
+            self.assertEqual(set(primary.hosts()), {1, 7})
+            self.assertIs(self.post(PUSH), True)
+            self.assertEqual(set(primary.hosts()), {1, 7})
 
     def test_whoever_has_not_the_password_changes_nothing(self):
         for user, password in (("hasync", "wrong"), ("admin", self.PASSWORD)):
