@@ -1,5 +1,7 @@
 /// pfsyncctl: what an operator asks of a running pfsyncd, and what it answers.
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <functional>
@@ -13,6 +15,7 @@
 #include "engine/ctl/client.h"
 #include "engine/ctl/config.h"
 #include "engine/ctl/exit_status.h"
+#include "engine/ctl/import.h"
 #include "engine/ctl/peers.h"
 #include "engine/ctl/states.h"
 #include "engine/ctl/text.h"
@@ -43,6 +46,7 @@ struct Options {
   bool renew = false;
   std::uint64_t generation = 0;
   std::optional<std::uint64_t> epoch;
+  ImportOptions import;
 };
 
 int fail(const std::string& sentence, int status) {
@@ -200,6 +204,22 @@ int show_users(const Options& options) {
     print_json({{"ok", true}, {"users", all}});
   else
     for (const std::string& name : all) std::cout << name << "\n";
+  return exit_ok;
+}
+
+/// The configuration on standard output; its notes on standard error too, for whoever sends it into a file.
+int import_configuration(const Options& options) {
+  const auto result = import_files(options.import);
+  if (const auto* why = std::get_if<std::string>(&result)) return fail(options, *why, exit_unhealthy);
+  const Json& imported = std::get<Json>(result);
+  if (options.json) {
+    print_json(imported);
+    return exit_ok;
+  }
+  std::cout << imported.at("toml").get<std::string>() << std::flush;
+  if (isatty(STDOUT_FILENO) == 0)
+    for (const Json& note : imported.at("notes"))
+      std::cerr << "pfsyncctl: note: " << terminal_safe(note.get<std::string>()) << ".\n";
   return exit_ok;
 }
 
@@ -394,6 +414,25 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
       ->add_option("NAME", options.user)
       ->required();
   command(*user, "list", "their names", [&] { return show_users(options); });
+
+  auto* importing = command(app, "import", "a firewall's own configuration as one of pfsyncd, on standard output",
+                            [&] { return import_configuration(options); });
+  importing
+      ->add_option(
+          "FILE", options.import.files,
+          "hostname.pfsync0 and others (OpenBSD), rc.conf and sysctl.conf (FreeBSD), config.xml (pfSense, OPNsense)")
+      ->type_name("FILE")
+      ->required();
+  importing
+      ->add_option("--address", options.import.address,
+                   "this node's own address, as 10.0.0.3/24: beside the firewall instead of in its place")
+      ->type_name("ADDRESS");
+  importing
+      ->add_option("--device", options.import.devices,
+                   "an interface of the firewall is this port here; may be given again")
+      ->type_name("THEIRS=OURS")
+      ->allow_extra_args(false)
+      ->check(check_device_pair);
 
   auto* watching =
       command(app, "watch", "the status, again and again until Ctrl-C", [&] { return watch_status(options); });

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-/// Characters of a document, before and after pugixml. Private to the codec.
+/// Characters of a document, before and after pugixml. For the codec, and for whoever else reads XML.
 namespace pfsync::engine::xmlrpc {
 
 struct Text {
