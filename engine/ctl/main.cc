@@ -13,6 +13,7 @@
 
 #include "engine/ctl/carp.h"
 #include "engine/ctl/client.h"
+#include "engine/ctl/completion.h"
 #include "engine/ctl/config.h"
 #include "engine/ctl/exit_status.h"
 #include "engine/ctl/import.h"
@@ -220,6 +221,14 @@ int import_configuration(const Options& options) {
   if (isatty(STDOUT_FILENO) == 0)
     for (const Json& note : imported.at("notes"))
       std::cerr << "pfsyncctl: note: " << terminal_safe(note.get<std::string>()) << ".\n";
+  return exit_ok;
+}
+
+/// A candidate a line, and for the shell's own list of files one that no word is.
+int print_completion(const CLI::App& app, const std::vector<std::string>& words) {
+  const Completion found = complete(app, words);
+  for (const std::string& word : found.words) std::cout << word << "\n";
+  if (found.files) std::cout << "\tfiles\n";
   return exit_ok;
 }
 
@@ -454,6 +463,7 @@ int main(int argc, char** argv) {
       "3 no daemon.",
       "pfsyncctl"};
   declare(app, options, chosen);
+  if (argc > 1 && std::string{argv[1]} == "--complete") return print_completion(app, {argv + 2, argv + argc});
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -94,6 +94,7 @@ int watch(const WatchOptions& options) {
       const std::string sentence = terminal_safe(why->sentence);
       result = exit_no_daemon;
       if (picture == 1) {
+        if (options.json) std::cout << Json{{"ok", false}, {"error", why->sentence}}.dump(-1, ' ', true) << std::endl;
         std::cerr << "pfsyncctl: " << sentence << ".\n";
         return result;
       }
