@@ -5,7 +5,7 @@
 #include <rte_lcore.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
-#include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -46,9 +46,19 @@ std::vector<const Session*> further_parts_of(const PartitionedSession& session) 
   return all;
 }
 
+/// Whoever reads this in a log knows as whom the daemon goes on, and what he cannot do.
+void leave_root(const Identity& user, const std::string& state_dir, const std::string& file) {
+  give_folder(state_dir, user);
+  become(user);
+  spdlog::info("goes on as user {}, without privileges", user.name);
+  if (access(file.c_str(), R_OK) != 0)
+    spdlog::warn("{} cannot be read by user {}: a reload will be refused; let that user's group read it", file,
+                 user.name);
+}
+
 }  // namespace
 
-Daemon::Parts::Parts(const Config& given, std::string from)
+Daemon::Parts::Parts(const Config& given, std::string from, const std::optional<Identity>& user)
     : file{std::move(from)},
       config{with_fresh_ids(given)},
       devices{(require_memory(config), find_devices(config))},
@@ -97,9 +107,12 @@ Daemon::Parts::Parts(const Config& given, std::string from)
            .counts = [this] { return counts(); }} {
   make_commands();
   make_carp();
-  web.emplace(config);
   control = or_throw(ControlServer::create(
       config.control.socket, [this](const Json& request) { return handle_request(request, view, commands); }));
+  // Devices and the control socket are open: nothing of what follows, and nothing that comes over the network, needs
+  // root.
+  if (user) leave_root(*user, config.control.state_dir, file);
+  web.emplace(config);
 }
 
 std::deque<PortParts> Daemon::Parts::make_ports() {
@@ -324,6 +337,17 @@ void Daemon::Parts::watch_links(Instant now) {
   links_seen_at_ = now;
 }
 
+void Daemon::Parts::tell_service(Instant now) {
+  std::array<BulkPhase, peers_max> phases{};
+  for (unsigned peer = 0; peer < session.peers(); ++peer) phases[peer] = session.bulk(peer).phase();
+  std::array<std::uint64_t, PartitionedSession::parts_max> turns{data_path.turns()};
+  for (std::size_t part = 0; part < part_paths.size(); ++part) turns[1 + part] = part_paths[part].turns();
+  service.look({.asks = config.sync.request_bulk,
+                .link_up = links_up_[0].load(std::memory_order_relaxed),
+                .phases = std::span{phases}.first(session.peers())},
+               std::span{turns}.first(1 + part_paths.size()), now);
+}
+
 /// Asks again for the bulk updates that peers did not send, once they are heard.
 void Daemon::Parts::retry_bulk(Instant now) {
   for (unsigned peer = 0; peer < session.peers(); ++peer)
@@ -375,7 +399,6 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
       throw std::runtime_error{"a data-path core is not there"};
   spdlog::info("pfsyncd {}: host id {}, {} states at most, on {}", version, creatorid_text(config.sync.creatorid),
                config.table.states_max, devices[0].port);
-  sd_notify(0, "READY=1\nSTATUS=following the sync network");
   while (!ended()) {
     watch_links(clock.now());
     const milliseconds wait = serve_bulk();
@@ -384,10 +407,11 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
     watch_carp(clock.now());
     web->serve([this](const Json& request) { return handle_request(request, view, commands); });
     config_sync->serve();
+    tell_service(clock.now());
     control->poll_once(wait);
     if (reload_wanted()) static_cast<void>(reload());
   }
-  sd_notify(0, "STOPPING=1");
+  service.stopping();
   data_path.stop();
   for (PartPath& path : part_paths) path.stop();
   for (; lcore >= first_data_lcore; --lcore) rte_eal_wait_lcore(lcore);
@@ -395,9 +419,11 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
   spdlog::info("pfsyncd ends with {} states", table->size());
 }
 
-Daemon::Daemon(const Config& config, const std::string& file) : parts_{std::make_unique<Parts>(config, file)} {
+Daemon::Daemon(const Config& config, const std::string& file, const std::optional<Identity>& user)
+    : parts_{std::make_unique<Parts>(config, file, user)} {
   for (const std::string& warning : config.warnings) spdlog::warn("{}: {}", file, warning);
   parts_->make_config_sync();
+  if (user) end_privileges(*user);  // every socket is open
 }
 Daemon::~Daemon() = default;
 

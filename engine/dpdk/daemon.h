@@ -1,10 +1,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/commands.h"
 #include "engine/config.h"
+#include "engine/dpdk/privileges.h"
 #include "engine/reload.h"
 
 namespace pfsync::engine::dpdk {
@@ -13,8 +15,9 @@ namespace pfsync::engine::dpdk {
 /// is refused before a core starts; then the control thread's loop. Thread: the process's first.
 class Daemon {
  public:
-  /// Throws std::runtime_error with one sentence. `file` is named in the log.
-  Daemon(const Config& config, const std::string& file);
+  /// Throws std::runtime_error with one sentence. `file` is named in the log. `user`: whom the process becomes when its
+  /// ports are open.
+  Daemon(const Config& config, const std::string& file, const std::optional<Identity>& user);
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;

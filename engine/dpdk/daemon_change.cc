@@ -1,7 +1,6 @@
 // Another configuration for the running daemon.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <systemd/sd-daemon.h>
 
 #include "engine/dpdk/daemon_parts.h"
 #include "engine/dpdk/log_level.h"
@@ -61,10 +60,7 @@ void Daemon::Parts::enter_maintenance() {
 }
 
 Outcome Daemon::Parts::reload() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();  // CLOCK_MONOTONIC, as systemd wants it
-  sd_notify(0, fmt::format("RELOADING=1\nMONOTONIC_USEC={}",
-                           std::chrono::duration_cast<std::chrono::microseconds>(now).count())
-                   .c_str());
+  service.reloading();
   const auto read = config_sync->read_again();
   const auto* why = std::get_if<std::string>(&read);
   Outcome outcome;
@@ -81,8 +77,7 @@ Outcome Daemon::Parts::reload() {
   if (!outcome.done) spdlog::error("configuration: {}", outcome.sentence);
   if (outcome.done && outcome.changes.empty() && outcome.restart.empty())
     spdlog::info("configuration: {}", outcome.sentence);
-  sd_notify(0, outcome.done ? "READY=1\nSTATUS=following the sync network"
-                            : "READY=1\nSTATUS=the last reload was refused: the log says why");
+  service.reloaded(outcome.done);
   return outcome;
 }
 

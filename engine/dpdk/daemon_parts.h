@@ -25,6 +25,7 @@
 #include "engine/dpdk/part_path.h"
 #include "engine/dpdk/parts.h"
 #include "engine/dpdk/port.h"
+#include "engine/dpdk/service.h"
 #include "engine/dpdk/session_log.h"
 #include "engine/dpdk/web.h"
 #include "engine/link.h"
@@ -105,8 +106,9 @@ struct Daemon::Parts {
   std::unique_ptr<ControlServer> control;
   std::optional<Web> web;
   std::optional<ConfigSync> config_sync;
+  Service service;
 
-  Parts(const Config& given, std::string from);
+  Parts(const Config& given, std::string from, const std::optional<Identity>& user);
   void run(bool (*ended)(), bool (*reload_wanted)());
   Outcome apply(const Config& wanted, Demand demand);
   Outcome reload();
@@ -129,6 +131,7 @@ struct Daemon::Parts {
   [[nodiscard]] std::vector<HostStack*> all_stacks();
   [[nodiscard]] std::vector<NamedCount> counts() const;
   void watch_links(Instant now);
+  void tell_service(Instant now);
   void retry_bulk(Instant now);
   void make_carp();
   void show_carp();

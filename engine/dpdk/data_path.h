@@ -68,6 +68,7 @@ class DataPath {
   [[nodiscard]] CommandSlot& commands() noexcept { return commands_; }
   /// Changes waiting to be announced.
   [[nodiscard]] std::uint64_t queued() const noexcept { return queued_.value(); }  ///< of this core
+  [[nodiscard]] std::uint64_t turns() const noexcept { return turns_.value(); }  ///< that ended: grows while it goes on
   [[nodiscard]] std::uint64_t bulk_frames() const noexcept { return bulk_frames_.value(); }
 
  private:
@@ -90,7 +91,7 @@ class DataPath {
   std::array<carp::Node*, 1 + interfaces_max> nodes_{};  ///< of the stacks
   std::atomic<bool> stop_{false};
   CommandSlot commands_;
-  Counter queued_, bulk_frames_;
+  Counter queued_, bulk_frames_, turns_;
   std::array<Arrival, Port::burst_max> packets_{};
   bool started_ = false;                   ///< the session's life has begun
   bool has_begun_ = false;                 ///< the command that waits is being carried out by all parts

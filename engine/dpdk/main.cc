@@ -1,19 +1,18 @@
 /// pfsyncd: a pfsync node in user space.
 
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
-
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <exception>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <variant>
 
 #include "engine/config.h"
 #include "engine/config_sync/effective.h"
 #include "engine/dpdk/daemon.h"
-#include "engine/dpdk/log_level.h"
+#include "engine/dpdk/log.h"
+#include "engine/dpdk/privileges.h"
 #include "engine/version.h"
 
 namespace {
@@ -41,12 +40,6 @@ void watch_signals() {
   std::signal(SIGPIPE, SIG_IGN);  // a client that goes away is an error of its socket
 }
 
-void open_log(engine::Config::LogLevel level) {
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("pfsyncd"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l: %v");
-  engine::dpdk::set_log_level(level);
-}
-
 }  // namespace
 
 // NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws here only for options declared wrongly
@@ -54,8 +47,10 @@ int main(int argc, char** argv) {
   CLI::App app{"pfsyncd keeps the connection table of a pf firewall pair: a pfsync(4) node in user space."};
   std::string file = "/etc/pfsyncd/pfsyncd.toml";
   bool check = false;
+  std::string user;
   app.add_option("-c,--config", file, "configuration file (TOML)")->capture_default_str();
   app.add_flag("-n,--check-config", check, "read the configuration, say what is wrong with it, and end");
+  app.add_option("-u,--user", user, "become this user, without privileges, once the ports are open")->type_name("USER");
   app.set_version_flag("-V,--version", "pfsyncd " + std::string{engine::version});
   try {
     app.parse(argc, argv);
@@ -73,10 +68,17 @@ int main(int argc, char** argv) {
     return 0;
   }
 
-  open_log(config.log.level);
+  std::optional<engine::dpdk::Identity> identity;
+  if (!user.empty()) {
+    const auto found = engine::dpdk::find_identity(user);
+    if (const auto* sentence = std::get_if<std::string>(&found)) return refuse(*sentence, exit_usage);
+    identity = std::get<engine::dpdk::Identity>(found);
+  }
+
+  engine::dpdk::open_log(config.log.level);
   watch_signals();
   try {
-    engine::dpdk::Daemon daemon{config, file};
+    engine::dpdk::Daemon daemon{config, file, identity};
     daemon.run([] { return signalled != 0; },
                [] {
                  const bool wanted = hung_up != 0;

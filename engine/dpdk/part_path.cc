@@ -33,6 +33,7 @@ void PartPath::run() noexcept {
   Idle idle{parts_.busy};
   while (!stop_.load(std::memory_order_relaxed)) {
     const Instant now = parts_.clock.now();
+    turns_.add();
     if (turn(now))
       idle.worked();
     else

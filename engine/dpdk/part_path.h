@@ -50,6 +50,7 @@ class PartPath {
   void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
   /// Whether it has nothing more to say.
   [[nodiscard]] bool has_ended() const noexcept { return ended_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::uint64_t turns() const noexcept { return turns_.value(); }  ///< grows while it goes on
   /// Changes waiting to be announced.
   [[nodiscard]] std::uint64_t queued() const noexcept { return queued_.value(); }
 
@@ -61,7 +62,7 @@ class PartPath {
   Parts parts_;
   std::atomic<bool> stop_{false};  ///< a word alone: pairs with nothing
   std::atomic<bool> ended_{false};
-  Counter queued_;
+  Counter queued_, turns_;
   unsigned first_ = 0;  ///< the peer whose turn is first, another each time
 };
 

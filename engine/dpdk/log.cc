@@ -1,0 +1,76 @@
+#include "engine/dpdk/log.h"
+
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "engine/dpdk/log_level.h"
+
+namespace pfsync::engine::dpdk {
+namespace {
+
+/// "<6>"
+class Priority final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/, spdlog::memory_buf_t& out) override {
+    // By spdlog's levels: trace, debug, info, warn, err, critical, off. Source: syslog(3).
+    constexpr std::array<char, 7> priorities{'7', '7', '6', '4', '3', '2', '6'};
+    for (const char c : {'<', priorities.at(static_cast<std::size_t>(message.level)), '>'}) out.push_back(c);
+  }
+  [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<Priority>(); }
+};
+
+std::unique_ptr<spdlog::formatter> formatter() {
+  auto made = std::make_unique<spdlog::pattern_formatter>();
+  if (writes_to_journal())
+    made->add_flag<Priority>('*').set_pattern("%*%v");
+  else
+    made->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l: %v");
+  return made;
+}
+
+}  // namespace
+
+void BoundedSink::write(const spdlog::details::log_msg& message) {
+  spdlog::memory_buf_t line;
+  formatter_->format(message, line);
+  std::fwrite(line.data(), 1, line.size(), out_);
+}
+
+void BoundedSink::sink_it_(const spdlog::details::log_msg& message) {
+  const statetable::Instant now{std::chrono::duration_cast<statetable::Duration>(message.time.time_since_epoch())};
+  if (!lines_.take(now) && message.level < spdlog::level::err) {
+    ++left_out_;
+    return;
+  }
+  if (left_out_ > 0) {
+    const std::string words = std::to_string(left_out_).append(" lines of the log were left out: too many at once");
+    write({message.time, message.source, message.logger_name, spdlog::level::warn, words});
+    left_out_ = 0;
+  }
+  write(message);
+}
+
+bool writes_to_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");  // DEVICE:INODE of what the journal reads from
+  struct stat about {};
+  if (stream == nullptr || fstat(STDERR_FILENO, &about) != 0) return false;
+  return std::to_string(about.st_dev) + ":" + std::to_string(about.st_ino) == stream;
+}
+
+void open_log(Config::LogLevel level) {
+  auto sink = std::make_shared<BoundedSink>(stderr);
+  auto logger = std::make_shared<spdlog::logger>("pfsyncd", std::move(sink));
+  logger->set_formatter(formatter());
+  logger->flush_on(spdlog::level::trace);
+  spdlog::set_default_logger(std::move(logger));
+  set_log_level(level);
+}
+
+}  // namespace pfsync::engine::dpdk
