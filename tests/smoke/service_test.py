@@ -40,6 +40,7 @@ creatorid = "0000000{host}"
 {sync}
 """
 
+PFSYNCCTL = os.environ.get("PFSYNCCTL", "")
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -186,6 +187,11 @@ class Privileges(Case):
         self.daemon.config.write_text(self.daemon.config.read_text().replace("vhid = 1\n", "vhid = 1\nadvskew = 7\n"))
         self.assertIn("advskew", " ".join(self.daemon.ask("reload")["changes"]))
         self.manager.await_line("READY=1")
+        # What root writes for it is for it to read.
+        done = subprocess.run([PFSYNCCTL, "user", "--file", str(self.state / "users"), "add", "otto"], input="a long password\n",
+                              capture_output=True, text=True, timeout=SOON_S)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual((self.state / "users").stat().st_uid, pwd.getpwnam(USER).pw_uid)
         self.daemon.config.chmod(0o600)
         with self.assertRaisesRegex(Trouble, "Permission denied"):
             self.daemon.ask("reload")
