@@ -211,12 +211,25 @@ void Agent::Parts::take_text() {
     if (!reload || !reload->is_in_force) return;
     toml = std::exchange(reload, std::nullopt)->toml;
   }
-  if (offer) offer->toml = toml;
+  if (offer && says_what_is_offered()) {
+    offer->toml = toml;
+  } else if (offer) {
+    // The file was changed back while the other node was asked: it is offered next.
+    const std::lock_guard front{front_mutex};
+    if (!reload) reload = Reload{toml, false};
+  }
   if (settings.role != Role::primary)
     if (std::string why = remember_file(); !why.empty()) note(true, std::move(why));
   // Whatever was refused of another text: this one is in force, and its shared part is what is offered.
   not_applied.clear();
   extract_error.clear();
+}
+
+bool Agent::Parts::says_what_is_offered() const {
+  if (offer->stored.source != from_file) return true;
+  const auto own = extract(toml, file);
+  const auto* sections = std::get_if<Sections>(&own);
+  return sections != nullptr && digest_of(*sections) == offer->stored.revision.digest();
 }
 
 bool Agent::Parts::has_text() {
@@ -379,6 +392,7 @@ void Agent::Parts::take_over() {
   }
   extract_error.clear();
   offer_sections(std::get<Sections>(sections), from_file, std::move(again->toml), "", now());
+  publish();  // what a reload is compared with from now on, while the other node is asked
 }
 
 void Agent::Parts::run() {

@@ -137,6 +137,7 @@ struct Agent::Parts {
   void look_at_sender();
   void take_text();
   [[nodiscard]] bool has_text();
+  [[nodiscard]] bool says_what_is_offered() const;
   /// What is to be in force, of this node's text, what it shares, and a firewall's addresses; or why that cannot be.
   using Make = std::function<std::variant<Config, std::string>()>;
   /// Under `mutex`.

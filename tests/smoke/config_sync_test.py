@@ -322,6 +322,26 @@ class Alone(Case):
         return Node(self, "N", LINK.format(device="net_null0", address="192.0.2.1") + more).come_up()
 
 
+class Slow(Alone):
+    def test_a_file_that_is_changed_back_while_the_other_node_is_asked_counts(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and says nothing
+            silent.settimeout(PATIENCE_S)
+            text = f'[config_sync]\nrole = "primary"\npeer = "127.0.0.1:{silent.getsockname()[1]}"\n'
+            node = self.node(text)
+            tap.eventually(lambda: node.sync()["in_force"], PATIENCE_S, "the file's own")
+            first = node.sync()["sections"]["carp"]
+            node.error_with("did not answer in time")
+            before = node.more
+            node.rewrite(before + CARP.format(vhid=7, skew=0, password="x", host=107))
+            self.assertIn("the other node is asked first", node.ask("reload")["sentence"])
+            time.sleep(0.5)  # it is asked by now
+            node.rewrite(before)
+            node.ask("reload")
+            generation = node.sync()["in_force"]["generation"]
+            tap.eventually(lambda: node.sync()["in_force"]["generation"] >= generation + 2, PATIENCE_S, "both were offered, one after the other")
+            self.assertEqual((set(node.hosts()), node.sync()["sections"]["carp"]), (set(), first))
+
+
 class Tls(Alone):
     def primary(self, port, more=""):
         return self.node(f'[config_sync]\nrole = "primary"\npeer = "127.0.0.1:{port}"\n{more}')
