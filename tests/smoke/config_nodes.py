@@ -61,7 +61,10 @@ class Node(Daemon):
 
     def come_up(self):
         self.start()
-        self.await_socket(PATIENCE_S)
+        try:
+            self.await_socket(PATIENCE_S)
+        except Trouble as trouble:
+            raise AssertionError("\n".join([str(trouble), *self.last_words()])) from trouble
         self.sync()  # it answers once all its doors are open
         return self
 
