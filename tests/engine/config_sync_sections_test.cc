@@ -353,6 +353,7 @@ TEST(ConfigSyncSections, EveryKeyOfTheSampleHasAClass) {
                                                 {"sync.bulk_states_per_s", KeyClass::shared},
                                                 {"sync.requests_per_s", KeyClass::local},
                                                 {"sync.request_bulk", KeyClass::shared},
+                                                {"sync.defer", KeyClass::local},
                                                 {"sync.rule", KeyClass::local},
                                                 {"carp.vhid", KeyClass::shared},
                                                 {"carp.password", KeyClass::shared},
