@@ -10,8 +10,13 @@ std::string interface_of_file(std::string_view name) {
   return base.starts_with(begin) ? std::string{base.substr(begin.size())} : "";
 }
 
-void read_hostname_file(Site& site, const std::string& where, const std::string& interface, std::string_view text) {
+void read_hostname_file(Site& site, const std::string& where, const std::string& interface, std::string_view bytes) {
   site.openbsd = true;
+  // netstart(8) reads with sh: a backslash at its end continues a line.
+  std::string lines{bytes};
+  for (std::size_t at = lines.find("\\\n"); at != std::string::npos; at = lines.find("\\\n", at))
+    lines.replace(at, 2, "  ");
+  std::string_view text = lines;
   IfconfigWords said;
   while (!text.empty()) {
     const std::size_t end = text.find('\n');

@@ -11,6 +11,6 @@ namespace pfsync::engine::imports {
 [[nodiscard]] std::string interface_of_file(std::string_view name);
 
 /// Reads OpenBSD's hostname.if(5). `where`: the file's name, for notes.
-void read_hostname_file(Site& site, const std::string& where, const std::string& interface, std::string_view text);
+void read_hostname_file(Site& site, const std::string& where, const std::string& interface, std::string_view bytes);
 
 }  // namespace pfsync::engine::imports

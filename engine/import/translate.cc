@@ -63,6 +63,12 @@ std::string number_text(const std::string& text) {
   return error == std::errc{} && stop == end ? std::to_string(value) : toml_string(text);
 }
 
+/// Not the group of all that have virtual addresses, which may stand there too.
+bool is_one_node(const std::string& peer) {
+  const auto parsed = wire::parse_address(peer);
+  return !peer.empty() && !(parsed && wire::is_multicast(parsed->first, parsed->second));
+}
+
 class Translation {
  public:
   Translation(Site& site, const Choice& choice) : site_{site}, choice_{choice}, file_{site.notes} {}
@@ -207,8 +213,8 @@ class Translation {
     // Off unless told, on both systems.
     lines += std::string{"preempt = "} + (site_.preempt.value_or(false) ? "true" : "false") + "\n";
     if (site_.openbsd) lines += "openbsd = true\n";
-    if (!host.peer.empty()) lines += "peer = " + toml_string(host.peer) + "\n";
-    if (!host.peer6.empty()) lines += "peer6 = " + toml_string(host.peer6) + "\n";
+    if (is_one_node(host.peer)) lines += "peer = " + toml_string(host.peer) + "\n";
+    if (is_one_node(host.peer6)) lines += "peer6 = " + toml_string(host.peer6) + "\n";
     return lines;
   }
 

@@ -80,6 +80,7 @@ TEST(Import, OpenbsdWithCarp) {
   EXPECT_TRUE(result.notes_have("defer")) << result.toml;
   EXPECT_TRUE(result.notes_have("a command")) << result.toml;
   EXPECT_TRUE(result.notes_have("device em0")) << result.toml;
+  EXPECT_FALSE(result.notes_have("hostname.carp0")) << result.toml;
 }
 
 TEST(Import, OpenbsdAloneIsMulticastWithAnAddressThatStandsForTheRealOne) {
@@ -189,7 +190,7 @@ TEST(Import, OpnsensesConfigXml) {
 <hasync version="1.0.2"><disablepreempt>1</disablepreempt><pfsyncenabled>1</pfsyncenabled><pfsyncinterface>opt1</pfsyncinterface>
  <pfsyncpeerip/><pfsyncversion>1400</pfsyncversion></hasync>
 <virtualip version="1.0.1"><vip uuid="1"><mode>carp</mode><interface>lan</interface><vhid>3</vhid><password>x</password><advbase>1</advbase>
- <advskew>100</advskew><subnet>192.168.1.1</subnet><subnet_bits>24</subnet_bits><peer/><peer6/></vip>
+ <advskew>100</advskew><subnet>192.168.1.1</subnet><subnet_bits>24</subnet_bits><peer>224.0.0.18</peer><peer6/></vip>
  <vip uuid="2"><mode>ipalias</mode><interface>lan</interface><vhid>3</vhid><subnet>192.168.1.5</subnet><subnet_bits>32</subnet_bits></vip>
 </virtualip></opnsense>)"}});
   EXPECT_EQ(result.config.link.dialect, wire::Dialect::freebsd_1400);
