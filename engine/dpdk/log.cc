@@ -49,11 +49,11 @@ void BoundedSink::sink_it_(const spdlog::details::log_msg& message) {
     ++left_out_;
     return;
   }
-  if (left_out_ > 0) {
-    const std::string words = std::to_string(left_out_).append(" lines of the log were left out: too many at once");
+  const auto say = [&](const std::string& words) {
     write({message.time, message.source, message.logger_name, spdlog::level::warn, words});
-    left_out_ = 0;
-  }
+  };
+  if (left_out_ > 0) say(std::to_string(left_out_) + " lines of the log were left out: too many at once");
+  left_out_ = 0;
   write(message);
 }
 
