@@ -29,6 +29,15 @@ void PartitionedSession::on_packets(std::span<const Arrival> packets, Instant no
   }
 }
 
+Session::Restored PartitionedSession::restore(std::span<const snapshot::KeptState> states, std::uint32_t passed_s,
+                                              Instant now) noexcept {
+  Session::Restored restored;
+  for (Part& part : parts_) restored += part.session.restore(states, passed_s, now);
+  // What had to give way to another part's.
+  for (Part& part : parts_) static_cast<void>(part.session.serve_others(now));
+  return restored;
+}
+
 CommandResult PartitionedSession::execute(Session& session, const Command& command, Instant now) noexcept {
   switch (command.kind) {
     case Command::Kind::push: {

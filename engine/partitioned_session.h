@@ -41,6 +41,10 @@ class PartitionedSession {
   [[nodiscard]] Session& first() noexcept { return parts_.front().session; }
   [[nodiscard]] const Session& first() const noexcept { return parts_.front().session; }
 
+  // --- before the first turn -------------------------------------------------------------------------
+  /// As Session::restore, each part its own. On one thread.
+  Session::Restored restore(std::span<const snapshot::KeptState> states, std::uint32_t passed_s, Instant now) noexcept;
+
   // --- first part's core -----------------------------------------------------------------------------
   /// Whether a whole burst finds room with every part. Otherwise leave packets where they are for a while.
   [[nodiscard]] bool has_room() noexcept { return parts() == 1 || others_.room(burst_max) >= burst_max; }

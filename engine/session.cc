@@ -211,9 +211,7 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
       on_clear(clear, pending.peer, now);
       break;
     }
-    case Message::bus:
-      peers_[pending.peer].bulk.on_status(wire::read_bulk_status(pending.record), now);
-      break;
+    case Message::bus: peers_[pending.peer].bulk.on_status(wire::read_bulk_status(pending.record), now); break;
     case Message::tdb: on_tdb(pending, now); break;
     case Message::ins_ack: release(pending.id, pending.search.hash, Deferrals::Why::acknowledged, now); break;
     case Message::eof: break;
@@ -259,7 +257,9 @@ Session::Local Session::enter(const HotState& hot, const ColdState& cold, Hash h
   return Local::done;
 }
 
-bool Session::gives_way(const HotState& held, const HotState& hot, unsigned from) noexcept {
+bool Session::gives_way(const HotState& held, const HotState& hot, unsigned from) const noexcept {
+  // It may have ended while this node was away; the newcomer is there now.
+  if (is_only_restored(held) && !is_only_restored(hot)) return true;
   // Source: FreeBSD sys/netpfil/pf/pf.c, pf_state_key_attach().
   const bool is_over = held.proto == wire::ipproto::tcp && held.src.state >= wire::tcps::fin_wait_2 &&
                        held.dst.state >= wire::tcps::fin_wait_2;

@@ -36,6 +36,10 @@
 
 namespace pfsync::engine {
 
+namespace snapshot {
+struct KeptState;
+}
+
 using statetable::Duration;
 using statetable::Instant;
 using statetable::Seconds;
@@ -136,6 +140,30 @@ class Session {
   std::size_t take_released(std::span<Deferrals::Released> released, Instant now) noexcept;
   /// From an INS to its INS_ACK; any thread.
   [[nodiscard]] const Latency& insert_latency() const noexcept { return deferrals_.latency(); }
+
+  // --- a former life -------------------------------------------------------------------------------
+  /// What became of the states of a snapshot.
+  struct Restored {
+    std::uint64_t entered = 0;
+    std::uint64_t expired = 0;  ///< their time ran out meanwhile
+    std::uint64_t invalid = 0;  ///< what no peer might say either
+    std::uint64_t refused = 0;  ///< another state has their id or their connection
+    std::uint64_t beyond = 0;   ///< there was no place for them
+
+    Restored& operator+=(const Restored& other) noexcept {
+      entered += other.entered;
+      expired += other.expired;
+      invalid += other.invalid;
+      refused += other.refused;
+      beyond += other.beyond;
+      return *this;
+    }
+  };
+  /// Enters those of the states that are this session's, as they are `passed_s` after they were written down. They pass
+  /// the same door as those of a peer and count as heard from one, but only until somebody tells more of them: they are
+  /// not announced, end silently unless somebody does, and give way to whatever state comes with their connection.
+  /// Before start(), on any one thread; a part of several is given all states as well.
+  Restored restore(std::span<const snapshot::KeptState> states, std::uint32_t passed_s, Instant now) noexcept;
 
   // --- other peers, timeouts and paces, while it runs ------------------------------------------------
   struct Change;
@@ -295,8 +323,15 @@ class Session {
   [[nodiscard]] bool makes_place_elsewhere(const statetable::HotState& hot, const statetable::Beside& beside,
                                            unsigned from) noexcept;
   /// Whether a state that has the newcomer's connection has to give way to it.
-  [[nodiscard]] static bool gives_way(const statetable::HotState& held, const statetable::HotState& hot,
-                                      unsigned from) noexcept;
+  [[nodiscard]] bool gives_way(const statetable::HotState& held, const statetable::HotState& hot,
+                               unsigned from) const noexcept;
+  /// Whether nobody has said anything of the state since it was restored.
+  [[nodiscard]] bool is_only_restored(const statetable::HotState& hot) const noexcept {
+    return restored_s_ != statetable::never_heard && hot.heard_s == restored_s_;
+  }
+  /// Of a snapshot's state, once it is valid and this session's.
+  void restore(const snapshot::KeptState& kept, statetable::Hash hash, const statetable::Beside& beside,
+               std::uint32_t passed_s, Restored& restored, Instant now) noexcept;
   /// Enters a state that is not here, if there is place for it; the refusal is counted.
   [[nodiscard]] Local enter(const statetable::HotState& hot, const statetable::ColdState& cold, statetable::Hash hash,
                             const statetable::Beside& beside, unsigned from, Slot& slot, Instant now) noexcept;
@@ -427,7 +462,8 @@ class Session {
   std::size_t entered_ = 0;
   std::size_t guessed_ = 0;
   std::size_t applied_ = 0;
-  std::size_t states_;  ///< in the table; with other parts, as it was a moment ago
+  std::size_t states_;                            ///< in the table; with other parts, as it was a moment ago
+  Seconds restored_s_ = statetable::never_heard;  ///< when restored states count as heard: before all that is heard
   std::uint64_t clears_ = 0;
   /// First part: clears that not all parts have carried out.
   struct UntoldClear {
