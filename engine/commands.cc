@@ -111,12 +111,19 @@ Json reload(const Commands& commands) {
           {"warnings", outcome.warnings}};
 }
 
+Json snapshot(const Commands& commands) {
+  const auto number = commands.snapshot ? commands.snapshot() : std::nullopt;
+  if (!number) throw Refusal{"this node writes no snapshots: its configuration has no [snapshot]"};
+  return {{"ok", true}, {"sentence", "a snapshot is being written"}, {"number", *number}};
+}
+
 Json dispatch(const Json& request, const DaemonView& daemon, const Commands& commands) {
   if (!request.is_object()) throw Refusal{"a request must be a JSON object"};
   const std::string command = text_of(request, "command");
   if (command == "show") return show(request, daemon);
   if (command == "resync") return run(commands.resync);
   if (command == "push") return run(commands.push);
+  if (command == "snapshot") return snapshot(commands);
   if (command == "reload") return reload(commands);
   if (command == "carp") {
     const auto order = carp::order_of(request);
@@ -146,7 +153,7 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
     if (!id) throw Refusal{"\"id\" must be a state's id and creator as 16 and 8 hex digits, with / between"};
     return run(commands.kill, *id);
   }
-  throw Refusal{"there is no such command: give show, resync, push, flush, kill, carp, reload or synthetic"};
+  throw Refusal{"there is no such command: give show, resync, push, flush, kill, carp, reload, snapshot or synthetic"};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,8 @@ struct Commands {
   /// The whole answer: the order's number, under which show config_sync tells what became of it.
   std::function<Json(const Json& request)> config_sync{};
   std::function<Outcome()> reload{};  ///< read the configuration file again
+  /// Write a snapshot now. Its number, which show status counts up to once it is written or has failed; none: not here.
+  std::function<std::optional<std::uint64_t>()> snapshot{};
 };
 
 /// Answers one request of the control socket. Any JSON is a possible request; every answer is an object
@@ -47,6 +50,7 @@ struct Commands {
 ///   {"command": "resync"}, {"command": "push"}, {"command": "flush", "interface": ""},
 ///   {"command": "kill", "id": "16 hex/8 hex"}, {"command": "synthetic", "run": true}
 ///   {"command": "kill", "filter": "host 10.0.0.1", "cursor": …}: as many as one request may, until "cursor" is null
+///   {"command": "snapshot"}: its answer has "number", which "snapshot.answered" of the status reaches
 ///   {"command": "reload"}: its answer has "changes" and "restart", lists of text
 [[nodiscard]] Json handle_request(const Json& request, const DaemonView& daemon, const Commands& commands);
 

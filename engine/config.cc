@@ -18,6 +18,7 @@
 #include "engine/config_sync/read_settings.h"
 #include "engine/http/read_settings.h"
 #include "engine/session.h"
+#include "engine/snapshot/read_settings.h"
 
 namespace pfsync::engine {
 namespace {
@@ -402,11 +403,6 @@ void read_synthetic(ConfigSection& file, Config& config) {
   config.synthetic = synthetic;
 }
 
-void refuse_sections_to_come(ConfigSection& file) {
-  constexpr std::string_view later = "is not in this version: remove the section, it would have no effect";
-  file.not_yet("snapshot", later);
-}
-
 /// Keys, values and pieces of the file are quoted in sentences; no control character in them may break a line of the
 /// log.
 std::string one_line(std::string sentence) {
@@ -509,7 +505,6 @@ void check_interfaces(ConfigSection& file, const Config& config) {
 Config read(const toml::table& table, const std::string& name) {
   ConfigSection file{table, name, ""};
   Config config;
-  refuse_sections_to_come(file);
   const bool group_given = read_link(file, config);
   read_peers(file, config, group_given);
   warn_of_mtu(config);
@@ -519,6 +514,7 @@ Config read(const toml::table& table, const std::string& name) {
   read_cores(file, config.cores, config.table.shard_bits);
   read_log(file, config.log);
   read_synthetic(file, config);
+  config.snapshot = snapshot::read_settings(file, config.control.state_dir);
   config.http = http::read_settings(file);
   config.config_sync = config_sync::read_settings(file);
   read_interfaces(file, config);

@@ -15,6 +15,7 @@
 #include "engine/http/settings.h"
 #include "engine/interface_map.h"
 #include "engine/link.h"
+#include "engine/snapshot/settings.h"
 #include "engine/sync_rules.h"
 #include "engine/synthetic.h"
 #include "engine/timeouts.h"
@@ -122,6 +123,7 @@ struct Config {
 
   std::optional<SyntheticConfig> synthetic;  ///< present: this node plays a firewall
 
+  std::optional<snapshot::Settings> snapshot;        ///< present: the table survives a restart
   std::optional<http::Settings> http;                ///< present: HTTPS is served
   std::optional<config_sync::Settings> config_sync;  ///< present: configurations come and go over the network
 

@@ -165,6 +165,13 @@ Json compat_json(const config_sync::CompatSettings& compat) {
   return json;
 }
 
+Json snapshot_json(const snapshot::Settings& settings) {
+  return {{"path", wire::printable(settings.path)},
+          {"interval_s", settings.interval_s},
+          {"at_exit", settings.at_exit},
+          {"states_per_s", settings.states_per_s}};
+}
+
 Json config_sync_json(const config_sync::Settings& settings) {
   constexpr std::array<const char*, 3> roles{"off", "primary", "secondary"};
   Json json{{"role", roles[static_cast<std::size_t>(settings.role)]}};
@@ -196,6 +203,7 @@ Json config_json(const Config& config) {
   for (const Config::Interface& interface : config.interfaces) json["interface"].push_back(interface_json(interface));
   json["cores"] = cores_json(config.cores);
   json["log"] = {{"level", Config::log_level_words[static_cast<std::size_t>(config.log.level)]}};
+  if (config.snapshot) json["snapshot"] = snapshot_json(*config.snapshot);
   if (config.http) json["http"] = http_json(*config.http);
   if (config.config_sync) json["config_sync"] = config_sync_json(*config.config_sync);
   if (config.synthetic) json["synthetic"] = synthetic_json(*config.synthetic);

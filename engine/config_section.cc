@@ -139,10 +139,6 @@ std::vector<ConfigSection> ConfigSection::sections(std::string_view key) {
   return all;
 }
 
-void ConfigSection::not_yet(std::string_view key, std::string_view what) {
-  if (table_->contains(key)) fail(key, std::string{what});
-}
-
 void ConfigSection::finish() const {
   for (const auto& [key, node] : *table_) {
     const std::string_view name = key.str();

@@ -50,8 +50,6 @@ class ConfigSection {
   [[nodiscard]] bool is_section(std::string_view key) const { return table_->get_as<toml::table>(key) != nullptr; }
   [[nodiscard]] bool is_text(std::string_view key) const { return table_->get_as<std::string>(key) != nullptr; }
   [[nodiscard]] bool has(std::string_view key) const { return table_->contains(key); }
-  /// Refuses a key whose feature is not there yet.
-  void not_yet(std::string_view key, std::string_view what);
   /// After the last key was read.
   void finish() const;
 

@@ -229,6 +229,25 @@ void compare_sync(Difference& found, const Config& current, const Config& wanted
   next.bulk_states_per_s = to.bulk_states_per_s;
 }
 
+/// The file is by default in control.state_dir, and waits with that.
+void compare_snapshot(Difference& found, Fixed& fixed, const Config& current, const Config& wanted) {
+  if (current.control.state_dir != wanted.control.state_dir) {
+    fixed("snapshot", current.snapshot, wanted.snapshot);
+    return;
+  }
+  found.snapshot = current.snapshot != wanted.snapshot;
+  found.next.snapshot = wanted.snapshot;
+  const auto &from = current.snapshot, &to = wanted.snapshot;
+  if (from && to) {
+    note_number(found, "snapshot.path", wire::printable(from->path), wire::printable(to->path));
+    note_number(found, "snapshot.interval_s", from->interval_s, to->interval_s);
+    note_flag(found, "snapshot.at_exit", from->at_exit, to->at_exit);
+    note_number(found, "snapshot.states_per_s", from->states_per_s, to->states_per_s);
+  } else if (found.snapshot) {
+    found.changes.emplace_back(to ? "snapshot: on" : "snapshot: off");
+  }
+}
+
 }  // namespace
 
 Difference difference(const Config& current, const Config& wanted) {
@@ -263,6 +282,7 @@ Difference difference(const Config& current, const Config& wanted) {
   note_number(found, "log.level", Config::log_level_words[static_cast<std::size_t>(current.log.level)],
               Config::log_level_words[static_cast<std::size_t>(wanted.log.level)]);
   found.next.log = wanted.log;
+  compare_snapshot(found, fixed, current, wanted);
   found.next.warnings = wanted.warnings;
 
   // A key that nobody compared above is one that is read at start only.

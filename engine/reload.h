@@ -32,6 +32,7 @@ struct Difference {
   bool pace = false;       ///< sync.maxupd, sync.delay_ms, sync.request_bulk
   bool bulk_rate = false;  ///< sync.bulk_states_per_s
   bool log_level = false;
+  bool snapshot = false;  ///< [snapshot]
 
   std::vector<std::string> changes;  ///< each change in words, secrets left out
   std::vector<std::string> restart;  ///< the keys that differ and need a restart

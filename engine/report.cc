@@ -184,6 +184,9 @@ Health health_of(const DaemonView& daemon) {
     if (const Json told = daemon.config_sync(); !told.value("healthy", true))
       return {false, fmt::format("config sync: {} ({} in all: pfsyncctl show config_sync)",
                                  told["alarms"].at(0).get<std::string>(), told["alarms"].size())};
+  if (daemon.snapshot)
+    if (const Json told = daemon.snapshot(); told.is_object() && told.at("error").is_string())
+      return {false, told.at("error").get<std::string>()};
   if (phase == BulkPhase::asked) return {true, "waiting for a peer to answer the bulk request"};
   if (phase == BulkPhase::receiving) return {true, "a bulk update is being received"};
   return {true, phase == BulkPhase::done ? "in sync since the bulk update"
@@ -217,6 +220,7 @@ Json status_json(const DaemonView& daemon, bool with_digest) {
   json["sync_rules"] = sync_rules_json(daemon, sums);
   json["insert_ack"] = insert_ack_json(daemon);
   json["totals"] = totals_json(sums);
+  json["snapshot"] = daemon.snapshot ? daemon.snapshot() : Json(nullptr);
   if (with_digest) {
     const statetable::Digest digest = daemon.table.digest();
     json["digest"] = digest_text(digest);

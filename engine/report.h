@@ -53,6 +53,7 @@ struct DaemonView {
   /// What the view remembers between two looks.
   std::shared_ptr<CreatorCounts> creators = std::make_shared<CreatorCounts>();
   std::function<Json()> config_sync{};  ///< empty: no [config_sync] here
+  std::function<Json()> snapshot{};     ///< null while there is no [snapshot]; empty: no such part
 
   /// f(session) for each part of it.
   template <class F>

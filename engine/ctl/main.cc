@@ -18,6 +18,7 @@
 #include "engine/ctl/exit_status.h"
 #include "engine/ctl/import.h"
 #include "engine/ctl/peers.h"
+#include "engine/ctl/snapshot.h"
 #include "engine/ctl/states.h"
 #include "engine/ctl/text.h"
 #include "engine/ctl/user.h"
@@ -173,6 +174,12 @@ int order_config(const Options& options, const Json& request) {
   auto client = Client::connect(options.socket);
   if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
   return say_outcome(options, await_order(std::get<Client>(client), request));
+}
+
+int take_snapshot(const Options& options) {
+  auto client = Client::connect(options.socket);
+  if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
+  return say_outcome(options, take_snapshot(std::get<Client>(client)));
 }
 
 int pair_config(const Options& options) {
@@ -350,6 +357,8 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
     return order(options, {{"command", "resync"}});
   });
   command(app, "reload", "let the daemon read its configuration file again", [&] { return reload(options); });
+  command(app, "snapshot", "write the table to disk now, and wait until it is there",
+          [&] { return take_snapshot(options); });
   command(app, "flush", "remove this node's own states, here and at the peers",
           [&] {
             return order(options, {{"command", "flush"}, {"interface", options.interface}});

@@ -70,6 +70,26 @@ std::string unmapped_text(const Json& peers) {
   return text;
 }
 
+std::string snapshot_text(const Json& snapshot) {
+  std::string text = "Snapshot\n";
+  const auto line = [&text](std::string_view name, const std::string& words) {
+    text += fmt::format("  {:<25} {}\n", name, words);
+  };
+  line("file", fmt::format("{}, every {} s{}", plain(snapshot.at("path")), number(snapshot, "interval_s"),
+                           snapshot.at("writing").get<bool>() ? "; one is being written" : ""));
+  if (const Json& last = snapshot.at("last"); last.is_object())
+    line("last", fmt::format("{} ago: {} states, {} bytes, in {:.2f} s", uptime_text(last.at("age_s").get<double>()),
+                             number(last, "states"), number(last, "bytes"), last.at("seconds").get<double>()));
+  else
+    line("last", "none since the start");
+  if (snapshot.at("error").is_string()) line("error", plain(snapshot.at("error")));
+  if (const Json& restored = snapshot.at("restored"); restored.is_object())
+    line("at the start", plain(restored.at("sentence")));
+  else if (snapshot.at("not_restored").is_string())
+    line("at the start", "empty: " + plain(snapshot.at("not_restored")));
+  return text;
+}
+
 template <std::size_t N>
 std::string averages(const Json& status, const Total (&totals)[N]) {
   const double uptime_s = status.at("uptime_s").get<double>();
@@ -161,6 +181,8 @@ std::string status_text(const Json& status) {
   if (const Json& lag = status.at("insert_ack"); !lag.is_null())
     text += fmt::format("  {:<25} half within {} us, 99 % within {} us, of {}\n", "insert to insert ack",
                         number(lag, "p50_us"), number(lag, "p99_us"), number(lag, "count"));
+  if (const auto snapshot = status.find("snapshot"); snapshot != status.end() && snapshot->is_object())
+    text += snapshot_text(*snapshot);
   if (const Json& synthetic = status.at("synthetic"); !synthetic.is_null()) {
     text += fmt::format("Synthetic Load{}\n", synthetic.at("running").get<bool>() ? "" : " (stopped)");
     for (const char* word : {"opened", "updated", "closed", "waited"}) text += row(word, number(synthetic, word));

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <ctime>
 #include <deque>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +21,7 @@
 #include "engine/carp/report.h"
 #include "engine/dpdk/daemon_parts.h"
 #include "engine/dpdk/log_level.h"
+#include "engine/snapshot/report.h"
 #include "engine/version.h"
 #include "wire/text.h"
 
@@ -39,6 +42,8 @@ std::vector<PartPath*> pointers_to(std::deque<PartPath>& paths) {
   for (PartPath& path : paths) all.push_back(&path);
   return all;
 }
+
+std::int64_t wall_s() { return std::time(nullptr); }
 
 std::vector<const Session*> further_parts_of(const PartitionedSession& session) {
   std::vector<const Session*> all;
@@ -88,6 +93,7 @@ Daemon::Parts::Parts(const Config& given, std::string from, const std::optional<
                  .busy = config.cores.poll == Config::Poll::busy,
                  .stacks = stacks,
                  .demotion = demotion}},
+      snapshots{snapshot_parts(), config.snapshot},
       view{.version = std::string{version},
            .config = config,
            .table = *table,
@@ -106,6 +112,7 @@ Daemon::Parts::Parts(const Config& given, std::string from, const std::optional<
            .link_up = [this] { return links_up_[0].load(std::memory_order_relaxed); },
            .counts = [this] { return counts(); }} {
   make_commands();
+  make_snapshots();
   make_carp();
   control = or_throw(ControlServer::create(
       config.control.socket, [this](const Json& request) { return handle_request(request, view, commands); }));
@@ -191,6 +198,28 @@ void Daemon::Parts::make_commands() {
         if (part.synthetic) run ? part.synthetic->resume() : part.synthetic->stop();
       return Outcome{true, run ? "the synthetic load runs" : "the synthetic load stands still", 0};
     };
+}
+
+// --- what outlives the process -----------------------------------------------------------------------
+
+snapshot::Keeper::Parts Daemon::Parts::snapshot_parts() {
+  using Severity = snapshot::Keeper::Severity;
+  return {.table = *table,
+          .creatorid = config.sync.creatorid,
+          .now = [this] { return clock.now(); },
+          .wall_s = wall_s,
+          .log =
+              [](Severity severity, const std::string& sentence) {
+                constexpr std::array levels{spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
+                                            spdlog::level::err};
+                spdlog::log(levels[static_cast<std::size_t>(severity)], "{}", sentence);
+              },
+          .kept_off = config.cores.data};
+}
+
+void Daemon::Parts::make_snapshots() {
+  view.snapshot = [this] { return snapshot::status_json(snapshots.status(), wall_s()); };
+  commands.snapshot = [this] { return snapshots.ask(); };
 }
 
 // --- configurations that come over the network --------------------------------------------------------
@@ -300,6 +329,8 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
     for (HostStack* each : stacks) sum += each->membership().counters()[row.tally].value();
     counts.push_back({std::string{row.word}, std::string{row.sentence}, sum});
   }
+  const auto of_snapshots = snapshot::counts_of(snapshots.status());
+  counts.insert(counts.end(), of_snapshots.begin(), of_snapshots.end());
   const auto of_control = control->counts();
   counts.insert(counts.end(), of_control.begin(), of_control.end());
   const auto of_web = web->counts();
@@ -392,6 +423,8 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
     static_cast<PartPath*>(path)->run();
     return 0;
   };
+  // Before anything is received: whatever comes is newer.
+  snapshots.restore(node);
   unsigned lcore = first_data_lcore;
   if (rte_eal_remote_launch(body, &data_path, lcore) != 0) throw std::runtime_error{"the data-path core is not there"};
   for (PartPath& path : part_paths)
@@ -399,6 +432,7 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
       throw std::runtime_error{"a data-path core is not there"};
   spdlog::info("pfsyncd {}: host id {}, {} states at most, on {}", version, creatorid_text(config.sync.creatorid),
                config.table.states_max, devices[0].port);
+  snapshots.start();
   while (!ended()) {
     watch_links(clock.now());
     const milliseconds wait = serve_bulk();
@@ -416,6 +450,7 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
   for (PartPath& path : part_paths) path.stop();
   for (; lcore >= first_data_lcore; --lcore) rte_eal_wait_lcore(lcore);
   watch_carp(clock.now());
+  snapshots.end();
   spdlog::info("pfsyncd ends with {} states", table->size());
 }
 

@@ -43,6 +43,7 @@ Outcome Daemon::Parts::apply(const Config& wanted, Demand demand) {
   }
   view.senders = senders_of(lanes);
   session_log.follow(found.peers_before);
+  snapshots.set(config.snapshot);
   show_carp();
   accept_macs(stacks, carp_before, config.carp);
   if (carp_before.empty() && !config.carp.empty()) enter_maintenance();

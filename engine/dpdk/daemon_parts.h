@@ -31,6 +31,7 @@
 #include "engine/link.h"
 #include "engine/partitioned_session.h"
 #include "engine/reload.h"
+#include "engine/snapshot/keeper.h"
 
 /// What a daemon is made of, in the order in which it is made. For daemon.cc, which makes and runs it, and
 /// daemon_change.cc, which gives it another configuration.
@@ -100,6 +101,7 @@ struct Daemon::Parts {
   std::deque<PartPath> part_paths;
   std::vector<PartPath*> other_paths;
   DataPath data_path;
+  snapshot::Keeper snapshots;
   DaemonView view;
   SessionLog session_log{config, node, *table, lanes};
   Commands commands;
@@ -133,6 +135,8 @@ struct Daemon::Parts {
   void watch_links(Instant now);
   void tell_service(Instant now);
   void retry_bulk(Instant now);
+  [[nodiscard]] snapshot::Keeper::Parts snapshot_parts();
+  void make_snapshots();
   void make_carp();
   void show_carp();
   void enter_maintenance();

@@ -38,6 +38,7 @@ void watch_signals() {
   reload.sa_handler = [](int) { hung_up = 1; };
   sigaction(SIGHUP, &reload, nullptr);
   std::signal(SIGPIPE, SIG_IGN);  // a client that goes away is an error of its socket
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of its write
 }
 
 }  // namespace

@@ -250,6 +250,24 @@ void write_config_sync(Page& page, const Json& sync) {
   counter("pfsync_compat_calls_refused", "calls of whoever has not its password", sync["compat"]["refused"]);
 }
 
+/// The table on disk; its counters are among the others.
+void write_snapshot(Page& page, const Json& snapshot) {
+  const auto gauge = [&](const char* name, const char* help, const Json& value) {
+    page.gauge(name, help);
+    page.sample(value);
+  };
+  gauge("pfsync_snapshot_healthy", "0 while the last snapshot that was begun could not be written",
+        snapshot["error"].is_null());
+  gauge("pfsync_snapshot_interval_seconds", "from the beginning of a snapshot to that of the next",
+        snapshot["interval_s"]);
+  const Json& last = snapshot["last"];
+  if (!last.is_object()) return;
+  gauge("pfsync_snapshot_timestamp_seconds", "the moment that the last snapshot shows, since 1970", last["at"]);
+  gauge("pfsync_snapshot_states", "states in the last snapshot", last["states"]);
+  gauge("pfsync_snapshot_bytes", "of the last snapshot's file", last["bytes"]);
+  gauge("pfsync_snapshot_duration_seconds", "that the last snapshot took", last["seconds"]);
+}
+
 }  // namespace
 
 std::string metrics_text(const Measured& measured, MetricsForm form) {
@@ -260,6 +278,7 @@ std::string metrics_text(const Measured& measured, MetricsForm form) {
   write_latency(page, read.status["insert_ack"]);
   write_counters(page, read.counters);
   write_peers(page, read.status["peers"]);
+  if (read.status["snapshot"].is_object()) write_snapshot(page, read.status["snapshot"]);
   if (read.carp.value("ok", false)) write_carp(page, read.carp);
   if (read.config_sync.is_object() && read.config_sync.value("ok", false)) write_config_sync(page, read.config_sync);
   return page.finish();

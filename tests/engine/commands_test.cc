@@ -80,6 +80,17 @@ TEST_F(CommandsTest, ReloadAnswersWithItsLists) {
   EXPECT_EQ(handle_request({{"command", "reload"}}, node.view(), commands)["error"], "the file is broken");
 }
 
+TEST_F(CommandsTest, ASnapshotHasANumberToWaitFor) {
+  Commands commands = node.commands();
+  const auto snapshot = [&] { return handle_request({{"command", "snapshot"}}, node.view(), commands); };
+  constexpr const char* none = "this node writes no snapshots: its configuration has no [snapshot]";
+  EXPECT_EQ(snapshot()["error"], none);
+  commands.snapshot = [] { return std::optional<std::uint64_t>{}; };
+  EXPECT_EQ(snapshot()["error"], none);
+  commands.snapshot = [] { return std::optional<std::uint64_t>{7}; };
+  EXPECT_EQ(snapshot(), (Json{{"ok", true}, {"sentence", "a snapshot is being written"}, {"number", 7}}));
+}
+
 TEST_F(CommandsTest, ACursorOutsideTheTableEndsTheWalk) {
   ASSERT_EQ(node.open(1), Session::Local::done);
   const auto from = [&](std::uint64_t shard, std::uint64_t slot) {

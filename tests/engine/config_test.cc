@@ -466,7 +466,14 @@ INSTANTIATE_TEST_SUITE_P(
                 "t.toml:5: config_sync.listen: ", "8444"},
         Refusal{"sync_user", link_section + "[config_sync.compat]\nlisten = \"10.0.0.1:443\"\n",
                 "t.toml:4: config_sync.compat.user: ", "missing"},
-        Refusal{"snapshot", link_section + "[snapshot]\n", "t.toml:4: snapshot: ", "remove"}),
+        Refusal{"snapshot_path", link_section + "[snapshot]\npath = \"x\"\n",
+                "t.toml:5: snapshot.path: ", "begin it with /"},
+        Refusal{"snapshot_folder", link_section + "[snapshot]\npath = \"/x/\"\n",
+                "t.toml:5: snapshot.path: ", "a file's name"},
+        Refusal{"snapshot_interval", link_section + "[snapshot]\ninterval_s = 0\n",
+                "t.toml:5: snapshot.interval_s: ", "1 to 86400"},
+        Refusal{"snapshot_unknown", link_section + "[snapshot]\nevery = 1\n",
+                "t.toml:5: snapshot.every: ", "known here are"}),
     [](const testing::TestParamInfo<Refusal>& row) { return row.param.name; });
 
 TEST(Config, WhoMayLookDependsOnWhereThePageIs) {
@@ -481,6 +488,19 @@ TEST(Config, WhoMayLookDependsOnWhereThePageIs) {
   EXPECT_FALSE(open.anyone_reads);
   EXPECT_TRUE(good(link_section + "[http]\nlisten = \"0.0.0.0:443\"\nread = \"anyone\"\n").http->anyone_reads);
   EXPECT_TRUE(good(link_section + "[http]\nlisten = \"[::1]:8443\"\n").http->anyone_reads);
+}
+
+TEST(Config, ASnapshotHasItsPlaceAmongWhatOutlivesTheProcess) {
+  EXPECT_FALSE(good(link_section).snapshot.has_value());
+  EXPECT_EQ(
+      good(link_section + "[snapshot]\n").snapshot.value(),
+      (snapshot::Settings{
+          .path = "/var/lib/pfsyncd/states.snapshot", .interval_s = 60, .at_exit = true, .states_per_s = 500'000}));
+  EXPECT_EQ(good(link_section + "[snapshot]\n[control]\nstate_dir = \"/srv\"\n").snapshot->path,
+            "/srv/states.snapshot");
+  EXPECT_EQ(good(link_section + "[snapshot]\npath = \"/srv/s\"\ninterval_s = 5\nat_exit = false\nstates_per_s = 0\n")
+                .snapshot.value(),
+            (snapshot::Settings{.path = "/srv/s", .interval_s = 5, .at_exit = false, .states_per_s = 0}));
 }
 
 TEST(ConfigFile, AMissingFileAndAFolderAreNamed) {

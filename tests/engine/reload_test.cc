@@ -243,5 +243,27 @@ TEST(Reload, NoSentenceHoldsAPassword) {
   EXPECT_TRUE(found.hosts);
 }
 
+TEST(Reload, SnapshotsChangeWhileTheDaemonRuns) {
+  const std::string link = "[link]\ndevice = \"eth1\"\naddress = \"10.0.0.3/24\"\n";
+  const Config without = config_of(link), with_them = config_of(link + "[snapshot]\n");
+  const Difference on = difference(without, with_them);
+  EXPECT_EQ(on.changes, Lines{"snapshot: on"});
+  EXPECT_TRUE(on.snapshot);
+  EXPECT_EQ(on.next.snapshot, with_them.snapshot);
+  EXPECT_EQ(difference(with_them, without).changes, Lines{"snapshot: off"});
+  const Difference other = difference(
+      with_them,
+      config_of(link + "[snapshot]\npath = \"/srv/s\"\ninterval_s = 5\nat_exit = false\nstates_per_s = 7\n"));
+  EXPECT_EQ(other.changes,
+            (Lines{"snapshot.path: /var/lib/pfsyncd/states.snapshot -> /srv/s", "snapshot.interval_s: 60 -> 5",
+                   "snapshot.at_exit: off", "snapshot.states_per_s: 500000 -> 7"}));
+  EXPECT_TRUE(other.restart.empty());
+  // What lies in another folder by default waits with that.
+  const Difference moved = difference(with_them, config_of(link + "[snapshot]\n[control]\nstate_dir = \"/srv\"\n"));
+  EXPECT_EQ(moved.restart, (Lines{"control.state_dir", "snapshot"}));
+  EXPECT_FALSE(moved.snapshot);
+  EXPECT_EQ(moved.next.snapshot, with_them.snapshot);
+}
+
 }  // namespace
 }  // namespace pfsync::engine

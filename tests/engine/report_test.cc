@@ -87,6 +87,20 @@ TEST(Health, IsBadWhileTheConfigurationsDiffer) {
   EXPECT_EQ(health_of(view).ok, before.ok);
 }
 
+TEST(Health, IsBadWhileSnapshotsCannotBeWritten) {
+  Node node;
+  DaemonView view = node.view();
+  Json told = nullptr;
+  view.snapshot = [&told] { return told; };
+  EXPECT_TRUE(health_of(view).ok);
+  told = {{"error", nullptr}};
+  EXPECT_TRUE(health_of(view).ok);
+  told["error"] = "the snapshot could not be written: the disk is full";
+  EXPECT_FALSE(health_of(view).ok);
+  EXPECT_EQ(health_of(view).reason, "the snapshot could not be written: the disk is full");
+  EXPECT_EQ(status_json(view, false)["snapshot"], told);
+}
+
 TEST(Status, TellsTheNodeItsLinkAndItsTable) {
   Node node;
   ASSERT_EQ(node.open(1), Session::Local::done);

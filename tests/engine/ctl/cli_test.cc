@@ -353,5 +353,41 @@ TEST_F(CliTest, AFullDiskIsNoSuccess) {
   EXPECT_EQ(program.err(), "pfsyncctl: standard output could not be written: free some space or give another place.\n");
 }
 
+TEST_F(CliTest, SnapshotWaitsUntilItIsThere) {
+  Json snapshot{{"path", "/x/states.snapshot"}, {"answered", 2}, {"error", "of the one before"}, {"last", nullptr}};
+  daemon.emplace(path, [&snapshot](const Json& request) -> Json {
+    if (request.at("command") == "snapshot") return {{"ok", true}, {"sentence", "begun"}, {"number", 3}};
+    const Json before = snapshot;
+    snapshot["answered"] = 3;
+    snapshot["error"] = nullptr;
+    snapshot["last"] = {{"states", 7}, {"bytes", 900}, {"seconds", 0.25}};
+    return {{"ok", true}, {"snapshot", before}};
+  });
+  const Ran ran = run({"snapshot"});
+  EXPECT_EQ(ran.status, exit_ok);
+  EXPECT_EQ(ran.out, "7 states written to /x/states.snapshot: 900 bytes, in 0.25 s.\n");
+  EXPECT_EQ(run({"snapshot", "--json"}).json()["snapshot"]["last"]["states"], 7);
+}
+
+TEST_F(CliTest, ASnapshotThatFailsIsTold) {
+  Json error = "the snapshot could not be written: the disk is full";
+  daemon.emplace(path, [&error](const Json& request) -> Json {
+    if (request.at("command") == "snapshot") return {{"ok", true}, {"sentence", "begun"}, {"number", 1}};
+    return {{"ok", true}, {"snapshot", {{"answered", 1}, {"error", error}}}};
+  });
+  const Ran ran = run({"snapshot"});
+  EXPECT_EQ(ran.status, exit_unhealthy);
+  expect_sentence(ran.err);
+  EXPECT_NE(ran.err.find("the disk is full"), std::string::npos);
+}
+
+TEST_F(CliTest, ANodeWithoutSnapshotsSaysSo) {
+  serve();
+  const Ran ran = run({"snapshot"});
+  EXPECT_EQ(ran.status, exit_unhealthy);
+  expect_sentence(ran.err);
+  EXPECT_NE(ran.err.find("[snapshot]"), std::string::npos) << ran.err;
+}
+
 }  // namespace
 }  // namespace pfsync::engine

@@ -135,5 +135,35 @@ TEST(WatchText, ShowsWhatHappenedSinceTheLastPicture) {
   EXPECT_EQ(watch_line(before, status), "healthy states 500 in 0/s out 0/s refused 0 bulk asked\n");
 }
 
+TEST(Status, TellsOfSnapshots) {
+  Node node;
+  Json status = status_json(node.view(), false);
+  EXPECT_EQ(status_text(status).find("Snapshot"), std::string::npos);
+  status["snapshot"] = {{"path", "/x/states.snapshot"},
+                        {"interval_s", 60},
+                        {"writing", true},
+                        {"error", nullptr},
+                        {"last", nullptr},
+                        {"restored", nullptr},
+                        {"not_restored", "it is damaged"}};
+  EXPECT_NE(
+      status_text(status).find("Snapshot\n"
+                               "  file                      /x/states.snapshot, every 60 s; one is being written\n"
+                               "  last                      none since the start\n"
+                               "  at the start              empty: it is damaged\n"),
+      std::string::npos)
+      << status_text(status);
+  status["snapshot"].update({{"writing", false},
+                             {"error", "the disk is full"},
+                             {"last", {{"age_s", 61}, {"states", 7}, {"bytes", 900}, {"seconds", 0.25}}},
+                             {"restored", {{"sentence", "7 of 7 states"}}}});
+  EXPECT_NE(status_text(status).find("  file                      /x/states.snapshot, every 60 s\n"
+                                     "  last                      00:01:01 ago: 7 states, 900 bytes, in 0.25 s\n"
+                                     "  error                     the disk is full\n"
+                                     "  at the start              7 of 7 states\n"),
+            std::string::npos)
+      << status_text(status);
+}
+
 }  // namespace
 }  // namespace pfsync::engine::ctl

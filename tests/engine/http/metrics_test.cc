@@ -268,5 +268,28 @@ TEST(Metrics, TellWhetherBothNodesHoldOneConfiguration) {
   }
 }
 
+TEST(Metrics, TellOfTheSnapshot) {
+  test::Node node;
+  for (const MetricsForm form : {MetricsForm::prometheus, MetricsForm::openmetrics}) {
+    Measured measured = measure(node);
+    EXPECT_EQ(metrics_text(measured, form).find("snapshot"), std::string::npos) << "there is none";
+    measured.status["snapshot"] = {{"interval_s", 60}, {"error", nullptr}, {"last", nullptr}};
+    const Exposition first{metrics_text(measured, form), form};
+    EXPECT_EQ(first.problems(), "");
+    EXPECT_EQ(first["pfsync_snapshot_healthy"], 1);
+    EXPECT_EQ(first["pfsync_snapshot_states"], -1) << "none was written yet";
+    measured.status["snapshot"]["error"] = "the disk is full";
+    measured.status["snapshot"]["last"] = {{"at", 1'700'000'000}, {"states", 7}, {"bytes", 500}, {"seconds", 0.5}};
+    const Exposition page{metrics_text(measured, form), form};
+    EXPECT_EQ(page.problems(), "");
+    EXPECT_EQ(page["pfsync_snapshot_healthy"], 0);
+    EXPECT_EQ(page["pfsync_snapshot_interval_seconds"], 60);
+    EXPECT_EQ(page["pfsync_snapshot_timestamp_seconds"], 1'700'000'000);
+    EXPECT_EQ(page["pfsync_snapshot_states"], 7);
+    EXPECT_EQ(page["pfsync_snapshot_bytes"], 500);
+    EXPECT_EQ(page["pfsync_snapshot_duration_seconds"], 0.5);
+  }
+}
+
 }  // namespace
 }  // namespace pfsync::engine::http
