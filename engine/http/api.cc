@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view show_path = "/api/show/";
 constexpr int depth_max = 8;
 constexpr std::size_t path_kept = 100;
+constexpr std::uint64_t states_max = 100;  ///< of one answer; its cursor leads on
 
 /// What every answer carries: the page is all there is, from here, alone in its window.
 constexpr std::array<std::pair<const char*, const char*>, 6> always{{
@@ -48,6 +49,13 @@ Response wrong_method(const char* allowed) {
 bool is_for_users(const Json& show) {
   const auto digest = show.find("digest");
   return (digest != show.end() && *digest != false) || show["what"] == "config";
+}
+
+/// A thousand states, as pfsyncctl may ask for, take the control thread tens of milliseconds: not for whoever may look.
+void bound(Json& show) {
+  if (show["what"] != "states") return;
+  Json& limit = show["limit"];
+  if (limit.is_null() || (limit.is_number_unsigned() && limit > states_max)) limit = states_max;
 }
 
 std::string text_at(const Json& json, const char* key) {
@@ -123,9 +131,10 @@ Response Api::show(const Request& request, std::string_view what, Clock::time_po
   if (const auto* refused = std::get_if<Response>(&who)) return *refused;
   const auto& identity = std::get<Identity>(who);
   if (auto refused = parts_.access.refuse_read(identity)) return *refused;
-  const auto wanted = show_request(what, request.query);
+  auto wanted = show_request(what, request.query);
   if (const auto* why = std::get_if<std::string>(&wanted)) return refusal(400, *why);
-  const Json& show = std::get<Json>(wanted);
+  Json& show = std::get<Json>(wanted);
+  bound(show);
   if (is_for_users(show) && identity.proof == Proof::none) return refusal(401, "only users may see this: log in");
   const auto answer = ask(show);
   if (const auto* refused = std::get_if<Response>(&answer)) return *refused;

@@ -430,6 +430,7 @@ class ApiTest : public ::testing::Test {
     Request request;
     request.method = method;
     request.path = path;
+    request.query = query_;
     request.headers = std::move(headers);
     request.headers.emplace_back("Host", "127.0.0.1:8443");
     if (method == "POST") request.headers.emplace_back("Content-Type", "application/json");
@@ -449,6 +450,7 @@ class ApiTest : public ::testing::Test {
   }
 
   test::TemporaryDirectory folder_;
+  std::vector<std::pair<std::string, std::string>> query_;
   Mailbox mailbox_{4};
   std::atomic<bool> ending_{false};
   std::thread control_;
@@ -527,6 +529,17 @@ TEST_F(ApiTest, OnlyAUserWithTheTokenOrders) {
 TEST_F(ApiTest, WhatIsDearIsForUsers) {
   EXPECT_EQ(ask("GET", "/api/show/config").status, 401);
   EXPECT_EQ(ask("GET", "/api/show/status").status, 200);
+}
+
+TEST_F(ApiTest, NoAnswerHasMoreStatesThanThePageNeeds) {
+  const auto asked = [this] { return Json::parse(ask("GET", "/api/show/states").body)["was"]["limit"]; };
+  EXPECT_EQ(asked(), 100);
+  for (const auto& [given, taken] : {std::pair{"1", 1}, {"100", 100}, {"101", 100}, {"1000", 100}}) {
+    query_ = {{"limit", given}};
+    EXPECT_EQ(asked(), taken);
+  }
+  query_.clear();
+  EXPECT_FALSE(Json::parse(ask("GET", "/api/show/status").body)["was"].contains("limit"));
 }
 
 TEST_F(ApiTest, WhoIsNotAnsweredInTimeIsToldToComeAgain) {
