@@ -114,6 +114,12 @@ class Case(unittest.TestCase):
                               input=PASSWORD + "\n", capture_output=True, text=True, timeout=SOON_S)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
+    def await_log(self, node, words):
+        try:
+            tap.eventually(lambda: words in node.log.read_text(), SOON_S, f"the log says \"{words}\"")
+        except AssertionError as failure:
+            raise AssertionError("\n".join([str(failure), *node.last_words()])) from None
+
     def log_in(self, node):
         """(cookie, CSRF token)"""
         status, headers, answer = node.request("POST", "/api/login", {"user": "ada", "password": PASSWORD})
@@ -161,7 +167,7 @@ class Access(Case):
         old.set_ciphers("ALL:@SECLEVEL=0")
         with self.assertRaises((ssl.SSLError, ConnectionError)):
             node.request("GET", "/", context=old)
-        tap.eventually(lambda: "it speaks TLS 1.1 at most" in node.log.read_text(), SOON_S, "the log names the cause")
+        self.await_log(node, "it speaks TLS 1.1 at most")
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             context = insecure(minimum_version=version, maximum_version=version)
             self.assertEqual(node.request("GET", "/", context=context)[0], 200)
@@ -190,7 +196,7 @@ class Access(Case):
         self.assertEqual(node.request("POST", "/api/command", {"command": "resync"}, context=friend)[0], 200)
         with self.assertRaises((ssl.SSLError, ConnectionError)):
             node.request("GET", "/", context=stranger)
-        tap.eventually(lambda: "(wrong CA)" in node.log.read_text(), SOON_S, "the log names the cause")
+        self.await_log(node, "(wrong CA)")
 
 
 class Hostile:
