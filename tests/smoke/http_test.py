@@ -72,6 +72,7 @@ class Node(Daemon):
         self.start()
         try:
             self.await_socket(SOON_S)
+            self.show("status")  # it answers once all its doors are open
         except Trouble as trouble:
             raise AssertionError("\n".join([str(trouble), *self.last_words()])) from trouble
         return self

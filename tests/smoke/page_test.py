@@ -345,6 +345,7 @@ class Page(unittest.TestCase):
         self.addCleanup(alone.end)
         alone.start()
         alone.await_socket(WAIT_S)
+        alone.status()  # it answers once all its doors are open
         self.origin = f"https://127.0.0.1:{alone.port}"
         self.open("sync")
         self.await_text("main", "primary: pushes its configuration")
@@ -361,6 +362,7 @@ class Page(unittest.TestCase):
         self.addCleanup(plain.end)
         plain.start()
         plain.await_socket(WAIT_S)
+        plain.status()  # it answers once all its doors are open
         self.origin = f"https://127.0.0.1:{plain.port}"
         self.open("sync")
         self.await_text("main", r"0000000d[\s\S]*not configured")
