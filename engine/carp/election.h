@@ -119,6 +119,9 @@ static_assert(interval(1, 1) == std::chrono::microseconds{1'003'906});
 
 /// An advertisement that says its sender is about to go. Source: OpenBSD carp_send_ad(), `bow_out`.
 inline constexpr Rank bow_out{255, 255, 0};
+/// The same to those who compare demote counts first: by a smaller one than theirs a second copy would end what the
+/// first one began.
+inline constexpr Rank bow_out_openbsd{255, 255, 255};
 [[nodiscard]] constexpr bool is_bow_out(const Rank& rank) noexcept {
   return rank.advbase == 255 && rank.advskew == 255;
 }
@@ -140,6 +143,7 @@ struct Judge {
   switch (state) {
     case State::init: return std::nullopt;
     case State::master:
+      if (is_bow_out(heard)) return std::nullopt;  // whoever goes leads nobody, whatever its demote count says
       if (demoted < 0) return Event::outranked;
       if (demoted > 0 || ours < theirs) return std::nullopt;
       if (ours == theirs && demoted == 0 && judge.wins_ties) return std::nullopt;

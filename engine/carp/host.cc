@@ -413,7 +413,8 @@ std::uint64_t Host::next_counter() noexcept {
 
 CarpAdvert Host::take_advert(Family family) noexcept {
   --due_[family == Family::inet6 ? 1 : 0];
-  const Rank as = bowing_out_ ? bow_out : rank();
+  const Rank farewell = config_.openbsd ? bow_out_openbsd : bow_out;
+  const Rank as = bowing_out_ ? farewell : rank();
   CarpAdvert advert{.vhid = config_.vhid,
                     .advbase = as.advbase,
                     .advskew = as.advskew,

@@ -58,6 +58,16 @@ TEST(CarpElection, OpenBsdsDemoteCountsComeFirstWhenThePeerIsOpenBsd) {
   EXPECT_LT(interval(0, 1), interval(1, 0));                                  // advbase 0 is OpenBSD's
 }
 
+TEST(CarpElection, AFarewellEndsNoMastership) {
+  for (const bool openbsd : {false, true})
+    for (const std::uint8_t own_demote : std::initializer_list<std::uint8_t>{0, 1, 255})
+      for (const Rank& farewell : {bow_out, bow_out_openbsd})
+        EXPECT_EQ(judge(State::master, {1, 0, own_demote}, farewell, {.openbsd = openbsd}), std::nullopt);
+  for (const std::uint8_t own_demote : std::initializer_list<std::uint8_t>{0, 1, 254})
+    EXPECT_EQ(judge(State::backup, {100, 0, own_demote}, bow_out_openbsd, {.preempt = false, .openbsd = true}),
+              Event::preempts);
+}
+
 TEST(CarpElection, NobodyLeadsOutOfInit) {
   for (const Transition& move : transitions) {
     EXPECT_FALSE(move.from == State::init && move.to == State::master);
@@ -422,6 +432,34 @@ TEST(CarpNode, RemembersWhoReignedBeforeAndBetween) {
   ASSERT_EQ(bench.state(), State::master);
   ASSERT_EQ(bench.status().reigns, 4u);
   EXPECT_FALSE(bench.status().reign[3].is_vacant);
+}
+
+TEST(CarpNode, ADemotedHeirOfAHealthyMasterStaysMasterThroughAllCopiesOfItsFarewell) {
+  for (const bool dual_stack : {false, true}) {
+    auto config = host_config(1, 0, {"192.168.1.100"});
+    if (dual_stack) config.addresses.push_back(address("2001:db8::1"));
+    config.openbsd = true;
+    Bench leaver{node_config({config})}, heir{node_config({config})};
+    leaver.pass(3s);
+    ASSERT_EQ(leaver.state(), State::master);
+    heir.demotion.hold(Cause::maintenance, true, heir.now);
+    leaver.node.set_enabled(false, leaver.now);
+    for (const wire::CarpAdvert& advert : adverts_in(leaver.take())) {
+      Other inet{config}, inet6{config, address("fe80::2")};
+      heir.hear(inet.frame_of(advert));
+      EXPECT_EQ(heir.state(), State::master);
+      if (dual_stack) heir.hear(inet6.frame_of(advert));
+      EXPECT_EQ(heir.state(), State::master);
+    }
+    EXPECT_EQ(heir.status().entered[static_cast<std::size_t>(State::master)], 1u);
+
+    // OpenBSD's own farewell has the count that its sender has otherwise.
+    Bench other_heir{node_config({config})};
+    other_heir.demotion.hold(Cause::maintenance, true, other_heir.now);
+    Other openbsd{config};
+    for (int copy = 0; copy < 2; ++copy) other_heir.hear(openbsd.advert(255, 255, 0));
+    EXPECT_EQ(other_heir.state(), State::master);
+  }
 }
 
 TEST(CarpNode, TellsOpenBsdHowManyThingsAreWrong) {

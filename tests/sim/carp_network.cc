@@ -57,7 +57,9 @@ bool CarpNetwork::is_able(std::size_t node) const {
   return runs(nodes_[node]) && nodes_[node].link && nodes_[node].enabled;
 }
 int CarpNetwork::rank(std::size_t node) const {
-  return engine::carp::effective_skew(nodes_[node].skew, nodes_[node].demotion->total());
+  const engine::carp::Demotion& demotion = *nodes_[node].demotion;
+  if (config_.openbsd) return 256 * demotion.count() + nodes_[node].skew;
+  return engine::carp::effective_skew(nodes_[node].skew, demotion.total());
 }
 std::size_t CarpNetwork::masters() const {
   std::size_t count = 0;
@@ -78,6 +80,7 @@ void CarpNetwork::start(std::size_t index) {
                                 .addresses = {{wire::Family::inet, wire::ipv4_address(192, 0, 2, 100)}}};
   host.preempt = config_.preempt;
   host.both_families = config_.both_families;
+  host.openbsd = config_.openbsd;
   if (config_.dual_stack) host.addresses.push_back({wire::Family::inet6, wire::parse_address("2001:db8::64")->second});
   node.node = std::make_unique<engine::carp::Node>(
       engine::carp::NodeConfig{.name = "sim",
@@ -144,6 +147,14 @@ void CarpNetwork::demote(std::size_t index, bool on) {
   turn(index);
 }
 
+void CarpNetwork::set_sync(std::size_t index, engine::carp::Sync sync) {
+  Node& node = nodes_[index];
+  if (!runs(node)) return;
+  node.demotion->follow(sync, local(node));
+  forget(index);
+  turn(index);
+}
+
 void CarpNetwork::order(std::size_t index, State state) {
   Node& node = nodes_[index];
   if (!runs(node)) return;
@@ -173,7 +184,7 @@ void CarpNetwork::cut(std::size_t from, std::size_t to) {
 
 void CarpNetwork::mishap() {
   const std::size_t node = below(nodes_.size());
-  switch (below(16)) {
+  switch (below(18)) {
     case 0: return fork_into_halves();
     case 1: return heal();
     case 2: return kill(node);
@@ -189,6 +200,8 @@ void CarpNetwork::mishap() {
     case 12: return filter(below(2) == 0 ? wire::Family::inet : wire::Family::inet6);
     case 13:
     case 14: return cut(node, below(nodes_.size()));
+    case 15: return set_sync(node, engine::carp::Sync::under_way);
+    case 16: return set_sync(node, below(2) == 0 ? engine::carp::Sync::complete : engine::carp::Sync::missing);
     default: return order(node, below(2) == 0 ? State::master : State::backup);
   }
 }
@@ -230,7 +243,7 @@ void CarpNetwork::transmit(std::size_t index) {
 void CarpNetwork::hear(const Delivery& delivery) {
   Node& node = nodes_[delivery.to];
   const bool led = is_master(delivery.to);
-  const int own_skew = node.node->hosts()[0].status().skew_now;
+  const int own_rank = rank(delivery.to);
   node.node->on_frame(delivery.frame, local(node));
   const auto ethernet = wire::read_ethernet(delivery.frame);
   if (!led || !ethernet || ethernet->ethertype == wire::ethertype::arp) return;
@@ -238,7 +251,8 @@ void CarpNetwork::hear(const Delivery& delivery) {
   if (ip.reject || ip.packet.protocol != wire::ipproto::carp) return;
   const auto message = wire::read_carp(ip.packet.payload);
   const auto* advert = std::get_if<wire::CarpAdvert>(&message);
-  if (advert == nullptr || advert->advbase != 1 || advert->advskew >= own_skew) return;
+  if (advert == nullptr || advert->advbase != 1) return;
+  if ((config_.openbsd ? 256 * advert->demote : 0) + advert->advskew >= own_rank) return;
   ++outranked_;
   if (is_master(delivery.to) && broken_.empty())
     broken_ = "node " + std::to_string(delivery.to) + " leads on though it heard a better master";

@@ -28,6 +28,7 @@ class CarpNetwork {
     bool preempt = true;
     bool dual_stack = false, both_families = false;
     bool equal_skews = false;
+    bool openbsd = false;  ///< demote counts are said and compared first
   };
   CarpNetwork(const Config& config, std::uint64_t seed);
 
@@ -46,6 +47,8 @@ class CarpNetwork {
   void set_link(std::size_t node, bool up);
   void set_enabled(std::size_t node, bool enabled);
   void demote(std::size_t node, bool on);
+  /// Where the node's table of states stands; a node that begins anew has it all.
+  void set_sync(std::size_t node, engine::carp::Sync sync);
   void order(std::size_t node, engine::carp::State state);
   /// `node` hears nobody any more, though the monitor thinks so: what the monitor must notice.
   void deafen(std::size_t node) { nodes_[node].deaf = true; }

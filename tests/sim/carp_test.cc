@@ -21,6 +21,7 @@ CarpNetwork::Config random_config(std::mt19937_64& random) {
   config.dual_stack = random() % 3 == 0;
   config.both_families = config.dual_stack && random() % 2 == 0;
   config.equal_skews = random() % 5 == 0;
+  config.openbsd = random() % 4 == 0;
   return config;
 }
 
@@ -39,6 +40,7 @@ std::pair<std::string, std::uint64_t> run_schedule(std::uint64_t seed) {
   for (std::size_t i = 0; i < network.size(); ++i) {
     network.thaw(i);
     network.set_link(i, true);
+    network.set_sync(i, engine::carp::Sync::complete);
   }
   network.run_for(10s);
   if (!network.broken().empty()) return {network.broken(), network.trace()};
@@ -163,13 +165,16 @@ TEST(CarpSim, APlannedHandoverLeavesNoMomentWithoutAMaster) {
 }
 
 TEST(CarpSim, ADisabledMasterIsSucceededWithinARoundTrip) {
-  for (const bool preempt : {true, false}) {
-    CarpNetwork network{{.nodes = 2, .preempt = preempt}, 5};
-    network.run_for(5s);
-    network.set_enabled(0, false);
-    network.run_for(5ms);
-    EXPECT_TRUE(network.is_master(1));
-  }
+  for (const bool preempt : {true, false})
+    for (const bool openbsd : {true, false})
+      for (const bool demoted : {true, false}) {
+        CarpNetwork network{{.nodes = 2, .preempt = preempt, .dual_stack = true, .openbsd = openbsd}, 5};
+        network.run_for(5s);
+        network.demote(1, demoted);
+        network.set_enabled(0, false);
+        network.run_for(5ms);
+        EXPECT_TRUE(network.is_master(1));
+      }
 }
 
 }  // namespace
