@@ -72,10 +72,10 @@ class Demotion {
     return sum;
   }
   [[nodiscard]] int part(Cause cause) const noexcept { return parts_[index(cause)]; }
-  /// How many causes there are: OpenBSD's demote count.
+  /// How many causes there are to stand back: OpenBSD's demote count.
   [[nodiscard]] std::uint8_t count() const noexcept {
     std::uint8_t causes = 0;
-    for (const int part : parts_) causes = static_cast<std::uint8_t>(causes + (part != 0 ? 1 : 0));
+    for (const int part : parts_) causes = static_cast<std::uint8_t>(causes + (part > 0 ? 1 : 0));
     return causes;
   }
   /// Changes with every change of the sum: who advertises says so at once. Any thread.

@@ -475,6 +475,16 @@ TEST(CarpNode, TellsOpenBsdHowManyThingsAreWrong) {
   EXPECT_EQ(adverts[0].advskew, 20);
 }
 
+TEST(CarpNode, ADemotionBelowNothingIsNoTroubleToTellOpenBsdOf) {
+  auto config = host_config(1, 20, {"192.168.1.100"});
+  config.openbsd = true;
+  Bench bench{node_config({config})};
+  bench.demotion.order(-100, bench.now);
+  const auto adverts = adverts_in(bench.pass(3100ms));
+  ASSERT_EQ(adverts.size(), 1u);
+  EXPECT_EQ(adverts[0].demote, 0) << "the operator wants it forward, not back";
+}
+
 TEST(CarpNode, StandsBackWhileItsPortTakesNothingAndComesBackAfterwards) {
   Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
   bench.pass(3s);
