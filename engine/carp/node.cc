@@ -249,7 +249,9 @@ Node::Peer* Node::peer_at(const CarpAddress& address) noexcept {
 }
 
 void Node::learn(const CarpAddress& address, const MacAddress& mac) noexcept {
-  if (peers_.empty()) return;
+  // A group's is nobody's address, and a virtual host's is the peer's only while it leads that one: what it sends to
+  // the group comes from there.
+  if (peers_.empty() || (mac.bytes[0] & 1u) != 0 || mac == wire::carp_mac(mac.bytes[5])) return;
   if (Peer* peer = peer_at(address)) peer->mac = mac;
 }
 

@@ -313,6 +313,29 @@ TEST(CarpLink, AUnicastPeerIsAskedForAndThenAdvertisedToFromThePortsOwnAddress) 
   EXPECT_EQ(bench.status().adverts_in, 1u);
 }
 
+TEST(CarpLink, AUnicastPeerIsNotAtTheVirtualEthernetAddressOfAnotherHostThatItLeads) {
+  const auto by_group = host_config(1, 100, {"192.168.1.100"});
+  auto by_unicast = host_config(2, 0, {"192.168.1.101"});
+  by_unicast.peer_inet = address("192.168.1.2").address;
+  Bench bench{node_config({by_group, by_unicast})};
+  wire::Arp claim{.operation = wire::ArpOperation::reply,
+                  .sender_mac = peer_mac,
+                  .sender = by_unicast.peer_inet,
+                  .target_mac = own_mac,
+                  .target = address("192.168.1.1").address};
+  bench.hear(arp_frame(own_mac, claim));
+  claim.sender_mac = {{0x01, 0, 0x5e, 0, 0, 1}};
+  bench.hear(arp_frame(own_mac, claim));
+  bench.pass(2900ms);
+  Other other{by_group};
+  bench.hear(other.advert(1, 0));
+  const auto frames = bench.pass(200ms);
+  ASSERT_EQ(bench.state(0), State::backup);
+  ASSERT_EQ(bench.state(1), State::master);
+  ASSERT_EQ(adverts_in(frames).size(), 1u);
+  EXPECT_EQ(wire::read_ethernet(frames[0])->destination, peer_mac);
+}
+
 TEST(CarpLink, AUnicastPeerOverIpv6IsAskedForByNeighbourDiscovery) {
   auto config = host_config(1, 0, {"2001:db8::100"});
   config.peer_inet6 = address("fe80::2").address;
