@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -30,7 +31,7 @@ struct Sighting {
 /// depend on it.
 class Watch {
  public:
-  /// A mistake that was not seen for so long is over.
+  /// A mistake that was not seen for so long is over; or for two intervals of whoever advertises more rarely.
   static constexpr std::chrono::seconds fresh{10};
   /// One log line in this time for each mistake of a VHID, however many frames show it.
   static constexpr std::chrono::seconds quiet{60};
@@ -50,7 +51,8 @@ class Watch {
 
   [[nodiscard]] const std::array<Sighting, mistake_count>& sightings() const noexcept { return sightings_; }
   [[nodiscard]] static bool is_fresh(const Sighting& sighting, Instant now) noexcept {
-    return sighting.count > 0 && now - sighting.at < fresh;
+    const Duration rare = 2 * interval(sighting.advert.advbase, sighting.advert.advskew);
+    return sighting.count > 0 && now - sighting.at < std::max<Duration>(fresh, rare);
   }
 
  private:

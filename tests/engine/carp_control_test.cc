@@ -318,6 +318,23 @@ TEST(CarpReport, LogsInTheKernelsWords) {
   EXPECT_EQ(lines, expected);
 }
 
+TEST(CarpReport, WhoAdvertisesRarelyIsNamedFromOneAdvertisementToTheNext) {
+  auto host = host_config(1, 0, {"192.168.1.100"});
+  host.advbase = 20;
+  Told told{host};
+  Other liar{host};
+  liar.config.password = "other";
+  for (int i = 0; i < 3; ++i) {
+    told.bench.hear(liar.advert(20, 100));
+    for (int second = 0; second < 20; ++second) {
+      told.bench.pass(1s);
+      EXPECT_NE(trouble(told.view, told.bench.now), "") << second << " s after one";
+    }
+  }
+  told.bench.pass(22s);
+  EXPECT_EQ(trouble(told.view, told.bench.now), "");
+}
+
 TEST(CarpReport, FindsOutWhatAWrongHashMeans) {
   Told told{host_config(1, 0, {"192.168.1.100", "192.168.1.101"})};
   const auto says = [&](const HostConfig& other) {
