@@ -1,6 +1,7 @@
 #include "engine/dpdk/data_path.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace pfsync::engine::dpdk {
 
@@ -153,7 +154,17 @@ carp::Sync DataPath::sync() noexcept {
   return is_complete ? carp::Sync::complete : carp::Sync::missing;
 }
 
+void DataPath::note_absence(Instant now) noexcept {
+  const Duration absent = now - std::exchange(turned_at_, now);
+  const SessionConfig& config = session().config();
+  if (!started_ || absent < absence || !config.request_bulk || config.passive) return;
+  session().request_bulk(now);
+  // Before what waits in the device's queue is read: a master among it is the better one.
+  parts_.demotion.follow(sync(), now);
+}
+
 bool DataPath::turn(Instant now) noexcept {
+  note_absence(now);
   std::size_t done = receive(now);
   done += commands_.serve([&](const Command& command) { return execute(command, now); }) ? 1 : 0;
   // A level, not two edges: what is read anew every turn cannot be left behind.

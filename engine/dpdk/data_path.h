@@ -36,6 +36,10 @@ class DataPath {
   /// other traffic, CARP's advertisements among it, cannot wait any longer.
   static constexpr std::chrono::milliseconds patience{100};
 
+  /// A node that has not run for so long asks for everything: its device may have dropped what the others said, and
+  /// they may have led in its place. It is the shortest time after which a master is taken for dead.
+  static constexpr std::chrono::seconds absence{3};
+
   /// What a peer's bulk updates come through.
   struct Lane {
     BulkExchange* bulk;
@@ -76,6 +80,7 @@ class DataPath {
   [[nodiscard]] Session& session() noexcept { return parts_.session.first(); }
   /// Whether a further core has frames for the peer that came before all that is said now.
   [[nodiscard]] bool have_others_spoken(unsigned peer) const noexcept;
+  void note_absence(Instant now) noexcept;
   std::size_t receive(Instant now) noexcept;
   std::size_t transmit(Instant now) noexcept;
   std::size_t transmit_live(std::size_t frames, Instant now) noexcept;
@@ -93,8 +98,9 @@ class DataPath {
   CommandSlot commands_;
   Counter queued_, bulk_frames_, turns_;
   std::array<Arrival, Port::burst_max> packets_{};
-  bool started_ = false;                   ///< the session's life has begun
-  bool has_begun_ = false;                 ///< the command that waits is being carried out by all parts
+  bool started_ = false;    ///< the session's life has begun
+  bool has_begun_ = false;  ///< the command that waits is being carried out by all parts
+  Instant turned_at_{};
   Instant behind_since_ = Instant::max();  ///< since when a further core has had no room
   std::size_t first_lane_ = 0;             ///< of the further cores': the one whose turn is first
   unsigned first_ = 0;                     ///< the peer whose turn is first, another each time

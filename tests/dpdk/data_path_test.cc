@@ -327,6 +327,44 @@ TEST(DataPath, StandsBackWhileABulkUpdateIsUnderWayAndNeverLonger) {
   EXPECT_FALSE(node.demotion.may_preempt()) << "what the others change is not heard";
 }
 
+TEST(DataPath, OnceSuspendedItAsksForEverythingAndStandsBackMeanwhile) {
+  Node node{{.device = "net_null10"}};
+  Instant now = Instant{} + 1h;
+  const auto pass = [&](Duration duration) {
+    for (const Instant end = now + duration; now < end; now += 50ms) node.turn(now);
+  };
+  const auto hear = [&](std::uint8_t status) {
+    std::array<std::uint8_t, 200> room{};
+    wire::PacketWriter writer{wire::Dialect::freebsd_1301, room};
+    ASSERT_TRUE(writer.append_bulk_status({.creatorid = 2, .endtime_s = 0, .status = status}));
+    node.session.on_packet(wire::Bytes{room}.first(writer.finish()), now);
+    node.turn(now);
+  };
+  const auto requests = [&] { return node.session.counters().out(wire::Message::upd_req).value(); };
+  node.stack.set_link(true);
+  pass(1s);
+  node.command({.kind = Command::Kind::link_up}, now);
+  hear(wire::BulkStatus::end);
+  pass(10s);
+  ASSERT_TRUE(node.demotion.may_preempt());
+  const std::uint64_t before = requests();
+  now += 2s;  // a busy machine
+  pass(1s);
+  EXPECT_EQ(requests(), before);
+  EXPECT_EQ(node.demotion.total(), 0);
+
+  now += 4s;
+  node.turn(now);
+  EXPECT_EQ(node.demotion.total(), carp::Demotion::factor) << "what the others said meanwhile may be missing here";
+  EXPECT_FALSE(node.demotion.may_preempt());
+  pass(1s);
+  EXPECT_EQ(requests(), before + 1);
+  hear(wire::BulkStatus::start);
+  hear(wire::BulkStatus::end);
+  EXPECT_EQ(node.demotion.total(), 0);
+  EXPECT_TRUE(node.demotion.may_preempt());
+}
+
 TEST(DataPath, PreemptsNobodyOnceItsPeerIsSilentThoughTheCarrierStays) {
   Node node{{.device = "net_null9", .destination = wire::ipv4_address(10, 0, 0, 2)}};
   Counters counters;
