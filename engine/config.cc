@@ -17,6 +17,7 @@
 #include "engine/config_section.h"
 #include "engine/config_sync/read_settings.h"
 #include "engine/http/read_settings.h"
+#include "engine/membership.h"
 #include "engine/session.h"
 #include "engine/snapshot/read_settings.h"
 
@@ -429,9 +430,50 @@ void check_sources(ConfigSection& file, const Config& config) {
   }
 }
 
+/// Keys of a [[carp]] that have nothing to work on.
+void warn_of_missing_family(Config& config, const carp::HostConfig& host) {
+  const auto has = [&](wire::Family family) {
+    return std::any_of(host.addresses.begin(), host.addresses.end(),
+                       [=](const auto& it) { return it.family == family; });
+  };
+  const bool inet = has(wire::Family::inet), inet6 = has(wire::Family::inet6);
+  const auto warn = [&](std::string_view key, std::string_view missing) {
+    config.warnings.push_back(fmt::format("carp vhid {}: {} has no effect: there is no {} address among the addresses",
+                                          host.vhid, key, missing));
+  };
+  if (!inet && host.peer_inet != wire::carp_group_inet) warn("peer", "IPv4");
+  if (!inet6 && host.peer_inet6 != wire::carp_group_inet6) warn("peer6", "IPv6");
+  if (host.both_families && (!inet || !inet6)) warn("both_families", inet ? "IPv6" : "IPv4");
+}
+
+/// A port's report of groups has a bound, and each IPv6 address needs a group of its own.
+void warn_of_groups(Config& config) {
+  for (std::size_t port = 0; port <= config.interfaces.size(); ++port) {
+    std::vector<wire::Address> groups;
+    const auto want = [&](const wire::Address& group) {
+      if (std::find(groups.begin(), groups.end(), group) == groups.end()) groups.push_back(group);
+    };
+    for (const carp::Settings& carp : config.carp)
+      for (const wire::CarpAddress& address : carp.host.addresses)
+        if (carp.port == port && address.family == wire::Family::inet6) {
+          want(wire::solicited_node(address.address));
+          if (wire::is_multicast(address.family, carp.host.peer_inet6)) want(carp.host.peer_inet6);
+        }
+    if (port == 0 && config.link.family == wire::Family::inet6 && config.peers.empty()) want(config.link.destination);
+    constexpr std::size_t own = 1;  // that of the port's own address
+    if (groups.size() + own > Membership::groups_max)
+      config.warnings.push_back(fmt::format(
+          "carp: the IPv6 addresses of one port need {} groups; a switch that snoops MLD is told of {}, and keeps "
+          "neighbour solicitations for the other addresses away: use fewer, or turn snooping off",
+          groups.size() + own, Membership::groups_max));
+  }
+}
+
 /// What can be meant, but hardly is.
 void warn_of_carp(Config& config) {
+  warn_of_groups(config);
   for (const carp::Settings& carp : config.carp) {
+    warn_of_missing_family(config, carp.host);
     const bool on_link = carp.port == 0;
     const Config::Interface* const interface = on_link ? nullptr : &config.interfaces[carp.port - 1];
     const auto family = on_link ? config.link.family : interface->family;

@@ -64,7 +64,8 @@ void read_address(const ConfigSection& section, const std::string& text, Setting
   settings.address_texts.push_back(text);
 }
 
-void read_peer(ConfigSection& section, std::string_view key, wire::Family family, wire::Address& peer) {
+void read_peer(ConfigSection& section, std::string_view key, wire::Family family,
+               const std::vector<wire::CarpAddress>& addresses, wire::Address& peer) {
   const auto text = section.text(key);
   if (!text) return;
   const auto parsed = wire::parse_address(*text);
@@ -72,6 +73,8 @@ void read_peer(ConfigSection& section, std::string_view key, wire::Family family
       parsed->second == wire::Address{})
     section.fail(key, "\"" + *text + "\" is not the " + (family == wire::Family::inet ? "IPv4" : "IPv6") +
                           " address of one host: leave it out for the usual group (224.0.0.18, ff02::12)");
+  if (std::find(addresses.begin(), addresses.end(), wire::CarpAddress{family, parsed->second}) != addresses.end())
+    section.fail(key, "is among the addresses that the nodes share: give the other node's own");
   peer = parsed->second;
 }
 
@@ -88,8 +91,8 @@ Settings read_one(ConfigSection& section) {
   if (host.addresses.empty())
     section.fail("addresses",
                  "is missing: give every address of this VHID, as on its other nodes: [\"10.0.0.254/24\"]");
-  read_peer(section, "peer", wire::Family::inet, host.peer_inet);
-  read_peer(section, "peer6", wire::Family::inet6, host.peer_inet6);
+  read_peer(section, "peer", wire::Family::inet, host.addresses, host.peer_inet);
+  read_peer(section, "peer6", wire::Family::inet6, host.addresses, host.peer_inet6);
   host.preempt = section.flag("preempt").value_or(host.preempt);
   host.openbsd = section.flag("openbsd").value_or(host.openbsd);
   host.both_families = section.flag("both_families").value_or(host.both_families);

@@ -1,4 +1,5 @@
 // CARP as operators meet it: the configuration, orders, what is told.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -106,6 +107,31 @@ TEST(CarpConfig, WarnsOfAPeerBehindARouter) {
   EXPECT_NE(config.warnings[0].find("10.0.1.2 is outside 10.0.0.1/24"), std::string::npos) << config.warnings[0];
 }
 
+TEST(CarpConfig, WarnsOfWhatHasNoEffect) {
+  const std::string inet6 = head + "vhid = 7\npassword = \"secret\"\naddresses = [\"2001:db8::1/64\"]\n";
+  for (const auto& [text, says] :
+       {std::pair{least + "peer6 = \"fe80::2\"\n", "peer6 has no effect: there is no IPv6"},
+        std::pair{least + "both_families = true\n", "both_families has no effect: there is no IPv6"},
+        std::pair{inet6 + "peer = \"10.0.0.2\"\n", "peer has no effect: there is no IPv4"}}) {
+    const Config config = good(text);
+    ASSERT_EQ(config.warnings.size(), 1u) << text;
+    EXPECT_NE(config.warnings[0].find(says), std::string::npos) << config.warnings[0];
+  }
+  EXPECT_TRUE(good(inet6 + "peer6 = \"fe80::2\"\n").warnings.empty());
+}
+
+TEST(CarpConfig, WarnsOfMoreIpv6AddressesThanSwitchesAreToldOf) {
+  const auto with = [](int addresses) {
+    std::string list;
+    for (int i = 1; i <= addresses; ++i) list += fmt::format("\"2001:db8::{:x}\", ", i);
+    return good(head + "vhid = 1\npassword = \"x\"\naddresses = [" + list + "]\n").warnings;
+  };
+  EXPECT_TRUE(with(22).empty());  // beside them the group of advertisements and that of the own address
+  ASSERT_EQ(with(23).size(), 1u);
+  EXPECT_NE(with(23)[0].find("need 25 groups; a switch that snoops MLD is told of 24"), std::string::npos)
+      << with(23)[0];
+}
+
 TEST(CarpConfig, WarnsWhenTheOtherEngineIsNoPeer) {
   const std::string firewall = "[[peer]]\naddress = \"10.0.0.7\"\nsource = \"10.0.0.254\"\n";
   EXPECT_TRUE(good(least + firewall + "[[peer]]\naddress = \"10.0.0.2\"\n").warnings.empty());
@@ -149,6 +175,7 @@ TEST(CarpConfig, RefusesInOneSentenceThatNamesLineAndKey) {
            Refusal{least + "peer = \"fe80::1\"\n", "t.toml:8: carp.peer:", "IPv4"},
            Refusal{least + "peer = \"224.0.0.18\"\n", "t.toml:8: carp.peer:", "leave it out"},
            Refusal{least + "peer = \"10.0.0.1\"\n", "t.toml:8: carp.peer:", "link.address"},
+           Refusal{least + "peer = \"10.0.0.254\"\n", "t.toml:8: carp.peer:", "the nodes share"},
            Refusal{least + "[[carp]]\nvhid = 7\npassword = \"x\"\naddresses = [\"10.0.0.9\"]\n",
                    "t.toml:9: carp.vhid:", "earlier"},
            Refusal{least + "[[carp]]\nvhid = 8\npassword = \"x\"\naddresses = [\"10.0.0.254\"]\n",
