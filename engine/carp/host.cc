@@ -336,6 +336,10 @@ void Host::announce(Instant now) noexcept {
 void Host::on_demotion(Instant now) noexcept {
   status_.skew_now = rank().advskew;
   publish_ = true;
+  advertise_again(now);
+}
+
+void Host::advertise_again(Instant now) noexcept {
   if (status_.state != State::master) return;
   request_adverts(1, now);
   advert_at_ = now + interval(rank());

@@ -130,6 +130,9 @@ class Host {
   /// announces its addresses again.
   void on_absence(Instant now) noexcept;
 
+  /// A master advertises now, and again after an interval.
+  void advertise_again(Instant now) noexcept;
+
   // What is to be sent
   [[nodiscard]] bool advert_due(wire::Family family) const noexcept {
     return due_[family == wire::Family::inet6 ? 1 : 0] > 0;

@@ -252,7 +252,15 @@ void Node::learn(const CarpAddress& address, const MacAddress& mac) noexcept {
   // A group's is nobody's address, and a virtual host's is the peer's only while it leads that one: what it sends to
   // the group comes from there.
   if (peers_.empty() || (mac.bytes[0] & 1u) != 0 || mac == wire::carp_mac(mac.bytes[5])) return;
-  if (Peer* peer = peer_at(address)) peer->mac = mac;
+  Peer* peer = peer_at(address);
+  if (peer == nullptr) return;
+  const bool was_lost = !peer->mac && peer->asked_at;
+  peer->mac = mac;
+  if (!was_lost) return;
+  // As a kernel does with what waits for an answer to ARP: the next interval is late for an election.
+  for (Host& host : hosts_)
+    if (host.has(address.family) && host.peer(address.family) == address.address) host.advertise_again(now_);
+  to_send_ = true;
 }
 
 void Node::watch_claim(const CarpAddress& address, const MacAddress& mac) noexcept {
