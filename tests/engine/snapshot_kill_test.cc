@@ -21,7 +21,7 @@
 namespace pfsync::engine::snapshot {
 namespace {
 
-constexpr std::size_t states = 20'000;
+constexpr std::size_t states = 10'000;
 
 /// What the writing process tells; it lies in memory that outlives it.
 struct Told {
@@ -100,8 +100,15 @@ TEST(SnapshotKill, TheFileIsTheOldOneOrTheNewOne) {
   const unsigned seed = std::random_device{}();
   SCOPED_TRACE(seed);
   std::mt19937 random{seed};
+  // As long as this machine takes for one: a kill comes amid the first, or the second, or the third.
+  const auto began = std::chrono::steady_clock::now();
+  told.begun = 1;
+  ASSERT_TRUE(write_one(path, 1, told));
+  told.finished = 1;
+  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
+  std::uniform_int_distribution<std::chrono::microseconds::rep> moment{0, took.count() * 5 / 2};
   std::size_t left_over = 0, replaced = 0;
-  std::uint32_t before = 0;
+  std::uint32_t before = 1;
   for (std::size_t round = 0; round < rounds() && !HasFailure(); ++round) {
     const std::uint32_t files = told.files;
     const pid_t writer = fork();
@@ -110,7 +117,7 @@ TEST(SnapshotKill, TheFileIsTheOldOneOrTheNewOne) {
     // The moment counts from the first file on, or a slow fork would have most of them before anything is written.
     while (told.files == files && waitpid(writer, nullptr, WNOHANG) == 0)
       std::this_thread::sleep_for(std::chrono::microseconds{50});
-    std::this_thread::sleep_for(std::chrono::microseconds{std::uniform_int_distribution{0, 25'000}(random)});
+    std::this_thread::sleep_for(std::chrono::microseconds{moment(random)});
     kill(writer, SIGKILL);
     int status = 0;
     ASSERT_EQ(waitpid(writer, &status, 0), writer);
