@@ -27,6 +27,7 @@ class Latency {
   /// Adds what another counted.
   void add(const Latency& other) noexcept {
     for (std::size_t i = 0; i < classes; ++i) counts_[i].add(other.count(i));
+    sum_us_.add(other.sum_us());
   }
   [[nodiscard]] std::uint64_t count(std::size_t of_class) const noexcept { return counts_[of_class].value(); }
   [[nodiscard]] std::uint64_t count() const noexcept {
