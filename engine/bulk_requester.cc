@@ -9,6 +9,7 @@ void BulkRequester::ask(Instant now) noexcept {
   tries_.store(1, std::memory_order_relaxed);
   states_.store(0, std::memory_order_relaxed);
   asked_at_.store(now, std::memory_order_relaxed);
+  requested_at_ = now;
   set_due(now + retry_after);
   wants_request_ = true;
 }
@@ -21,6 +22,7 @@ void BulkRequester::cancel() noexcept {
 void BulkRequester::on_status(const wire::BulkStatus& status, Instant now) noexcept {
   if (phase() != BulkPhase::asked && phase() != BulkPhase::receiving) return;
   if (status.status == wire::BulkStatus::start) {
+    if (phase() == BulkPhase::asked) round_trip_.store(now - requested_at_, std::memory_order_relaxed);
     phase_.store(BulkPhase::receiving, std::memory_order_relaxed);
     set_due(now + silence_max);
   } else if (status.status == wire::BulkStatus::end) {
@@ -46,6 +48,7 @@ void BulkRequester::on_timeout(Instant now) noexcept {
     end(BulkPhase::failed, now);
     return;
   }
+  requested_at_ = now;
   tries_.store(tries() + 1, std::memory_order_relaxed);
   phase_.store(BulkPhase::asked, std::memory_order_relaxed);
   set_due(now + retry_after);

@@ -47,6 +47,11 @@ class BulkRequester {
   [[nodiscard]] std::optional<Instant> due() const noexcept;
   /// From the first request on, until its end or now.
   [[nodiscard]] statetable::Duration taking(Instant now) const noexcept;
+  /// From the last request that was answered to the START that answered it; nullopt: none was.
+  [[nodiscard]] std::optional<statetable::Duration> round_trip() const noexcept {
+    const auto took = round_trip_.load(std::memory_order_relaxed);
+    return took < statetable::Duration::zero() ? std::nullopt : std::optional{took};
+  }
   /// Full states received since the request.
   [[nodiscard]] std::uint64_t states() const noexcept { return states_.load(std::memory_order_relaxed); }
 
@@ -60,6 +65,8 @@ class BulkRequester {
   std::atomic<Instant> asked_at_{
       Instant{}};  ///< not renewed by a retry: an END that answers any of the requests counts
   std::atomic<Instant> due_{Instant{}}, ended_at_{Instant{}};
+  std::atomic<statetable::Duration> round_trip_{statetable::Duration{-1}};
+  Instant requested_at_{};  ///< the first time, or again
   bool wants_request_ = false;
 };
 

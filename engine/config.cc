@@ -317,6 +317,7 @@ void read_sync(ConfigSection& file, Config::Sync& sync) {
         "needs a firewall: pfsyncd forwards no packets that could wait, only [synthetic] plays at it; remove it");
   section->number_into(sync.bulk_states_per_s, "bulk_states_per_s", 0, rate_max);
   section->number_into(sync.requests_per_s, "requests_per_s", 0, rate_max);
+  section->number_into(sync.probe_every_s, "probe_every_s", 0, 60);
   sync.dialect = read_dialect(*section, false).value_or(sync.dialect);
   sync.request_bulk = section->flag("request_bulk").value_or(sync.request_bulk);
   sync.rules = read_sync_rules(*section);

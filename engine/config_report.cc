@@ -86,6 +86,7 @@ Json sync_json(const Config::Sync& sync) {
             {"delay_ms", sync.delay_ms},
             {"bulk_states_per_s", sync.bulk_states_per_s},
             {"requests_per_s", sync.requests_per_s},
+            {"probe_every_s", sync.probe_every_s},
             {"request_bulk", sync.request_bulk},
             {"defer", sync.defer}};
   for (const SyncRule& rule : sync.rules) json["rule"].push_back(rule_json(rule));

@@ -72,7 +72,8 @@ void PeerDialect::publish(Instant now) noexcept {
 std::vector<PeerDialect::Heard> PeerDialect::heard_lately() const {
   std::vector<Heard> all;
   for (const Source& source : published_.read())
-    if (source.header_version != 0) all.push_back({source.address, source.heard, source.header_version, source.told});
+    if (source.header_version != 0)
+      all.push_back({source.address, source.heard, source.header_version, source.told, takes(source, in_use())});
   return all;
 }
 

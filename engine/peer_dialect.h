@@ -44,6 +44,7 @@ class PeerDialect {
     Instant at{};
     std::uint8_t header_version = 0;
     std::optional<wire::Dialect> told{};  ///< by its own full states
+    bool takes = true;                    ///< what is written
   };
   /// As at construction, for one that has heard already. While it is learned, that decides; no other thread reads.
   void set(wire::Dialect first, bool learn) noexcept;

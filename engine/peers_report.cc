@@ -1,5 +1,6 @@
 #include "engine/peers_report.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -62,7 +63,61 @@ std::string source_of(const DaemonView& daemon, unsigned peer) {
   return wire::to_string(has_own ? *config.peers[peer].source : config.link.address, config.link.family);
 }
 
+/// By any of the cores.
+std::optional<Instant> last_sent(const DaemonView& daemon, unsigned peer) {
+  std::optional<Instant> at;
+  daemon.for_each_part([&](const Session& part) { at = std::max(at, part.sent_at(peer)); });
+  return at;
+}
+
+PeerHealth health_of_peer(const DaemonView& daemon, unsigned peer) {
+  const auto& all = daemon.health->last().peers;
+  const std::string address = peer_address(daemon, peer);
+  const auto found = std::ranges::find_if(all, [&](const PeerHealth& one) { return one.address == address; });
+  return found == all.end() ? PeerHealth{} : *found;
+}
+
+Json loss_json(const LossEstimate& loss) {
+  return {{"percent", loss.percent}, {"low", loss.low},   {"high", loss.high},
+          {"missed", loss.missed},   {"told", loss.told}, {"window_s", loss.window_s}};
+}
+
+/// What was counted of this peer alone.
+Json tallies_json(const DaemonView& daemon, unsigned peer) {
+  Json counts = Json::object();
+  for (const PeerTallyInfo& row : peer_tally_table) {
+    std::uint64_t sum = 0;
+    daemon.for_each_part([&](const Session& part) { sum += part.tallies(peer)[row.tally].value(); });
+    counts[std::string{row.word}] = sum;
+  }
+  return counts;
+}
+
+/// Whether each of its nodes answers.
+Json answers_json(const PeerWatch& watch, wire::Family family, Instant now) {
+  const auto since = [now](Instant at) { return Json(seconds_of(std::max(now - at, statetable::Duration::zero()))); };
+  Json nodes = Json::array();
+  for (const PeerWatch::Node& node : watch.nodes())
+    nodes.push_back({{"address", wire::to_string(node.address, family)},
+                     {"heard_s", since(node.heard_at)},
+                     {"answered_s", node.answered_at == Instant{} ? Json(nullptr) : since(node.answered_at)},
+                     {"unanswered", node.unanswered}});
+  return nodes;
+}
+
 }  // namespace
+
+Json latency_json(const Latency& latency) {
+  if (latency.count() == 0) return nullptr;
+  Json classes = Json::object();
+  for (std::size_t i = 0; i < Latency::classes; ++i)
+    if (latency.count(i) > 0) classes[std::to_string(Latency::bound_us(i))] = latency.count(i);
+  return {{"count", latency.count()},
+          {"sum_us", latency.sum_us()},
+          {"p50_us", latency.percentile_us(50)},
+          {"p99_us", latency.percentile_us(99)},
+          {"below_us", std::move(classes)}};
+}
 
 std::string_view origin_word(const PeerDialect& dialect) {
   if (dialect.is_fixed()) return "fixed";
@@ -107,18 +162,23 @@ std::string peer_address(const DaemonView& daemon, unsigned peer) {
 
 Json peers_json(const DaemonView& daemon) {
   const Session& session = daemon.session;
+  const auto since = [&](const std::optional<Instant>& at) {
+    return at ? Json(seconds_of(std::max(daemon.now() - *at, statetable::Duration::zero()))) : Json(nullptr);
+  };
   const Instant now = daemon.now();
   Json peers = Json::array();
   for (unsigned i = 0; i < session.peers(); ++i) {
     const PeerDialect& dialect = session.dialect(i);
-    const auto heard_at = session.heard_at(i);
+    const auto sent_at = last_sent(daemon, i);
+    const auto bus = session.bulk(i).round_trip();
+    const PeerHealth health = health_of_peer(daemon, i);
     std::uint64_t queued = 0;
     daemon.for_each_part([&](const Session& part) { queued += part.queued_for(i); });
     peers.push_back({{"address", peer_address(daemon, i)},
                      {"source", source_of(daemon, i)},
                      {"active", session.is_active(i)},
-                     {"heard_s", heard_at ? Json(seconds_of(std::max(now - *heard_at, statetable::Duration::zero())))
-                                          : Json(nullptr)},
+                     {"heard_s", since(session.heard_at(i))},
+                     {"sent_s", since(sent_at)},
                      {"queued", queued},
                      {"dialect", wire::word(dialect.in_use())},
                      {"dialect_from", origin_word(dialect)},
@@ -128,6 +188,14 @@ Json peers_json(const DaemonView& daemon) {
                      {"interface_map", map_json(session.interfaces(i).map())},
                      {"interfaces_unmapped", unmapped_json(daemon, i)},
                      {"nodes", heard_json(dialect, daemon.config.link.family, now)},
+                     {"answers", answers_json(session.watch(i), daemon.config.link.family, now)},
+                     {"round_trip", latency_json(session.watch(i).round_trip())},
+                     {"bulk_round_trip_s", bus ? Json(seconds_of(*bus)) : Json(nullptr)},
+                     {"loss_in", loss_json(health.loss_in)},
+                     {"loss_out", loss_json(health.loss_out)},
+                     {"unknown_per_s", health.unknown_per_s},
+                     {"stale_per_s", health.stale_per_s},
+                     {"counts", tallies_json(daemon, i)},
                      {"bulk", asked_json(session.bulk(i), now)},
                      {"serving", serving_json(*daemon.senders[i], now)}});
   }

@@ -10,6 +10,10 @@ namespace pfsync::engine {
 /// Where the dialect that is written comes from: "fixed", "learned", "default".
 [[nodiscard]] std::string_view origin_word(const PeerDialect& dialect);
 
+/// How long something took: `count`, `sum_us`, `p50_us`, `p99_us`, and `below_us`, a class's bound → how many. Null
+/// where nothing did.
+[[nodiscard]] Json latency_json(const Latency& latency);
+
 /// The bulk update that was asked of a peer. Its size is not known: pfsync does not announce it.
 [[nodiscard]] Json asked_json(const BulkRequester& bulk, Instant now);
 /// The one that a peer is given, or was given last; `eta_s` is null unless it runs and its rate is known.

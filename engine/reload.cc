@@ -66,6 +66,7 @@ void compare_rest(Fixed& fixed, const Config& current, const Config& wanted) {
   if (!wanted.sync.has_random_creatorid) fixed("sync.creatorid", current.sync.creatorid, wanted.sync.creatorid);
   fixed("sync.dialect", current.sync.dialect, wanted.sync.dialect);
   fixed("sync.requests_per_s", current.sync.requests_per_s, wanted.sync.requests_per_s);
+  fixed("sync.probe_every_s", current.sync.probe_every_s, wanted.sync.probe_every_s);
   fixed("sync.rule", current.sync.rules, wanted.sync.rules);
   fixed("sync.defer", current.sync.defer, wanted.sync.defer);
   fixed("control.socket", current.control.socket, wanted.control.socket);

@@ -7,7 +7,7 @@
 #include <tuple>
 #include <vector>
 
-#include "engine/carp/report.h"
+#include "engine/health_facts.h"
 #include "engine/peers_report.h"
 #include "engine/states_report.h"
 #include "wire/address.h"
@@ -135,71 +135,32 @@ const BulkRequester& slowest_bulk(const Session& session) {
 Json insert_ack_json(const DaemonView& daemon) {
   Latency latency;
   daemon.for_each_part([&](const Session& part) { latency.add(part.insert_latency()); });
-  if (latency.count() == 0) return nullptr;
-  Json classes = Json::object();
-  for (std::size_t i = 0; i < Latency::classes; ++i)
-    if (latency.count(i) > 0) classes[std::to_string(Latency::bound_us(i))] = latency.count(i);
-  return {{"count", latency.count()},
-          {"sum_us", latency.sum_us()},
-          {"p50_us", latency.percentile_us(50)},
-          {"p99_us", latency.percentile_us(99)},
-          {"below_us", std::move(classes)}};
+  return latency_json(latency);
 }
 
 }  // namespace
 
-Health health_of(const DaemonView& daemon) {
-  const BulkRequester& bulk = slowest_bulk(daemon.session);
-  const BulkPhase phase = bulk.phase();
-  std::uint64_t refused = 0;
-  daemon.for_each_part([&](const Session& part) { refused += part.counters()[Tally::table_full].value(); });
-  // In the order of causes: without a link no bulk update can end well.
-  if (!daemon.link_up())
-    return {false, "the link is down: check the cable or the device " + wire::printable(daemon.config.link.device)};
-  if (phase == BulkPhase::failed)
-    return {false,
-            fmt::format("no peer answered {} requests for a bulk update: check that one is on the link and speaks "
-                        "pfsync, then run pfsyncctl resync",
-                        bulk.tries())};
-  if (refused > 0)
-    return {false, fmt::format("{} states were refused because the table is full: raise table.states_max", refused)};
-  for (unsigned i = 0; i < daemon.session.peers(); ++i) {
-    const PeerDialect& dialect = daemon.session.dialect(i);
-    if (dialect.apart() == 0) continue;
-    return {false,
-            fmt::format("{} of the nodes heard do not take the dialect {} that is written to them: {}", dialect.apart(),
-                        wire::word(dialect.in_use()),
-                        dialect.is_fixed() ? "set dialect = \"auto\""
-                                           : "FreeBSD and OpenBSD have none in common, give each a link of its own")};
-  }
-  if (daemon.carp != nullptr) {
-    // A dead peer, or a sync network that is cut: this node does not know what the others change.
-    for (unsigned i = 0; i < daemon.session.peers(); ++i)
-      if (const auto since = daemon.session.silent_since(i))
-        return {false, fmt::format("the sync peer {} has not answered for {:.0f} s: check it and the network between",
-                                   peer_address(daemon, i), seconds_between(*since, daemon.now()))};
-    if (const std::string why = carp::trouble(*daemon.carp, daemon.now()); !why.empty()) return {false, why};
-  }
-  if (daemon.config_sync)
-    if (const Json told = daemon.config_sync(); !told.value("healthy", true))
-      return {false, fmt::format("config sync: {} ({} in all: pfsyncctl show config_sync)",
-                                 told["alarms"].at(0).get<std::string>(), told["alarms"].size())};
-  if (daemon.snapshot)
-    if (const Json told = daemon.snapshot(); told.is_object() && told.at("error").is_string())
-      return {false, told.at("error").get<std::string>()};
-  if (phase == BulkPhase::asked) return {true, "waiting for a peer to answer the bulk request"};
-  if (phase == BulkPhase::receiving) return {true, "a bulk update is being received"};
-  return {true, phase == BulkPhase::done ? "in sync since the bulk update"
-                                         : "following the live traffic; no bulk update was asked for"};
+const Health& health_of(const DaemonView& daemon) { return daemon.health->judge(health_facts(daemon)); }
+
+Json reasons_json(const Health& health) {
+  Json reasons = Json::array();
+  for (const Reason& reason : health.reasons)
+    reasons.push_back({{"level", word(reason.level)},
+                       {"trouble", word(reason.trouble)},
+                       {"peer", reason.peer.empty() ? Json(nullptr) : Json(reason.peer)},
+                       {"sentence", reason.sentence}});
+  return reasons;
 }
 
 Json status_json(const DaemonView& daemon, bool with_digest) {
-  const Health health = health_of(daemon);
+  const Health& health = health_of(daemon);
   Json json;
   json["name"] = "pfsyncd";
   json["version"] = daemon.version;
-  json["healthy"] = health.ok;
+  json["healthy"] = health.is_healthy();
+  json["verdict"] = word(health.verdict);
   json["reason"] = health.reason;
+  json["reasons"] = reasons_json(health);
   json["uptime_s"] = seconds_between(daemon.started, daemon.now());
   json["creatorid"] = creatorid_text(daemon.session.config().creatorid);
   const PeerDialect& dialect = daemon.session.dialect();

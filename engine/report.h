@@ -13,6 +13,7 @@
 #include "engine/bulk_sender.h"
 #include "engine/config.h"
 #include "engine/creator_counts.h"
+#include "engine/health.h"
 #include "engine/session.h"
 #include "engine/state_id.h"
 #include "engine/synthetic.h"
@@ -54,6 +55,7 @@ struct DaemonView {
   std::shared_ptr<CreatorCounts> creators = std::make_shared<CreatorCounts>();
   std::function<Json()> config_sync{};  ///< empty: no [config_sync] here
   std::function<Json()> snapshot{};     ///< null while there is no [snapshot]; empty: no such part
+  std::shared_ptr<HealthMonitor> health = std::make_shared<HealthMonitor>();
 
   /// f(session) for each part of it.
   template <class F>
@@ -63,12 +65,10 @@ struct DaemonView {
   }
 };
 
-/// Whether an operator has to act; `reason` is one sentence, also when all is well.
-struct Health {
-  bool ok = true;
-  std::string reason;
-};
-[[nodiscard]] Health health_of(const DaemonView& daemon);
+/// The verdict as of now. Good until it is asked for again.
+[[nodiscard]] const Health& health_of(const DaemonView& daemon);
+/// Each with its `level`, `trouble`, `peer` (null: this node) and `sentence`, worst first.
+[[nodiscard]] Json reasons_json(const Health& health);
 
 /// The digest costs a walk through the whole table, so it is given only when asked for.
 [[nodiscard]] Json status_json(const DaemonView& daemon, bool with_digest);

@@ -33,6 +33,10 @@ std::vector<ShardWriter> claim(const SessionPart& part, statetable::Table& table
   return writers;
 }
 
+/// With the usual MTU of 1500, over IPv6, in the dialect that leaves 64 bytes free, and less than a compressed update
+/// beside.
+constexpr std::size_t full_packet_bytes = 1500 - 40 - 64 - sizeof(wire::UpdCRecord);
+
 /// Whether an update says anything new.
 bool is_changed(const HotEntry& before, const Renewal& renewal) noexcept {
   return (renewal.src != nullptr && !statetable::is_same(before.src, *renewal.src)) ||
@@ -52,7 +56,8 @@ Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std:
       active{!config.is_shared},
       is_shared{config.is_shared},
       requests{session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s / 10, 1)},
-      interfaces{config.interfaces} {
+      interfaces{config.interfaces},
+      watch{session.passive ? Duration::zero() : session.probe_every} {
   if (config.is_shared) outbox.stand_by(true, {});
 }
 
@@ -101,18 +106,40 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
     told = std::max(told, wire::told_dialect(reader.header().version, *section.action));
     gather(section, arrival.peer, now);
   }
+  Peer& peer = peers_[arrival.peer];
   if (is_first()) {
+    peer.tallies[PeerTally::packets_received].add();
+    if (reader.reject()) peer.tallies[PeerTally::packets_refused].add();
+    if (arrival.packet.size() >= full_packet_bytes) peer.tallies[PeerTally::packets_full].add();
     if (const auto reject = reader.reject()) counters_[*reject].add();
     if (reader.skipped() > 0) counters_[Tally::sections_skipped].add(reader.skipped());
   }
   if (reader.reject()) return;  // whoever sends nonsense does not decide what is written
-  peers_[arrival.peer].heard_at.store(now, std::memory_order_relaxed);
-  PeerDialect& dialect = peers_[arrival.peer].dialect;
+  peer.heard_at.store(now, std::memory_order_relaxed);
+  if (is_first()) {
+    peer.watch.heard(arrival.source, now);
+    if (peer.watch.is_waiting()) look_for_answers(arrival, now);
+  }
+  PeerDialect& dialect = peer.dialect;
   const std::uint64_t changes = dialect.changes();
   const bool understands = dialect.heard(arrival.source, reader.header().version, told, now);
   if (!is_first()) return;
   if (!understands) counters_[Tally::not_understood].add();
   counters_[Tally::dialect_changes].add(dialect.changes() - changes);
+}
+
+/// Full states that were asked for as signs of life.
+void Session::look_for_answers(const Arrival& arrival, Instant now) noexcept {
+  Peer& peer = peers_[arrival.peer];
+  wire::PacketReader reader{arrival.packet};
+  wire::Section section;
+  while (reader.next(section)) {
+    if (section.action->message != Message::upd) continue;
+    for (std::size_t i = 0; i < section.count; ++i)
+      if (peer.watch.on_full_state(wire::read_id(Message::upd, section.action->layout, section.record(i)),
+                                   arrival.source, now))
+        peer.tallies[PeerTally::probes_answered].add();
+  }
 }
 
 /// Of messages that another part applies, the first one still has to know.
@@ -127,10 +154,15 @@ void Session::gather(const wire::Section& section, unsigned peer, Instant now) n
     if (is_first()) counters_.in(message).add();
     return;
   }
-  if (is_first())
+  if (is_first()) {
     counters_.in(message).add(section.count);
-  else if (message == Message::bus || message == Message::tdb)
+    if (message == Message::ins) {
+      peers_[peer].tallies[PeerTally::inserts_received].add(section.count);
+      peers_[peer].tallies[PeerTally::insert_packets_received].add();
+    }
+  } else if (message == Message::bus || message == Message::tdb) {
     return;
+  }
   // Only the first BUS of a section is looked at. Source: pfsync_in_bus().
   const std::size_t count = message == Message::bus ? std::min<std::size_t>(section.count, 1) : section.count;
   for (std::size_t i = 0; i < count; ++i) {
@@ -392,6 +424,7 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
     if (was_removed(pending, now)) return;
     if (pending.message == Message::upd_c) {
       if (was_cleared(pending.id, now)) return;
+      peers_[pending.peer].tallies[PeerTally::unknown].add();
       ask_for(pending, now);
       return;
     }
@@ -404,7 +437,7 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
     else if (state.id.creatorid == 0 || !import(state, beside, pending, now))
       counters_[Reject::badstate].add();
     else
-      acknowledge(state, pending.peer, now);
+      taken_by_update(state, pending, now);
     return;
   }
   release(pending.id, pending.search.hash, Deferrals::Why::updated, now);
@@ -428,10 +461,18 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   if (pass_on) for_all_but(pending.peer, [&](Outbox& outbox) { outbox.updated(slot, tcp, now); });
   if (merged.any_stale()) {
     counters_[Reject::stale].add();
+    peers_[pending.peer].tallies[PeerTally::stale].add();
     if (announced) peers_[pending.peer].outbox.found_stale(slot, now);
   } else {
     peers_[pending.peer].outbox.said_by_peer(slot);
   }
+}
+
+void Session::taken_by_update(const wire::State& state, const Pending& pending, Instant now) noexcept {
+  acknowledge(state, pending.peer, now);
+  const bool was_asked_for = asked_.turn_of(pending.id, pending.search.hash, now) == AskedStates::Turn::lately;
+  if (was_asked_for && state.creation_s <= PeerWatch::young.count())
+    peers_[pending.peer].tallies[PeerTally::missed].add();
 }
 
 bool Session::is_refresh_due(const HotEntry& before, Seconds now_s) const noexcept {

@@ -19,7 +19,9 @@
 #include "engine/interface_map.h"
 #include "engine/outbox.h"
 #include "engine/partition.h"
+#include "engine/peer_counters.h"
 #include "engine/peer_dialect.h"
+#include "engine/peer_watch.h"
 #include "engine/placed.h"
 #include "engine/removed_states.h"
 #include "engine/sync_rules.h"
@@ -75,6 +77,8 @@ struct SessionConfig {
   /// is asked for; a tenth of it at once; 0: any number. Further answers wait: a state once, as it is then. What is
   /// not asked for is asked for with a later update of it.
   std::uint64_t requests_per_s = 10'000;
+  /// How often each peer is asked for a state that it must have, only to see whether it hears us; zero: never.
+  Duration probe_every{};
   Duration defer{};                 ///< how long the first packet of a new state may wait for an INS_ACK; 0: none does
   std::size_t deferred_max = 4096;  ///< packets that wait; the oldest goes when another comes
   Timeouts timeouts{};
@@ -248,6 +252,20 @@ class Session {
     const Instant at = peers_[peer].heard_at.load(std::memory_order_relaxed);
     return at == Instant{} ? std::nullopt : std::optional{at};
   }
+  /// When the last packet to a peer was written; nullopt: none was. Any thread.
+  [[nodiscard]] std::optional<Instant> sent_at(unsigned peer = 0) const noexcept {
+    const Instant at = peers_[peer].sent_at.load(std::memory_order_relaxed);
+    return at == Instant{} ? std::nullopt : std::optional{at};
+  }
+  /// A packet that another wrote was sent to the peer.
+  void note_sent(unsigned peer, Instant now) noexcept { peers_[peer].sent_at.store(now, std::memory_order_relaxed); }
+  /// What is counted of a peer alone, whether its nodes answer, and the interfaces of the states that it was given and
+  /// asked for again. Any thread.
+  [[nodiscard]] const PeerCounters& tallies(unsigned peer = 0) const noexcept { return peers_[peer].tallies; }
+  [[nodiscard]] const PeerWatch& watch(unsigned peer = 0) const noexcept { return peers_[peer].watch; }
+  [[nodiscard]] const UnmappedNames& refused_names(unsigned peer = 0) const noexcept {
+    return peers_[peer].refused_names;
+  }
   /// Changes that waited for a peer at the last turn. Any thread.
   [[nodiscard]] std::uint64_t queued_for(unsigned peer) const noexcept { return peers_[peer].queued.value(); }
   /// States that are not old enough to be announced. Any thread.
@@ -304,10 +322,22 @@ class Session {
     bool is_taken_over = false;                    ///< the bulk update under way only fills the gap between two nodes
     bool is_asked_again = false;                   ///< after nobody had answered: it counts once somebody does
     InterfaceTranslator interfaces;
+    PeerCounters tallies;
+    PeerWatch watch;
+    std::atomic<Instant> sent_at{Instant{}};  ///< the last packet; Instant{}: none
+    UnmappedNames refused_names;              ///< interfaces of states that it was given and asked for again
+    /// Which young states it asked for lately, by hash: one that it asks for again did not take what it was given.
+    struct Asked {
+      std::uint32_t tag = 0;
+      Seconds at_s = 0;
+    };
+    std::array<Asked, 4096> asked_lately{};
+    std::uint64_t missed_at_probe = 0;  ///< missed_by_peer, when it was last asked for a sign of life
   };
 
   void read(const Arrival& arrival, Instant now) noexcept;
   void gather(const wire::Section& section, unsigned peer, Instant now) noexcept;
+  void look_for_answers(const Arrival& arrival, Instant now) noexcept;
   void pass_over(wire::Message message, wire::Layout layout, wire::Bytes record, unsigned peer, Instant now) noexcept;
   void guess_until(std::size_t end) noexcept;
   /// Reads the state of a message into its place in inserts_, in our names.
@@ -347,6 +377,8 @@ class Session {
   void on_insert(const Pending& pending, Instant now) noexcept;
   void on_update(const Pending& pending, Instant now) noexcept;
   void on_request(const Pending& pending, Instant now) noexcept;
+  /// A request for a young state tells that its insert was lost, the second that what it was given was refused.
+  void note_request(Peer& peer, Slot slot, statetable::Hash hash, Seconds now_s) noexcept;
   void on_bulk_request(unsigned peer) noexcept;
   void on_delete(const Pending& pending, Instant now) noexcept;
   /// Returns how many states it removed.
@@ -355,7 +387,16 @@ class Session {
   /// All counters of IPsec SAs there are.
   void tell_tdbs(Peer& peer, Instant now) noexcept;
   void ask_for(const Pending& pending, Instant now) noexcept;
+  /// Asks the peers for a sign of life.
+  void probe(Instant now) noexcept;
+  /// States that have lasted: the next of others' and of this node's, creatorid 0 where none is near.
+  [[nodiscard]] std::array<wire::StateId, 2> lasting_states(Instant now) noexcept;
+  /// Counts a packet that is about to leave; returns `bytes`.
+  static std::size_t sent(Peer& peer, std::size_t bytes, Instant now) noexcept;
+  [[nodiscard]] std::size_t write_probe(unsigned peer, wire::Room room, const PeerWatch::Question& question) noexcept;
   void acknowledge(const wire::State& state, unsigned peer, Instant now) noexcept;
+  /// A state that was not here came by a full update.
+  void taken_by_update(const wire::State& state, const Pending& pending, Instant now) noexcept;
   /// Whether a message about an unknown state is only late: counted, and to be ignored.
   [[nodiscard]] bool was_removed(const Pending& pending, Instant now) noexcept;
   /// The same of a full state, or of what no more than its id is known of, by a clear of its creator's.
@@ -446,6 +487,7 @@ class Session {
   Placed<Peer> peers_;
   std::uint8_t next_number_ = 0;  ///< of a new peer
   Instant sweep_due_{};
+  Slot probed_ = 0;  ///< where the search for the next states to ask for begins, counted from the part's first slot
   AskedStates asked_;
   RemovedStates removed_;
   RecentClears recent_clears_;

@@ -44,10 +44,99 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
   if (config_.passive) return;
   ShardWriter& writer = writer_of(pending.search.hash);
   const Slot slot = writer.find(pending.id, pending.search);
-  if (slot == no_slot)
+  if (slot == no_slot) {
     counters_[Reject::badstate].add();
-  else if (is_announced(writer.entry(slot).state_flags()))
-    peers_[pending.peer].outbox.update_requested(slot, now);
+  } else if (is_announced(writer.entry(slot).state_flags())) {
+    Peer& peer = peers_[pending.peer];
+    peer.tallies[PeerTally::asked].add();
+    note_request(peer, slot, pending.search.hash, statetable::to_seconds(now));
+    peer.outbox.update_requested(slot, now);
+  }
+}
+
+void Session::note_request(Peer& peer, Slot slot, statetable::Hash hash, Seconds now_s) noexcept {
+  constexpr auto young_s = static_cast<Seconds>(PeerWatch::young.count());
+  constexpr Seconds followed_s = 3;
+  const ShardWriter& writer = writer_of(slot);
+  if (std::int64_t{now_s} - writer.entry(slot).created_s() > young_s) return;
+  Peer::Asked& place = peer.asked_lately[hash.value() % peer.asked_lately.size()];
+  const auto tag = static_cast<std::uint32_t>(hash.value() >> 32u) | 1u;
+  if (place.tag == tag && now_s - place.at_s <= young_s) {
+    // Not within its second, nor while answers wait for their turn: it may not have had one.
+    if (now_s == place.at_s || peer.outbox.answers_waiting() > 0) return;
+    peer.tallies[PeerTally::asked_again].add();
+    wire::Clear name{.ifname = writer.interface(slot)};
+    peer.interfaces.to_theirs(name);
+    peer.refused_names.add(name.ifname);
+  } else {
+    peer.tallies[PeerTally::missed_by_peer].add();
+    // Of very many the first ones are followed, or none would be until it is asked for again.
+    if (place.tag != 0 && now_s - place.at_s <= followed_s) return;
+  }
+  place = {tag, now_s};
+}
+
+// --- signs of life -------------------------------------------------------------------------------------
+
+std::array<wire::StateId, 2> Session::lasting_states(Instant now) noexcept {
+  constexpr std::size_t looked_at_most = 256;  // once a second at most, so that a turn stays short
+  constexpr auto young_s = static_cast<Seconds>(PeerWatch::young.count());
+  const Seconds now_s = statetable::to_seconds(now);
+  std::array<wire::StateId, 2> found{};
+  const auto slots = static_cast<Slot>(writers_.size() * slots_per_shard_);
+  for (std::size_t looked = 0; looked < looked_at_most; ++looked, ++probed_) {
+    if (probed_ >= slots) probed_ = 0;
+    const ShardWriter& writer = writers_[probed_ / slots_per_shard_];
+    const auto local = static_cast<Slot>(probed_ % slots_per_shard_);
+    if (local >= writer.slots_touched()) {  // on to the next shard
+      probed_ += static_cast<Slot>(slots_per_shard_ - local - 1);
+      continue;
+    }
+    const statetable::HotEntry& entry = writer.entry(static_cast<Slot>(first_shard_ * slots_per_shard_) + probed_);
+    if (!entry.in_use() || !is_announced(entry.state_flags())) continue;
+    // Nor one that may have ended elsewhere.
+    if (std::int64_t{now_s} - entry.created_s() <= young_s || entry.expire_at_s() <= now_s + 1) continue;
+    wire::StateId& place = found[statetable::is_said_here(entry.heard_s()) ? 1 : 0];
+    if (place.creatorid == 0) place = {entry.id, entry.creatorid};
+    if (found[0].creatorid != 0 && found[1].creatorid != 0) break;
+  }
+  ++probed_;
+  return found;
+}
+
+void Session::probe(Instant now) noexcept {
+  if (!is_first()) return;
+  std::optional<std::array<wire::StateId, 2>> states;
+  for (Peer& peer : peers_) {
+    if (!peer.watch.is_due(now)) continue;
+    if (!peer.active.load(std::memory_order_relaxed)) {
+      peer.watch.rest();
+      peer.watch.put_off(now);
+      continue;
+    }
+    if (!states) states = lasting_states(now);
+    if ((*states)[0].creatorid == 0 && (*states)[1].creatorid == 0) {
+      peer.watch.put_off(now);
+      continue;
+    }
+    const std::uint64_t missed = peer.tallies[PeerTally::missed_by_peer].value();
+    peer.watch.ask((*states)[0], (*states)[1], missed != peer.missed_at_probe, now);
+    peer.missed_at_probe = missed;
+  }
+}
+
+/// A packet of its own: nothing else makes it longer than it is meant to be.
+std::size_t Session::write_probe(unsigned number, wire::Room room, const PeerWatch::Question& question) noexcept {
+  Peer& peer = peers_[number];
+  wire::PacketWriter writer{peer.dialect.in_use(), room};
+  for (const wire::StateId id : question.states)
+    if (id.creatorid != 0 && writer.append_id(wire::Message::upd_req, id)) counters_.out(wire::Message::upd_req).add();
+  // What fills it is an acknowledgement of no state: receivers ignore those that they do not wait for, and count none.
+  while (question.is_long && writer.append_id(wire::Message::ins_ack, wire::StateId{0, config_.creatorid}))
+    counters_.out(wire::Message::ins_ack).add();
+  counters_[Tally::opackets].add();
+  peer.tallies[PeerTally::probes_sent].add();
+  return writer.finish();
 }
 
 }  // namespace pfsync::engine

@@ -136,6 +136,7 @@ void Session::on_timeout(Instant now) noexcept {
     counters_[Tally::bulk_requests_out].add();
     peer.outbox.request(wire::bulk_request_id, now);
   }
+  probe(now);
   deferrals_.on_timeout(now);
   if (delayed_) announce_delayed(now);
   if (now >= sweep_due_) {
@@ -150,19 +151,35 @@ Instant Session::timeout(Instant now) const noexcept {
   for (const Peer& peer : peers_) {
     if (const auto bulk_due = peer.bulk.timeout()) due = std::min(due, *bulk_due);
     due = std::min(due, peer.outbox.timeout(now));
+    if (is_first()) due = std::min(due, peer.watch.has_question() ? now : peer.watch.due());
   }
   return due;
 }
 
 std::size_t Session::transmit(unsigned peer, wire::Room room, Instant now) noexcept {
   Peer& to = peers_[peer];
+  if (to.watch.has_question()) [[unlikely]]
+    if (const auto question = to.watch.take(now)) return sent(to, write_probe(peer, room, *question), now);
   to.outbox.release(now);
   if (to.outbox.queued() == 0) return 0;
   // The first part's own clear is what the others wait for.
   if (partition_ != nullptr && (is_first() ? !untold_clears_.empty() : is_held_back(peer))) return 0;
-  return to.outbox.transmit(
+  const std::uint64_t inserts = counters_.out(wire::Message::ins).value();
+  const std::size_t bytes = to.outbox.transmit(
       room, now, to.dialect.in_use(),
       TableSource{writers_, first_shard_, slots_per_shard_, tdbs_, to.interfaces, statetable::to_seconds(now)});
+  if (const std::uint64_t told = counters_.out(wire::Message::ins).value() - inserts; told > 0) {
+    to.tallies[PeerTally::inserts_sent].add(told);
+    to.tallies[PeerTally::insert_packets_sent].add();
+  }
+  return sent(to, bytes, now);
+}
+
+std::size_t Session::sent(Peer& peer, std::size_t bytes, Instant now) noexcept {
+  if (bytes == 0) return 0;
+  peer.tallies[PeerTally::packets_sent].add();
+  peer.sent_at.store(now, std::memory_order_relaxed);
+  return bytes;
 }
 
 void Session::expire(Instant now) noexcept {

@@ -66,6 +66,30 @@ std::string interfaces_text(const Json& peer) {
   return text;
 }
 
+/// Loss with its bounds, where there was enough to tell.
+std::string loss_text(const Json& peer) {
+  std::string text;
+  for (const auto& [key, from] : {std::pair{"loss_in", "of its packets"}, std::pair{"loss_out", "of ours"}}) {
+    const Json& loss = peer.at(key);
+    if (number(loss, "told") + number(loss, "missed") == 0) continue;
+    text += fmt::format("{}{:.2g} % {} ({:.2g} to {:.2g}, {} of {} new states missed)", text.empty() ? "" : ", ",
+                        real(loss, "percent"), from, real(loss, "low"), real(loss, "high"), number(loss, "missed"),
+                        number(loss, "told") + number(loss, "missed"));
+  }
+  return text;
+}
+
+/// How long it takes to answer.
+std::string lag_text(const Json& peer) {
+  std::string text;
+  if (const Json& trip = peer.at("round_trip"); !trip.is_null())
+    text = fmt::format("half within {} us, 99 % within {} us, of {}", number(trip, "p50_us"), number(trip, "p99_us"),
+                       number(trip, "count"));
+  if (const Json& bulk = peer.at("bulk_round_trip_s"); !bulk.is_null())
+    text += fmt::format("{}bulk request to START {:.1f} ms", text.empty() ? "" : "; ", 1000 * bulk.get<double>());
+  return text;
+}
+
 std::string peer_text(const Json& peer) {
   const Json& heard = peer.at("heard_s");
   std::string text = plain(peer.at("address")) + "\n";
@@ -82,6 +106,17 @@ std::string peer_text(const Json& peer) {
         "", fmt::format("{}, {} ago, {}", plain(node.at("address")), seconds_text(real(node, "heard_s")),
                         node.at("dialect").is_null() ? fmt::format("header version {}", number(node, "header_version"))
                                                      : "dialect " + plain(node.at("dialect"))));
+  const Json& sent = peer.at("sent_s");
+  text += line("sent", sent.is_null() ? "nothing" : seconds_text(sent.get<double>()) + " ago");
+  for (const Json& node : peer.at("answers"))
+    text += line("answers",
+                 fmt::format("{}: {}", plain(node.at("address")),
+                             number(node, "unanswered") > 0
+                                 ? fmt::format("{} questions in a row unanswered", number(node, "unanswered"))
+                             : node.at("answered_s").is_null() ? "not asked yet"
+                                                               : seconds_text(real(node, "answered_s")) + " ago"));
+  if (const std::string lag = lag_text(peer); !lag.empty()) text += line("round trip", lag);
+  if (const std::string loss = loss_text(peer); !loss.empty()) text += line("lost", loss);
   text += line("queued", fmt::format("{} changes", number(peer, "queued")));
   text += line("bulk update, own", own_text(peer.at("bulk")));
   text += line("bulk update, its", given_text(peer.at("serving")));

@@ -19,7 +19,21 @@ std::string row(std::string_view name, std::uint64_t value, double per_s) {
   return fmt::format("  {:<25} {:>14} {:>14.1f}/s\n", name, value, per_s);
 }
 
-std::string_view health_word(const Json& status) { return status.at("healthy").get<bool>() ? "healthy" : "UNHEALTHY"; }
+/// Also in what a daemon says that knows no verdict.
+std::string health_word(const Json& status) {
+  if (const auto verdict = status.find("verdict"); verdict != status.end()) return plain(*verdict);
+  return status.at("healthy").get<bool>() ? "healthy" : "UNHEALTHY";
+}
+
+/// What else is wrong, a line each.
+std::string further_reasons(const Json& status) {
+  const auto reasons = status.find("reasons");
+  std::string text;
+  if (reasons == status.end()) return text;
+  for (std::size_t i = 1; i < reasons->size(); ++i)
+    text += fmt::format("  {}: {}\n", plain(reasons->at(i).at("level")), plain(reasons->at(i).at("sentence")));
+  return text;
+}
 
 std::string link_text(const Json& link) {
   const char* kind = link.contains("peer") ? "peer" : "multicast";
@@ -151,10 +165,10 @@ std::string uptime_text(double seconds) {
 }
 
 std::string status_text(const Json& status) {
-  std::string text =
-      fmt::format("Status: {:<35} Host id: {}\n  {}\n",
-                  std::string{health_word(status)} + ", up " + uptime_text(status.at("uptime_s").get<double>()),
-                  plain(status.at("creatorid")), plain(status.at("reason")));
+  std::string text = fmt::format("Status: {:<35} Host id: {}\n  {}\n",
+                                 health_word(status) + ", up " + uptime_text(status.at("uptime_s").get<double>()),
+                                 plain(status.at("creatorid")), plain(status.at("reason")));
+  text += further_reasons(status);
   const std::string from =
       status.at("dialect_from") == "fixed" ? "" : fmt::format(" ({})", plain(status.at("dialect_from")));
   text += fmt::format("\nLink\n  {}, dialect {}{}\n", link_text(status.at("link")), plain(status.at("dialect")), from);

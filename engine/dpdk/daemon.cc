@@ -437,9 +437,11 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
     watch_links(clock.now());
     const milliseconds wait = serve_bulk();
     session_log.look(clock.now());
+    health_log.look(view, service, clock.now());
     retry_bulk(clock.now());
     watch_carp(clock.now());
-    web->serve([this](const Json& request) { return handle_request(request, view, commands); });
+    const auto handle = [this](const Json& request) { return handle_request(request, view, commands); };
+    web->serve(handle);
     config_sync->serve();
     tell_service(clock.now());
     control->poll_once(wait);

@@ -20,6 +20,7 @@
 #include "engine/dpdk/data_path.h"
 #include "engine/dpdk/device.h"
 #include "engine/dpdk/eal.h"
+#include "engine/dpdk/health_log.h"
 #include "engine/dpdk/host_stack.h"
 #include "engine/dpdk/live_change.h"
 #include "engine/dpdk/part_path.h"
@@ -104,6 +105,7 @@ struct Daemon::Parts {
   snapshot::Keeper snapshots;
   DaemonView view;
   SessionLog session_log{config, node, *table, lanes};
+  HealthLog health_log;
   Commands commands;
   std::unique_ptr<ControlServer> control;
   std::optional<Web> web;

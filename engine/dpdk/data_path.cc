@@ -41,7 +41,7 @@ std::size_t DataPath::transmit(Instant now) noexcept {
   if (!parts_.others.empty()) frames += transmit_parts((frames_max - frames) / 2);
   frames += transmit_live(frames_max - frames, now);
   // Live traffic goes first; but a bulk frame a turn leaves in any case, since deletes wait behind it.
-  return frames + transmit_bulks(std::max<std::size_t>(frames_max - frames, 1));
+  return frames + transmit_bulks(std::max<std::size_t>(frames_max - frames, 1), now);
 }
 
 std::size_t DataPath::transmit_live(std::size_t frames_allowed, Instant now) noexcept {
@@ -84,7 +84,7 @@ std::size_t DataPath::transmit_parts(std::size_t frames_allowed) noexcept {
   return frames;
 }
 
-std::size_t DataPath::transmit_bulks(std::size_t frames_allowed) noexcept {
+std::size_t DataPath::transmit_bulks(std::size_t frames_allowed, Instant now) noexcept {
   const unsigned peers = session().peers();
   const std::size_t share = std::max<std::size_t>(frames_allowed / peers, 1);
   std::size_t frames = 0;
@@ -92,7 +92,10 @@ std::size_t DataPath::transmit_bulks(std::size_t frames_allowed) noexcept {
     const unsigned i = (first_ + k) % peers;
     if (!parts_.link.can_send(i)) continue;
     const std::size_t sent = parts_.lanes[i].bulk->send(parts_.port, parts_.link, i, *parts_.lanes[i].gate, share);
-    if (sent > 0) parts_.lanes[i].bulk->supply(parts_.port);
+    if (sent > 0) {
+      parts_.lanes[i].bulk->supply(parts_.port);
+      session().note_sent(i, now);
+    }
     frames += sent;
   }
   bulk_frames_.add(frames);

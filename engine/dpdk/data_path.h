@@ -85,7 +85,7 @@ class DataPath {
   std::size_t transmit(Instant now) noexcept;
   std::size_t transmit_live(std::size_t frames, Instant now) noexcept;
   std::size_t transmit_parts(std::size_t frames) noexcept;
-  std::size_t transmit_bulks(std::size_t frames) noexcept;
+  std::size_t transmit_bulks(std::size_t frames, Instant now) noexcept;
   [[nodiscard]] std::optional<CommandResult> execute(const Command& command, Instant now) noexcept;
   void turn_shared_peers(Instant now) noexcept;
   [[nodiscard]] carp::Sync sync() noexcept;

@@ -124,6 +124,7 @@ SessionConfig session_config(const Config& config, std::span<const DataPath::Lan
           .delay = milliseconds{config.sync.delay_ms},
           .request_bulk = config.sync.request_bulk,
           .requests_per_s = config.sync.requests_per_s,
+          .probe_every = std::chrono::seconds{config.sync.probe_every_s},
           .defer = config.sync.defer ? Deferrals::usual_limit : Duration::zero(),
           .timeouts = config.table.timeouts,
           .sync_rules = config.sync.rules};

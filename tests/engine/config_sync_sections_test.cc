@@ -352,6 +352,7 @@ TEST(ConfigSyncSections, EveryKeyOfTheSampleHasAClass) {
                                                 {"sync.delay_ms", KeyClass::shared},
                                                 {"sync.bulk_states_per_s", KeyClass::shared},
                                                 {"sync.requests_per_s", KeyClass::local},
+                                                {"sync.probe_every_s", KeyClass::local},
                                                 {"sync.request_bulk", KeyClass::shared},
                                                 {"sync.defer", KeyClass::local},
                                                 {"sync.rule", KeyClass::local},

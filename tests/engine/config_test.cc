@@ -119,6 +119,7 @@ defer = false
 dialect = "1400"
 bulk_states_per_s = 7
 requests_per_s = 9
+probe_every_s = 5
 request_bulk = false
 [[sync.rule]]
 action = "sync"
@@ -176,6 +177,7 @@ seed = 50
   EXPECT_EQ(config.sync.delay_ms, 20u);
   EXPECT_EQ(config.sync.bulk_states_per_s, 7u);
   EXPECT_EQ(config.sync.requests_per_s, 9u);
+  EXPECT_EQ(config.sync.probe_every_s, 5u);
   EXPECT_EQ(config.peers[0].bulk_states_per_s, 8u);
   EXPECT_FALSE(config.sync.request_bulk);
   ASSERT_EQ(config.sync.rules.size(), 3u);

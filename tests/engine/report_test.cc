@@ -24,12 +24,12 @@ std::set<std::string> words(const Json& object) {
 
 TEST(Health, IsGoodWhileABulkUpdateIsAwaitedAndAfterItsEnd) {
   Node node;
-  EXPECT_TRUE(health_of(node.view()).ok);
+  EXPECT_TRUE(health_of(node.view()).is_healthy());
   EXPECT_EQ(health_of(node.view()).reason, "waiting for a peer to answer the bulk request");
   node.receive({.creatorid = 2, .endtime_s = 0, .status = wire::BulkStatus::start});
   EXPECT_EQ(health_of(node.view()).reason, "a bulk update is being received");
   node.receive({.creatorid = 2, .endtime_s = 0, .status = wire::BulkStatus::end});
-  EXPECT_TRUE(health_of(node.view()).ok);
+  EXPECT_TRUE(health_of(node.view()).is_healthy());
   EXPECT_EQ(health_of(node.view()).reason, "in sync since the bulk update");
 }
 
@@ -37,7 +37,7 @@ TEST(Health, IsBadWhenNobodyAnsweredTheBulkRequests) {
   Node node;
   node.give_up_bulk();
   const Health health = health_of(node.view());
-  EXPECT_FALSE(health.ok);
+  EXPECT_FALSE(health.is_healthy());
   EXPECT_EQ(health.reason,
             "no peer answered 13 requests for a bulk update: check that one is on the link and speaks pfsync, then run "
             "pfsyncctl resync");
@@ -49,7 +49,7 @@ TEST(Health, IsBadWhenStatesWereRefused) {
   std::uint64_t id = 1;
   while (node.open(id) == Session::Local::done) ++id;
   const Health health = health_of(node.view());
-  EXPECT_FALSE(health.ok);
+  EXPECT_FALSE(health.is_healthy());
   EXPECT_NE(health.reason.find("raise table.states_max"), std::string::npos) << health.reason;
 }
 
@@ -57,8 +57,29 @@ TEST(Health, NamesTheLinkBeforeWhatFollowsFromIt) {
   Node node;
   node.give_up_bulk();
   node.link_up = false;
-  EXPECT_FALSE(health_of(node.view()).ok);
+  EXPECT_FALSE(health_of(node.view()).is_healthy());
   EXPECT_EQ(health_of(node.view()).reason, "the link is down: check the cable or the device net_memif0,role=server");
+}
+
+TEST(Health, ListsEveryReasonWorstFirst) {
+  Node node{4};
+  std::uint64_t id = 1;
+  while (node.open(id) == Session::Local::done) ++id;
+  node.give_up_bulk();
+  DaemonView view = node.view();
+  view.config_sync = [] { return Json{{"healthy", false}, {"alarms", {"the other node is out of step"}}}; };
+  const Json status = status_json(view, false);
+  EXPECT_EQ(status["verdict"], "failed");
+  EXPECT_EQ(status["healthy"], false);
+  ASSERT_EQ(status["reasons"].size(), 3u) << status["reasons"];
+  EXPECT_EQ(status["reason"], status["reasons"][0]["sentence"]);
+  EXPECT_EQ(status["reasons"][0]["trouble"], "bulk");
+  EXPECT_EQ(status["reasons"][0]["peer"], "224.0.0.240");
+  EXPECT_EQ(status["reasons"][1]["trouble"], "table");
+  EXPECT_EQ(status["reasons"][1]["level"], "failed");
+  EXPECT_EQ(status["reasons"][1]["peer"], nullptr);
+  EXPECT_EQ(status["reasons"][2]["trouble"], "config_sync");
+  EXPECT_EQ(status["reasons"][2]["level"], "degraded");
 }
 
 TEST(Health, IsBadWhenANodeDoesNotTakeTheDialectWritten) {
@@ -68,8 +89,10 @@ TEST(Health, IsBadWhenANodeDoesNotTakeTheDialectWritten) {
   ASSERT_TRUE(writer.append_id(wire::Message::del_c, {1, 2}));
   room.resize(writer.finish());
   node.session.on_packet(room, node.now);
-  EXPECT_FALSE(health_of(node.view()).ok);
-  EXPECT_NE(health_of(node.view()).reason.find("do not take the dialect 1301"), std::string::npos);
+  EXPECT_FALSE(health_of(node.view()).is_healthy());
+  EXPECT_EQ(health_of(node.view()).reason,
+            "0.0.0.0 (which speaks openbsd) does not take the dialect 1301 that is written to it: set dialect = "
+            "\"auto\", or its own (ifconfig pfsync0 shows the version)");
 }
 
 TEST(Health, IsBadWhileTheConfigurationsDiffer) {
@@ -80,11 +103,11 @@ TEST(Health, IsBadWhileTheConfigurationsDiffer) {
   const Health before = health_of(view);
   told = {{"healthy", false}, {"alarms", {"the other node is out of step: it is asleep", "another"}}};
   const Health health = health_of(view);
-  EXPECT_FALSE(health.ok);
+  EXPECT_FALSE(health.is_healthy());
   EXPECT_EQ(health.reason,
             "config sync: the other node is out of step: it is asleep (2 in all: pfsyncctl show config_sync)");
   told["healthy"] = true;
-  EXPECT_EQ(health_of(view).ok, before.ok);
+  EXPECT_EQ(health_of(view).is_healthy(), before.is_healthy());
 }
 
 TEST(Health, IsBadWhileSnapshotsCannotBeWritten) {
@@ -92,11 +115,11 @@ TEST(Health, IsBadWhileSnapshotsCannotBeWritten) {
   DaemonView view = node.view();
   Json told = nullptr;
   view.snapshot = [&told] { return told; };
-  EXPECT_TRUE(health_of(view).ok);
+  EXPECT_TRUE(health_of(view).is_healthy());
   told = {{"error", nullptr}};
-  EXPECT_TRUE(health_of(view).ok);
+  EXPECT_TRUE(health_of(view).is_healthy());
   told["error"] = "the snapshot could not be written: the disk is full";
-  EXPECT_FALSE(health_of(view).ok);
+  EXPECT_FALSE(health_of(view).is_healthy());
   EXPECT_EQ(health_of(view).reason, "the snapshot could not be written: the disk is full");
   EXPECT_EQ(status_json(view, false)["snapshot"], told);
 }
@@ -107,6 +130,8 @@ TEST(Status, TellsTheNodeItsLinkAndItsTable) {
   ASSERT_EQ(node.open(2), Session::Local::done);
   const Json status = status_json(node.view(), false);
   EXPECT_EQ(status["healthy"], true);
+  EXPECT_EQ(status["verdict"], "healthy");
+  EXPECT_EQ(status["reasons"], Json::array());
   EXPECT_EQ(status["creatorid"], "97bc0c81");
   EXPECT_EQ(status["dialect"], "1301");
   EXPECT_EQ(status["dialect_from"], "fixed");

@@ -8,6 +8,7 @@
 
 #include "statetable/hash.h"
 #include "wire/packet_reader.h"
+#include "wire/packet_writer.h"
 
 namespace pfsync::sim {
 namespace {
@@ -55,6 +56,7 @@ void Simulation::power_on(Node& node) {
   engine::SessionConfig config;
   config.creatorid = node.config.creatorid;
   config.sync_rules = node.config.rules;
+  config.probe_every = node.config.probe_every;
   // As pf.conf(5): adaptive scaling follows the limit on states.
   config.timeouts.value[engine::pftm::adaptive_start] = static_cast<std::uint32_t>(node.config.states_max / 10 * 6);
   config.timeouts.value[engine::pftm::adaptive_end] = static_cast<std::uint32_t>(node.config.states_max / 10 * 12);
@@ -120,7 +122,8 @@ void Simulation::deliver(const Delivery& delivery) {
   ++deliveries_;
   if (before_) before_(delivery.receiver, delivery.packet);
   const auto host = static_cast<std::uint8_t>(delivery.sender + 1);
-  const engine::Arrival arrival{delivery.packet, wire::ipv4_address(10, 0, 0, host), delivery.peer};
+  const std::vector<std::uint8_t> known = without_unknown(node, delivery.packet);
+  const engine::Arrival arrival{known, wire::ipv4_address(10, 0, 0, host), delivery.peer};
   node.session->on_packets({&arrival, 1}, now_);
   if (hook_) hook_(delivery.receiver, delivery.packet);
 }
@@ -132,6 +135,37 @@ bool Simulation::takes(const Node& node, wire::Bytes packet) const {
   while (reader.next(section))
     if (!wire::takes(node.config.dialect, *section.action)) return false;
   return reader.header().version == wire::info(node.config.dialect).header_version;
+}
+
+std::vector<std::uint8_t> Simulation::without_unknown(const Node& node, wire::Bytes packet) const {
+  std::vector<std::uint8_t> left{packet.begin(), packet.end()};
+  if (node.config.interfaces_known.empty()) return left;
+  left.resize(packet_bytes_max);
+  wire::PacketWriter writer{node.config.dialect, left};
+  wire::PacketReader reader{packet};
+  wire::Section section;
+  bool fits = true;
+  while (reader.next(section)) {
+    const auto [message, layout] = std::pair{section.action->message, section.action->layout};
+    for (std::size_t i = 0; i < section.count && message != wire::Message::eof; ++i) {
+      const wire::Bytes record = section.record(i);
+      switch (message) {
+        case wire::Message::ins:
+        case wire::Message::upd:
+          if (const wire::State state = wire::read_state(layout, record);
+              node.config.interfaces_known.contains(std::string{state.ifname.view()}))
+            fits = writer.append_state(message, state) && fits;
+          break;
+        case wire::Message::upd_c: fits = writer.append_update(wire::read_update(layout, record)) && fits; break;
+        case wire::Message::clr: fits = writer.append_clear(wire::read_clear(record)) && fits; break;
+        case wire::Message::bus: fits = writer.append_bulk_status(wire::read_bulk_status(record)) && fits; break;
+        default: fits = writer.append_id(message, wire::read_id(message, layout, record)) && fits; break;
+      }
+    }
+  }
+  EXPECT_TRUE(fits);
+  left.resize(writer.finish());
+  return left;
 }
 
 void Simulation::turn(std::size_t index) {
@@ -196,7 +230,8 @@ void Simulation::send(std::size_t sender, unsigned peer, wire::Bytes packet) {
 }
 
 void Simulation::send_to(std::size_t sender, std::size_t receiver, unsigned peer, wire::Bytes packet) {
-  if (pulled_.contains(std::minmax(sender, receiver))) {
+  if (pulled_.contains(std::minmax(sender, receiver)) || silenced_.contains({sender, receiver}) ||
+      packet.size() > link_.packet_bytes_max) {
     if (lost_) lost_(sender, receiver, packet);
     return;
   }

@@ -26,6 +26,7 @@ struct LinkConfig {
   Duration jitter{0};  ///< 0 to this much is added to each packet: reorders
   unsigned loss_percent = 0;
   unsigned duplicate_percent = 0;
+  std::size_t packet_bytes_max = 65535;  ///< longer packets are lost
 };
 
 struct NodeConfig {
@@ -45,7 +46,10 @@ struct NodeConfig {
   /// Bulk frames that its control thread fills ahead of the data path, which sends frames_per_turn of them a turn; 0:
   /// each leaves as soon as it is filled.
   std::size_t frames_ahead = 0;
-  unsigned cores = 1;  ///< of its data path; turned one after the other
+  unsigned cores = 1;      ///< of its data path; turned one after the other
+  Duration probe_every{};  ///< as in SessionConfig
+  /// The interfaces that a kernel has: it skips full states of others, without a word. Empty: all that there are.
+  std::set<std::string> interfaces_known{};
 };
 
 /// Whole engines on one multicast segment or on unicast links, under a virtual clock. Everything that happens follows
@@ -66,6 +70,9 @@ class Simulation {
   /// Pulls the cable between two nodes, and puts it back. What is under way still arrives.
   void pull(std::size_t a, std::size_t b) { pulled_.insert(std::minmax(a, b)); }
   void put_back(std::size_t a, std::size_t b) { pulled_.erase(std::minmax(a, b)); }
+  /// Loses all that the one sends to the other, and no longer.
+  void silence(std::size_t sender, std::size_t receiver) { silenced_.insert({sender, receiver}); }
+  void unsilence(std::size_t sender, std::size_t receiver) { silenced_.erase({sender, receiver}); }
   void run_for(Duration duration);
   [[nodiscard]] bool run_until(const std::function<bool()>& reached, Duration limit);
 
@@ -73,6 +80,7 @@ class Simulation {
   /// What all cores of a node have counted.
   void add_counters(std::size_t node, engine::Counters& sums) const { nodes_[node].session->add_counters(sums); }
   [[nodiscard]] statetable::Table& table(std::size_t node) { return *nodes_[node].table; }
+  [[nodiscard]] bool is_serving(std::size_t node, unsigned peer) const { return nodes_[node].bulks[peer].running(); }
   [[nodiscard]] engine::SyntheticFirewall& load(std::size_t node) { return *nodes_[node].load; }
   [[nodiscard]] statetable::Digest digest(std::size_t node) const { return nodes_[node].table->digest(); }
   [[nodiscard]] Instant now() const { return now_; }
@@ -124,6 +132,8 @@ class Simulation {
   void send(std::size_t sender, unsigned peer, wire::Bytes packet);
   void send_to(std::size_t sender, std::size_t receiver, unsigned peer, wire::Bytes packet);
   [[nodiscard]] bool takes(const Node& node, wire::Bytes packet) const;
+  /// The packet without the full states of interfaces that the node has not.
+  [[nodiscard]] std::vector<std::uint8_t> without_unknown(const Node& node, wire::Bytes packet) const;
   [[nodiscard]] std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
 
   std::uint64_t seed_;
@@ -131,7 +141,7 @@ class Simulation {
   std::mt19937_64 random_;
   Instant now_ = Instant{} + std::chrono::hours{1};
   std::deque<Node> nodes_;
-  std::set<std::pair<std::size_t, std::size_t>> pulled_;
+  std::set<std::pair<std::size_t, std::size_t>> pulled_, silenced_;
   std::priority_queue<Delivery, std::vector<Delivery>, std::greater<>> in_flight_;
   std::uint64_t order_ = 0;
   std::uint64_t trace_ = 0;

@@ -229,7 +229,7 @@ class Firewalls(Alone):
         self.assertIn("pfsense.exec_php", status["alarms"][0])
         self.assertEqual(self.secondary.ctl("show", "config_sync").returncode, 1)
         self.assertEqual(self.secondary.ctl("show", "status").returncode, 1)
-        self.assertIn("config sync: a caller with the right password asked to run a command", self.secondary.ask("show", what="status")["reason"])
+        self.assertIn("config sync: a caller with the right password asked to run a command", "".join(reason["sentence"] for reason in self.secondary.ask("show", what="status")["reasons"]))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ address = "{address}"
 states_max = 20000
 [sync]
 creatorid = "{creatorid}"
+probe_every_s = 0  # what is captured is what is counted when it ends
 {rest}
 """
 LOAD = f"[synthetic]\nstates = {STATES}\nfill_per_s = 20000\nnew_per_s = 200\nupdates_per_s = 4000\nipv6_percent = 30\n"

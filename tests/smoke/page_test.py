@@ -294,7 +294,7 @@ class Page(unittest.TestCase):
         self.await_text("#verdict", "^No answer$")
         self.a.start()
         self.a.await_socket(WAIT_S)
-        self.await_text("#verdict", "^(Healthy|Unhealthy)$")  # for a moment there may be two masters
+        self.await_text("#verdict", "^(Healthy|Degraded|Failed)$")  # for a moment there may be two masters
         tap.eventually(lambda: self.browser.text("#banner") == "", WAIT_S, "the page no longer complains")
         self.await_text("main", r"updates\s*\d")
         # The session ended with the daemon: it is said, and asked for.

@@ -3,11 +3,13 @@ import { badge, classes, duration, el, microseconds, number, renew, short, table
 import { show } from "./api.js";
 import { chart } from "./chart.js";
 
-// The status is the measure; the word is the daemon's, where it has one finer than well or not.
+const capital = (sentence) => `${sentence[0].toUpperCase()}${sentence.slice(1)}`;
+
+// The daemon's word and reasons, worst first.
 export function verdict_of(status) {
-  const word = status.verdict ?? (status.healthy ? "healthy" : "unhealthy");
-  const busy = status.healthy && ["asked", "receiving"].includes(status.bulk.phase);
-  return { word: word[0].toUpperCase() + word.slice(1), kind: status.healthy ? (busy ? "warn" : "good") : "bad", sentence: status.reason };
+  const busy = ["asked", "receiving"].includes(status.bulk.phase);
+  const kind = { healthy: busy ? "warn" : "good", degraded: "warn", failed: "bad" }[status.verdict];
+  return { word: capital(status.verdict), kind, sentence: status.reason, others: status.reasons.slice(1).map((reason) => reason.sentence) };
 }
 
 const refusals = ["badif", "badttl", "hdrops", "badver", "badauth", "badact", "badlen", "badval", "stale", "badstate", "badsum", "badip", "fragment", "looped"];
@@ -32,8 +34,14 @@ function bulk_lines(peer) {
   const own = [`${phases[bulk.phase] ?? bulk.phase}${bulk.states_received ? `, ${number(bulk.states_received)} states` : ""}`];
   if (bulk.phase === "asked") own.push(`request ${bulk.tries} of ${bulk.tries_max}`);
   if (bulk.phase === "receiving" && bulk.rate_per_s) own.push(`${number(bulk.rate_per_s)} a second`);
-  const heard = peer.heard_s === undefined ? [] : [el("dt", null, "Last heard"), el("dd", null, peer.heard_s === null ? "never" : peer.heard_s < 2 ? "now" : `${duration(peer.heard_s)} ago`)];
-  return [...heard, el("dt", null, "From it"), el("dd", null, own.join(", "), bulk.phase === "receiving" ? el("progress", { "aria-label": "A bulk update is being received" }) : null),
+  const ago = (seconds, never) => (seconds === null ? never : seconds < 2 ? "now" : `${duration(seconds)} ago`);
+  const row = (name, words) => [el("dt", null, name), el("dd", null, words)];
+  const silent = peer.answers.filter((node) => node.unanswered > 0).map((node) => `${node.address} left ${node.unanswered} questions unanswered`);
+  const lost = [["loss_in", "of its packets"], ["loss_out", "of ours"]].filter(([key]) => peer[key].told + peer[key].missed > 0)
+    .map(([key, of]) => `${peer[key].percent.toPrecision(2)} % ${of} (${peer[key].low.toPrecision(2)} to ${peer[key].high.toPrecision(2)})`);
+  return [...row("Last heard", ago(peer.heard_s, "never")), ...row("Last sent", ago(peer.sent_s, "nothing")),
+    ...(silent.length ? row("Answers", silent.join(", ")) : peer.round_trip ? row("Answers", `half within ${microseconds(peer.round_trip.p50_us)}, 99 % within ${microseconds(peer.round_trip.p99_us)}`) : []),
+    ...(lost.length ? row("Lost in a minute", lost.join(", ")) : []), el("dt", null, "From it"), el("dd", null, own.join(", "), bulk.phase === "receiving" ? el("progress", { "aria-label": "A bulk update is being received" }) : null),
     el("dt", null, "To it"), el("dd", null, serving.running ? serving_line(serving) : `${number(serving.bulks_served)} served`)];
 }
 
@@ -55,7 +63,8 @@ function estimate(before, peer, seconds) {
 export function health_view() {
   const word = el("p", { class: "word", id: "health-word" });
   const sentence = el("p", { id: "health-sentence" });
-  const judgement = el("section", { class: "card judgement", role: "status", "aria-live": "polite", "aria-label": "Verdict" }, word, sentence);
+  const others = el("ul", { class: "others" });
+  const judgement = el("section", { class: "card judgement", role: "status", "aria-live": "polite", "aria-label": "Verdict" }, word, sentence, others);
   const tiles = el("dl", { class: "tiles" });
   const tile = (name) => {
     const value = el("span");
@@ -108,7 +117,8 @@ export function health_view() {
       if (restarted) before = null;
       const verdict = verdict_of(status);
       text(word, verdict.word);
-      text(sentence, `${verdict.sentence[0].toUpperCase()}${verdict.sentence.slice(1)}.`);
+      text(sentence, `${capital(verdict.sentence)}.`);
+      renew(others, verdict.others, () => verdict.others.map((other) => el("li", null, `${capital(other)}.`)));
       classes(judgement, ["good", "warn", "bad"], verdict.kind);
 
       const seconds = before ? status.uptime_s - before.status.uptime_s : 0;

@@ -55,7 +55,7 @@ TEST_F(WatchTest, EndsAtASignalWithTheHealthThatItSawLast) {
   }
   node.link_up = false;
   Program program{watch()};
-  ASSERT_TRUE(program.await_out("UNHEALTHY"));
+  ASSERT_TRUE(program.await_out("failed"));
   program.signal(SIGINT);
   EXPECT_EQ(program.end(), exit_unhealthy);
 }

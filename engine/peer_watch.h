@@ -1,0 +1,108 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "engine/latency.h"
+#include "engine/published.h"
+#include "statetable/time.h"
+#include "wire/address.h"
+#include "wire/state.h"
+
+namespace pfsync::engine {
+
+/// Whether the nodes behind one destination, a peer or a group, hear us and are heard. pfsync says nothing of that: a
+/// quiet node may be a standby that has nothing to say. So it is asked, once in a while, for a single state that it
+/// must have, which every kernel answers at once; who leaves several questions in a row unanswered does not hear us, or
+/// is not heard. Some questions are as long as a packet may be, so that one learns whether such packets arrive. No
+/// clock and no allocation; thread-bound to the session, but for what any thread may read. Source: FreeBSD
+/// sys/netpfil/pf/if_pfsync.c, pfsync_in_ureq(); OpenBSD likewise.
+class PeerWatch {
+ public:
+  using Instant = statetable::Instant;
+  using Duration = statetable::Duration;
+
+  static constexpr std::size_t nodes_max = 16;  ///< a further one displaces the one heard longest ago
+  /// A long question is asked this seldom, unless there is a reason to doubt that it arrives.
+  static constexpr unsigned long_every = 16;
+  /// Only states that have lasted so long are asked for, and requests for younger ones are therefore never such
+  /// questions: they tell of inserts that were lost.
+  static constexpr std::chrono::seconds young{10};
+
+  /// `every`: the time between two questions, and for an answer; zero: none is asked.
+  explicit PeerWatch(Duration every) noexcept : every_{every} {}
+
+  /// A source that was heard at this destination.
+  struct Node {
+    wire::Address address{};
+    Instant heard_at{};      ///< Instant{}: a free place
+    Instant answered_at{};   ///< Instant{}: it never did
+    Instant silent_since{};  ///< when it left the first of `unanswered` questions unanswered
+    // How many in a row it left unanswered: of all, of the long ones, and of those for a state of ours when it answered
+    // for one of another's.
+    std::uint32_t unanswered = 0;
+    std::uint32_t unanswered_long = 0;
+    std::uint32_t unanswered_ours = 0;
+    std::uint32_t is_behind = 0;  ///< has not answered the question under way: 1
+  };
+  struct View {
+    std::array<Node, nodes_max> nodes{};
+    std::uint32_t unanswered = 0;  ///< in a row, by anybody
+    Instant silent_since{};        ///< as in Node
+  };
+
+  /// A packet that could be read came from there.
+  void heard(const wire::Address& source, Instant now) noexcept;
+  /// Whether a full state that comes may be an answer.
+  [[nodiscard]] bool is_waiting() const noexcept { return is_awaited_; }
+  /// Returns whether it is the first answer to a question.
+  bool on_full_state(wire::StateId id, const wire::Address& source, Instant now) noexcept;
+
+  /// Whether it is time for another question; closes the one before.
+  [[nodiscard]] bool is_due(Instant now) noexcept;
+  /// The next question, to be sent: states of others' and of this node's; creatorid 0: there is none of that kind. At
+  /// least one. `doubtful`: packets may not have arrived lately.
+  void ask(wire::StateId theirs, wire::StateId ours, bool doubtful, Instant now) noexcept;
+  /// When it is time; Instant::max(): never.
+  [[nodiscard]] Instant due() const noexcept { return every_ == Duration::zero() ? Instant::max() : next_at_; }
+  /// There was nothing to ask for, or nobody to ask: later.
+  void put_off(Instant now) noexcept { next_at_ = now + every_; }
+  /// What came before says nothing any more: another node speaks with the destination.
+  void rest() noexcept;
+
+  struct Question {
+    std::array<wire::StateId, 2> states{};  ///< creatorid 0: none
+    bool is_long = false;
+  };
+  /// The question that has to be sent; nullopt: none, or it was taken before.
+  [[nodiscard]] std::optional<Question> take(Instant now) noexcept;
+  [[nodiscard]] bool has_question() const noexcept { return is_to_send_; }
+
+  // Any thread:
+  [[nodiscard]] std::vector<Node> nodes() const;
+  [[nodiscard]] View view() const noexcept { return published_.read(); }
+  [[nodiscard]] const Latency& round_trip() const noexcept { return round_trip_; }
+
+ private:
+  void close() noexcept;
+
+  Duration every_;
+  View view_{};
+  Published<View> published_;
+  Question question_{};
+  Instant asked_at_{};
+  Instant next_at_{};
+  Instant publish_at_{};
+  std::array<std::uint8_t, nodes_max> has_answered_{};  ///< bits: for another's state, for ours
+  unsigned number_ = 0;
+  bool is_asked_ = false;    ///< it was sent, and its time is not over
+  bool is_awaited_ = false;  ///< and somebody has not answered it wholly
+  bool is_to_send_ = false;
+  bool is_answered_ = false;  ///< by anybody
+  Latency round_trip_;
+};
+
+}  // namespace pfsync::engine

@@ -1,0 +1,148 @@
+#include "engine/peer_watch.h"
+
+#include <gtest/gtest.h>
+
+namespace pfsync::engine {
+namespace {
+
+using namespace std::chrono_literals;
+using statetable::Instant;
+
+constexpr wire::StateId theirs{1, 2}, ours{1, 1};
+const wire::Address first = wire::ipv4_address(10, 0, 0, 2), second = wire::ipv4_address(10, 0, 0, 3);
+
+/// A watch that asks once a second, and a clock.
+struct Asking : PeerWatch {
+  Asking() : PeerWatch{1s} {}
+  statetable::Instant now = statetable::Instant{} + 1000s;
+
+  /// The next question leaves.
+  Question ask_next(bool doubtful = false) {
+    now += 1s;
+    EXPECT_TRUE(is_due(now));
+    EXPECT_FALSE(is_due(now) && has_question()) << "nothing is to be sent before it is asked";
+    ask(theirs, ours, doubtful, now);
+    const auto question = take(now);
+    EXPECT_TRUE(question);
+    return question.value_or(Question{});
+  }
+  void answer(wire::StateId id, const wire::Address& from) {
+    now += 1ms;
+    answers += on_full_state(id, from, now);
+  }
+  Node node(const wire::Address& address) const {
+    for (const Node& one : nodes())
+      if (one.address == address) return one;
+    ADD_FAILURE() << "it is not there";
+    return {};
+  }
+  unsigned answers = 0;
+};
+
+TEST(PeerWatch, CountsWhatEachNodeLeavesUnanswered) {
+  Asking watch;
+  watch.heard(first, watch.now);
+  watch.heard(second, watch.now);
+  for (unsigned i = 1; i <= 3; ++i) {
+    watch.ask_next();
+    watch.answer(theirs, first);
+    watch.answer(ours, first);
+  }
+  watch.ask_next();
+  EXPECT_EQ(watch.answers, 3u);
+  EXPECT_EQ(watch.round_trip().count(), 3u);
+  EXPECT_EQ(watch.node(first).unanswered, 0u);
+  EXPECT_EQ(watch.node(second).unanswered, 3u);
+  EXPECT_EQ(watch.node(second).silent_since, Instant{} + 1001s) << "since it was asked first";
+  EXPECT_EQ(watch.view().unanswered, 0u) << "somebody answered";
+  watch.answer(ours, second);
+  EXPECT_EQ(watch.node(second).unanswered, 0u);
+}
+
+TEST(PeerWatch, NobodyWhoWasNotHeardIsMissed) {
+  Asking watch;
+  watch.ask_next();
+  watch.heard(first, watch.now);  // after the question had left
+  watch.ask_next();
+  EXPECT_EQ(watch.node(first).unanswered, 0u);
+  EXPECT_EQ(watch.view().unanswered, 1u);
+  watch.ask_next();
+  EXPECT_EQ(watch.node(first).unanswered, 1u);
+}
+
+TEST(PeerWatch, TellsWhoAnswersOnlyForStatesOfOthers) {
+  Asking watch;
+  watch.heard(first, watch.now);
+  for (unsigned i = 1; i <= 4; ++i) {
+    watch.ask_next();
+    watch.answer(theirs, first);
+  }
+  watch.ask_next();
+  EXPECT_EQ(watch.node(first).unanswered, 0u);
+  EXPECT_EQ(watch.node(first).unanswered_ours, 4u);
+  watch.answer(ours, first);
+  EXPECT_EQ(watch.node(first).unanswered_ours, 0u);
+}
+
+TEST(PeerWatch, AsksLongQuestionsSeldomAndByTurnsInDoubt) {
+  Asking watch;
+  watch.heard(first, watch.now);
+  unsigned long_ones = 0;
+  for (unsigned i = 0; i < 4 * PeerWatch::long_every; ++i) {
+    long_ones += watch.ask_next().is_long;
+    watch.answer(theirs, first);
+  }
+  EXPECT_EQ(long_ones, 4u);
+  // Something was lost: every other one is long, and those alone remain unanswered.
+  bool was_long = watch.ask_next(true).is_long;
+  for (unsigned i = 0; i < 8; ++i) {
+    if (!was_long) watch.answer(theirs, first);
+    const bool is_long = watch.ask_next(i == 0).is_long;
+    EXPECT_NE(is_long, was_long);
+    was_long = is_long;
+  }
+  EXPECT_GE(watch.node(first).unanswered_long, 3u);
+  EXPECT_LE(watch.node(first).unanswered, 1u);
+}
+
+TEST(PeerWatch, AQuestionThatCouldNotBeSentSaysNothing) {
+  Asking watch;
+  watch.heard(first, watch.now);
+  for (unsigned i = 0; i < 10; ++i) {
+    watch.now += 1s;
+    ASSERT_TRUE(watch.is_due(watch.now));
+    watch.ask(theirs, ours, false, watch.now);  // and is not taken
+  }
+  EXPECT_EQ(watch.node(first).unanswered, 0u);
+  EXPECT_EQ(watch.view().unanswered, 0u);
+}
+
+TEST(PeerWatch, RestsWhileAnotherNodeSpeaksWithThePeer) {
+  Asking watch;
+  watch.heard(first, watch.now);
+  for (unsigned i = 0; i < 5; ++i) watch.ask_next();
+  EXPECT_EQ(watch.node(first).unanswered, 4u);
+  watch.rest();
+  EXPECT_EQ(watch.node(first).unanswered, 0u);
+  EXPECT_FALSE(watch.has_question());
+  EXPECT_FALSE(watch.is_waiting());
+}
+
+TEST(PeerWatch, NeverAsksWhereItIsToldNotTo) {
+  PeerWatch watch{PeerWatch::Duration::zero()};
+  EXPECT_FALSE(watch.is_due(Instant{} + 1000s));
+  EXPECT_EQ(watch.due(), PeerWatch::Instant::max());
+}
+
+TEST(PeerWatch, AFurtherNodeDisplacesTheOneHeardLongestAgo) {
+  Asking watch;
+  for (unsigned i = 0; i <= PeerWatch::nodes_max; ++i) {
+    watch.now += 1s;
+    watch.heard(wire::ipv4_address(10, 0, 1, static_cast<std::uint8_t>(i)), watch.now);
+  }
+  EXPECT_EQ(watch.nodes().size(), PeerWatch::nodes_max);
+  for (const PeerWatch::Node& node : watch.nodes()) EXPECT_NE(node.address, wire::ipv4_address(10, 0, 1, 0));
+}
+
+}  // namespace
+}  // namespace pfsync::engine
