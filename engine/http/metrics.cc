@@ -8,6 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "engine/health.h"
+#include "engine/peer_counters.h"
+#include "wire/reject.h"
+
 namespace pfsync::engine::http {
 namespace {
 
@@ -101,8 +105,11 @@ void write_node(Page& page, const Json& status) {
   };
   page.info("pfsync_build", "which pfsyncd this is");
   page.text_sample("1", {{"version", text_of(status["version"])}});
-  page.info("pfsync_node", "the host id of this node");
+  page.info("pfsync_node", "the host ids of this node and of those whose states it has");
   page.text_sample("1", {{"creatorid", text_of(status["creatorid"])}, {"is_local", "true"}});
+  for (const Json& creator : status["creators"]["creators"])
+    if (creator["creatorid"] != status["creatorid"])
+      page.text_sample("1", {{"creatorid", text_of(creator["creatorid"])}, {"is_local", "false"}});
   gauge("pfsync_healthy", "1 while nobody has to act", status["healthy"]);
   gauge("pfsync_uptime_seconds", "since the start", status["uptime_s"]);
   gauge("pfsync_link_up", "1 while the link is up", status["link"]["up"]);
@@ -111,23 +118,63 @@ void write_node(Page& page, const Json& status) {
   gauge("pfsync_queued_changes", "changes that wait to be announced", status["queued"]);
 }
 
-/// A class that ends at 2^i µs counts what took less; the last one has no end.
-void write_latency(Page& page, const Json& insert_ack) {
+/// Of a family that has begun: a class that ends at 2^i µs counts what took less; the last one has no end.
+void write_latency(Page& page, const Json& latency, const Labels& labels = {}) {
   constexpr std::uint64_t last_class_us = std::uint64_t{1} << 23u;
-  page.histogram("pfsync_insert_ack_seconds", "from announcing a new state to the peer's acknowledgement");
+  const auto bucket = [&](const std::string& count, const std::string& bound) {
+    Labels with = labels;
+    with.emplace_back("le", bound);
+    page.text_sample(count, with, "_bucket");
+  };
   std::uint64_t below = 0;
-  if (insert_ack.is_object())
-    for (const auto& [key, count] : insert_ack["below_us"].items()) {
+  if (latency.is_object())
+    for (const auto& [key, count] : latency["below_us"].items()) {
       const std::uint64_t us = std::stoull(key);
       if (us >= last_class_us) continue;
       below += count.get<std::uint64_t>();
-      page.text_sample(std::to_string(below), {{"le", number_text(static_cast<double>(us) / 1e6)}}, "_bucket");
+      bucket(std::to_string(below), number_text(static_cast<double>(us) / 1e6));
     }
-  const std::string all = insert_ack.is_object() ? number_text(insert_ack["count"]) : "0";
-  page.text_sample(all, {{"le", "+Inf"}}, "_bucket");
-  const double sum_us = insert_ack.is_object() ? insert_ack["sum_us"].get<double>() : 0;
-  page.text_sample(number_text(sum_us / 1e6), {}, "_sum");
-  page.text_sample(all, {}, "_count");
+  const std::string all = latency.is_object() ? number_text(latency["count"]) : "0";
+  bucket(all, "+Inf");
+  const double sum_us = latency.is_object() ? latency["sum_us"].get<double>() : 0;
+  page.text_sample(number_text(sum_us / 1e6), labels, "_sum");
+  page.text_sample(all, labels, "_count");
+}
+
+/// The verdict as one of its words, and how many reasons of each kind there are: each series is always there, so that
+/// an alert need not ask whether it is.
+void write_health(Page& page, const Json& status) {
+  page.gauge("pfsync_health", "1 at the verdict on the sync");
+  for (const std::string_view verdict : verdict_words)
+    page.sample(Json(status["verdict"] == verdict), {{"verdict", std::string{verdict}}});
+  page.gauge("pfsync_health_reasons", "reasons why somebody has to act, by what is wrong");
+  for (const std::string_view trouble : trouble_words) {
+    std::uint64_t count = 0;
+    for (const Json& reason : status["reasons"]) count += reason["trouble"] == trouble;
+    page.sample(count, {{"trouble", std::string{trouble}}});
+  }
+}
+
+/// Under the names that charts of pf firewalls have: by address family, and by reason.
+void write_as_pf(Page& page, const Json& status, const Json& counters) {
+  const bool is_six = text_of(status["link"]["address"]).find(':') != std::string::npos;
+  const auto by_family = [&](const char* name, const char* help, const char* word) {
+    page.counter(name, help);
+    for (const auto& [family, is_ours] : {std::pair{"ipv4", !is_six}, std::pair{"ipv6", is_six}})
+      page.sample(is_ours ? counters["counters"][word] : Json(0), {{"address_family", family}});
+  };
+  by_family("pfsync_received_packets", "pfsync packets received", "ipackets");
+  by_family("pfsync_sent_packets", "pfsync packets sent, bulk updates apart", "opackets");
+  page.counter("pfsync_dropped_by_reason", "packets and messages refused, under the words of netstat");
+  for (const wire::RejectInfo& row : wire::reject_table)
+    page.sample(counters["counters"][std::string{row.word}], {{"reason", std::string{row.word}}});
+  page.counter("pfsync_send_errors", "frames that could not be sent");
+  for (const char* word : {"oerrors", "onomem"})
+    if (const auto found = counters["outside"].find(word); found != counters["outside"].end())
+      page.sample(*found, {{"error", word}});
+  page.gauge("pfsync_creator_states", "states in the table by the node that created them");
+  for (const Json& creator : status["creators"]["creators"])
+    page.sample(creator["states"], {{"creatorid", text_of(creator["creatorid"])}});
 }
 
 void write_counters(Page& page, const Json& counters) {
@@ -140,6 +187,46 @@ void write_counters(Page& page, const Json& counters) {
     page.counter(std::string{"pfsync_"} + group + "_messages", help);
     for (const auto& [word, value] : counters[group].items()) page.sample(value, {{"message", word}});
   }
+}
+
+/// What was said and heard, what of it was lost, and whether the peer answers.
+void write_answers(Page& page, const Json& peers) {
+  const auto labels_of = [](const Json& peer) { return Labels{{"peer", text_of(peer["address"])}}; };
+  for (const PeerTallyInfo& row : peer_tally_table) {
+    page.counter("pfsync_peer_" + std::string{row.word}, row.sentence);
+    for (const Json& peer : peers) page.sample(peer["counts"][std::string{row.word}], labels_of(peer));
+  }
+  const auto since = [&](const char* name, const char* help, const char* key) {
+    page.gauge(name, help);
+    for (const Json& peer : peers)
+      if (peer[key].is_number()) page.sample(peer[key], labels_of(peer));
+  };
+  since("pfsync_peer_last_heard_seconds", "since the last packet from this peer", "heard_s");
+  since("pfsync_peer_last_sent_seconds", "since the last packet to this peer", "sent_s");
+  since("pfsync_peer_bulk_round_trip_seconds", "from a bulk request to the answer's start", "bulk_round_trip_s");
+  since("pfsync_peer_queued_changes", "changes that wait for this peer", "queued");
+  page.gauge("pfsync_peer_interfaces_unmapped", "interface names met without a row in this peer's map");
+  for (const Json& peer : peers) page.sample(peer["interfaces_unmapped"].size(), labels_of(peer));
+  page.gauge("pfsync_peer_unanswered_questions", "signs of life in a row that a node was asked for in vain");
+  for (const Json& peer : peers)
+    for (const Json& node : peer["answers"]) {
+      Labels labels = labels_of(peer);
+      labels.emplace_back("node", text_of(node["address"]));
+      page.sample(node["unanswered"], labels);
+    }
+  for (const auto& [name, key] :
+       {std::pair{"pfsync_peer_loss_ratio", "percent"}, std::pair{"pfsync_peer_loss_ratio_low", "low"},
+        std::pair{"pfsync_peer_loss_ratio_high", "high"}}) {
+    page.gauge(name, "packets lost on their way within the last minute, estimated; low and high: 95 % of certainty");
+    for (const Json& peer : peers)
+      for (const auto& [direction, loss] : {std::pair{"in", "loss_in"}, std::pair{"out", "loss_out"}}) {
+        Labels labels = labels_of(peer);
+        labels.emplace_back("direction", direction);
+        page.text_sample(number_text(peer[loss][key].get<double>() / 100), labels);
+      }
+  }
+  page.histogram("pfsync_peer_round_trip_seconds", "from asking this peer for a sign of life to its answer");
+  for (const Json& peer : peers) write_latency(page, peer["round_trip"], labels_of(peer));
 }
 
 void write_peers(Page& page, const Json& peers) {
@@ -170,6 +257,7 @@ void write_peers(Page& page, const Json& peers) {
   each([](const Json& peer) { return peer["serving"]["states_total"]; });
   page.counter("pfsync_peer_bulks_served", "bulk updates that this peer got");
   each([](const Json& peer) { return peer["serving"]["bulks_served"]; });
+  write_answers(page, peers);
 }
 
 void write_carp(Page& page, const Json& carp) {
@@ -275,7 +363,10 @@ std::string metrics_text(const Measured& measured, MetricsForm form) {
   Measured read = measured;
   Page page{form};
   write_node(page, read.status);
+  write_health(page, read.status);
+  page.histogram("pfsync_insert_ack_seconds", "from announcing a new state to the peer's acknowledgement");
   write_latency(page, read.status["insert_ack"]);
+  write_as_pf(page, read.status, read.counters);
   write_counters(page, read.counters);
   write_peers(page, read.status["peers"]);
   if (read.status["snapshot"].is_object()) write_snapshot(page, read.status["snapshot"]);

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <charconv>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <regex>
 #include <set>
@@ -47,6 +49,12 @@ class Exposition {
     return found == values_.end() ? -1 : found->second;
   }
   [[nodiscard]] std::size_t size() const { return values_.size(); }
+  /// Without labels, each once.
+  [[nodiscard]] std::set<std::string> names() const {
+    std::set<std::string> all;
+    for (const auto& [series, value] : values_) all.insert(series.substr(0, series.find('{')));
+    return all;
+  }
 
  private:
   void fail(const std::string& what) { problems_ += std::to_string(number_) + ": " + what + "\n"; }
@@ -124,7 +132,9 @@ class Exposition {
       if (suffix != "_bucket" && suffix != "_sum" && suffix != "_count") fail(name + " in " + family_);
       if (suffix == "_bucket") {
         if (with.empty() || with.back().first != "le") return fail("a bucket without a bound");
-        buckets_[family_].emplace_back(with.back().second, value);
+        // Its series are those of its other labels, which stand in front.
+        const std::string others = series_of(line.substr(name.size(), series_end - name.size()));
+        buckets_[family_ + "|" + others].emplace_back(with.back().second, value);
       }
       return;
     }
@@ -133,8 +143,15 @@ class Exposition {
     if (type_ == "info" && value != 1) fail("an info that is not 1");
   }
 
+  /// The labels without the bound: {a="b",le="1"} → {a="b"}, {le="1"} → nothing.
+  static std::string series_of(const std::string& labels) {
+    const std::size_t le = labels.rfind("le=\"");
+    return le == 1 ? "" : labels.substr(0, le - 1) + "}";
+  }
+
   void check_histograms() {
-    for (const auto& [family, buckets] : buckets_) {
+    for (const auto& [key, buckets] : buckets_) {
+      const std::string family = key.substr(0, key.find('|')), others = key.substr(key.find('|') + 1);
       double bound = -1, below = 0;
       for (const auto& [le, count] : buckets) {
         const double next = le == "+Inf" ? std::numeric_limits<double>::infinity() : std::stod(le);
@@ -142,7 +159,8 @@ class Exposition {
         bound = next;
         below = count;
       }
-      if (buckets.back().first != "+Inf" || below != (*this)[family + "_count"]) fail("the count of " + family);
+      if (buckets.back().first != "+Inf" || below != (*this)[family + "_count" + others])
+        fail("the count of " + family);
     }
   }
 
@@ -217,6 +235,65 @@ TEST(Metrics, ANodeWithoutVirtualAddressesHasNoneOfTheirs) {
   EXPECT_NE(text.find("pfsync_insert_ack_seconds_count 0\n"), std::string::npos);
 }
 
+TEST(Metrics, TellTheVerdictItsReasonsAndEachPeer) {
+  test::Node node;
+  node.link_up = false;
+  node.session.on_packet(std::vector<std::uint8_t>(100, 0xff), node.now);  // of nobody's version
+  Measured measured = measure(node);
+  measured.status["peers"][0]["answers"] = {{{"address", "10.0.0.2"}, {"unanswered", 7}}};
+  measured.status["peers"][0]["round_trip"] = {{"count", 3}, {"sum_us", 600}, {"below_us", {{"256", 3}}}};
+  for (const MetricsForm form : {MetricsForm::prometheus, MetricsForm::openmetrics}) {
+    const Exposition page{metrics_text(measured, form), form};
+    EXPECT_EQ(page.problems(), "");
+    EXPECT_EQ(page["pfsync_healthy"], 0);
+    EXPECT_EQ(page["pfsync_health{verdict=\"failed\"}"], 1);
+    EXPECT_EQ(page["pfsync_health{verdict=\"healthy\"}"], 0);
+    EXPECT_EQ(page["pfsync_health_reasons{trouble=\"link\"}"], 1);
+    EXPECT_EQ(page["pfsync_health_reasons{trouble=\"deaf\"}"], 0);
+    EXPECT_EQ(page["pfsync_peer_packets_received_total{peer=\"224.0.0.240\"}"], 1);
+    EXPECT_EQ(page["pfsync_peer_packets_refused_total{peer=\"224.0.0.240\"}"], 1);
+    EXPECT_EQ(page["pfsync_peer_last_heard_seconds{peer=\"224.0.0.240\"}"], -1) << "never";
+    EXPECT_EQ(page["pfsync_peer_unanswered_questions{peer=\"224.0.0.240\",node=\"10.0.0.2\"}"], 7);
+    EXPECT_EQ(page["pfsync_peer_round_trip_seconds_bucket{peer=\"224.0.0.240\",le=\"0.000256\"}"], 3);
+    EXPECT_EQ(page["pfsync_peer_loss_ratio{peer=\"224.0.0.240\",direction=\"in\"}"], 0);
+    EXPECT_EQ(page["pfsync_received_packets_total{address_family=\"ipv4\"}"], 1);
+    EXPECT_EQ(page["pfsync_received_packets_total{address_family=\"ipv6\"}"], 0);
+    EXPECT_EQ(page["pfsync_dropped_by_reason_total{reason=\"badver\"}"], 1);
+  }
+}
+
+/// Every name that the alert rules and the dashboard ask for is one that a node tells.
+TEST(Metrics, HaveAllThatTheAlertRulesAndTheDashboardAskFor) {
+  test::Node node;
+  ASSERT_EQ(node.open(1), Session::Local::done);
+  for (const char* word : {"oerrors", "onomem", "imissed", "ierrors", "bulk_frames"})
+    node.outside.push_back({word, "a sentence", 0});
+  Measured measured = measure(node);
+  measured.carp = carp_of_two();
+  measured.carp["hosts"][0]["transitions"] = {{"MASTER", 1}};
+  measured.config_sync = {{"ok", true},
+                          {"role", "primary"},
+                          {"healthy", true},
+                          {"alarms", Json::array()},
+                          {"in_sync", true},
+                          {"in_force", nullptr},
+                          {"last_push", {{"pushes", 5}, {"failures", 3}}}};
+  measured.status["peers"][0]["answers"] = {{{"address", "10.0.0.2"}, {"unanswered", 0}}};
+  for (const char* key : {"heard_s", "sent_s", "bulk_round_trip_s"}) measured.status["peers"][0][key] = 1.5;
+  measured.status["creators"]["creators"] = {{{"creatorid", "97bc0c81"}, {"states", 1}}};
+  const std::set<std::string> told =
+      Exposition(metrics_text(measured, MetricsForm::prometheus), MetricsForm::prometheus).names();
+  static const std::regex name{"\\b(pfsync|carp)_[a-z0-9_]+"};
+  for (const char* file : {"prometheus-alerts.yml", "grafana-dashboard.json"}) {
+    std::ifstream in{std::string{PFSYNC_SCRIPTS} + "/" + file};
+    const std::string text{std::istreambuf_iterator<char>{in}, {}};
+    std::size_t asked = 0;
+    for (std::sregex_iterator found{text.begin(), text.end(), name}; found != std::sregex_iterator{}; ++found, ++asked)
+      EXPECT_TRUE(told.contains(found->str())) << file << " asks for " << found->str();
+    EXPECT_GT(asked, 15u) << file;
+  }
+}
+
 TEST(Metrics, TheCheckSeesWhatIsWrong) {
   const auto wrong = [](const std::string& text, MetricsForm form = MetricsForm::prometheus) {
     return !Exposition(text, form).problems().empty();
@@ -240,7 +317,7 @@ TEST(Metrics, TellWhetherBothNodesHoldOneConfiguration) {
   test::Node node;
   for (const MetricsForm form : {MetricsForm::prometheus, MetricsForm::openmetrics}) {
     Measured measured = measure(node);
-    EXPECT_EQ(metrics_text(measured, form).find("config_sync"), std::string::npos) << "there is none";
+    EXPECT_EQ(metrics_text(measured, form).find("pfsync_config_sync"), std::string::npos) << "there is none";
     measured.config_sync = {{"ok", true},
                             {"role", "primary"},
                             {"healthy", false},
@@ -272,7 +349,7 @@ TEST(Metrics, TellOfTheSnapshot) {
   test::Node node;
   for (const MetricsForm form : {MetricsForm::prometheus, MetricsForm::openmetrics}) {
     Measured measured = measure(node);
-    EXPECT_EQ(metrics_text(measured, form).find("snapshot"), std::string::npos) << "there is none";
+    EXPECT_EQ(metrics_text(measured, form).find("pfsync_snapshot"), std::string::npos) << "there is none";
     measured.status["snapshot"] = {{"interval_s", 60}, {"error", nullptr}, {"last", nullptr}};
     const Exposition first{metrics_text(measured, form), form};
     EXPECT_EQ(first.problems(), "");
