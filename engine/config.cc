@@ -338,6 +338,7 @@ void read_control(ConfigSection& file, Config::Control& control) {
       section->fail("state_dir", "\"" + *folder + "\" is not an absolute path: begin it with /");
     control.state_dir = *folder;
   }
+  control.telemetry = section->flag("telemetry").value_or(control.telemetry);
   section->finish();
 }
 

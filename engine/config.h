@@ -87,6 +87,7 @@ struct Config {
   struct Control {
     std::string socket = "/run/pfsyncd.sock";
     std::string state_dir = "/var/lib/pfsyncd";  ///< what outlives the process
+    bool telemetry = true;                       ///< commands of DPDK's telemetry
 
     friend bool operator==(const Control&, const Control&) = default;
   } control;

@@ -199,7 +199,8 @@ Json config_json(const Config& config) {
   json["table"] = table_json(config.table);
   json["sync"] = sync_json(config.sync);
   json["control"] = {{"socket", wire::printable(config.control.socket)},
-                     {"state_dir", wire::printable(config.control.state_dir)}};
+                     {"state_dir", wire::printable(config.control.state_dir)},
+                     {"telemetry", config.control.telemetry}};
   for (const carp::Settings& settings : config.carp) json["carp"].push_back(carp_json(settings));
   for (const Config::Interface& interface : config.interfaces) json["interface"].push_back(interface_json(interface));
   json["cores"] = cores_json(config.cores);

@@ -71,6 +71,7 @@ void compare_rest(Fixed& fixed, const Config& current, const Config& wanted) {
   fixed("sync.defer", current.sync.defer, wanted.sync.defer);
   fixed("control.socket", current.control.socket, wanted.control.socket);
   fixed("control.state_dir", current.control.state_dir, wanted.control.state_dir);
+  fixed("control.telemetry", current.control.telemetry, wanted.control.telemetry);
   fixed("cores.control", current.cores.control, wanted.cores.control);
   fixed("cores.data", current.cores.data, wanted.cores.data);
   fixed("cores.data_cores", current.cores.data_cores, wanted.cores.data_cores);

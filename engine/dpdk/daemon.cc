@@ -120,6 +120,7 @@ Daemon::Parts::Parts(const Config& given, std::string from, const std::optional<
   // root.
   if (user) leave_root(*user, config.control.state_dir, file);
   web.emplace(config);
+  if (config.control.telemetry) telemetry.emplace();
 }
 
 std::deque<PortParts> Daemon::Parts::make_ports() {
@@ -442,6 +443,7 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
     watch_carp(clock.now());
     const auto handle = [this](const Json& request) { return handle_request(request, view, commands); };
     web->serve(handle);
+    if (telemetry) telemetry->serve(handle);
     config_sync->serve();
     tell_service(clock.now());
     control->poll_once(wait);

@@ -28,6 +28,7 @@
 #include "engine/dpdk/port.h"
 #include "engine/dpdk/service.h"
 #include "engine/dpdk/session_log.h"
+#include "engine/dpdk/telemetry.h"
 #include "engine/dpdk/web.h"
 #include "engine/link.h"
 #include "engine/partitioned_session.h"
@@ -109,6 +110,7 @@ struct Daemon::Parts {
   Commands commands;
   std::unique_ptr<ControlServer> control;
   std::optional<Web> web;
+  std::optional<Telemetry> telemetry;
   std::optional<ConfigSync> config_sync;
   Service service;
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 
@@ -16,6 +17,13 @@ bool has_hugepages() {
   std::ifstream free_pages{"/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"};
   std::size_t count = 0;
   return (free_pages >> count) && count > 0;
+}
+
+/// Where DPDK makes its own; without it telemetry would be a reason not to start.
+bool has_runtime_folder() {
+  const char* given = std::getenv("RUNTIME_DIRECTORY");  // by systemd
+  if (given == nullptr) given = geteuid() == 0 ? "/var/run" : std::getenv("XDG_RUNTIME_DIR");
+  return access(given == nullptr ? "/tmp" : given, W_OK | X_OK) == 0;
 }
 
 /// "LCORE@CPU", or any CPU when none is given.
@@ -41,7 +49,12 @@ Eal::Eal(const EalConfig& config) {
     places.append(1, ',').append(place(core + 1, cpu, all));
   }
   // What goes wrong comes back as an error and is said in one sentence; DPDK's own lines are for its developers.
-  std::vector<std::string> arguments{config.program, "--no-telemetry", "--log-level=*:critical", "--lcores", places};
+  std::vector<std::string> arguments{config.program, "--log-level=*:critical", "--lcores", places};
+  // A folder of our own: dpdk-telemetry.py -f pfsyncd.
+  if (config.telemetry && has_runtime_folder())
+    arguments.insert(arguments.end(), {"--file-prefix", config.program});
+  else
+    arguments.emplace_back("--no-telemetry");
   if (has_hugepages())
     arguments.emplace_back("--in-memory");
   else  // DPDK 22.11 refuses --in-memory here; without hugepages nothing is shared but the configuration file

@@ -11,6 +11,7 @@ struct EalConfig {
   std::size_t memory_mib = 64;             ///< for packet buffers, when there are no hugepages
   std::vector<std::string> allow{};        ///< PCI addresses; empty: no PCI bus at all
   std::optional<unsigned> control_core{};  ///< CPU of the control thread; none: any
+  bool telemetry = false;                  ///< DPDK's telemetry socket, where its folder can be written to
   unsigned data_cores = 1;
   std::vector<unsigned> data_core_cpus{};  ///< one for each data-path core; none: any
 };

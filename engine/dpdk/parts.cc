@@ -104,6 +104,7 @@ EalConfig eal_config(const Config& config, const std::vector<Device>& devices) {
   return {.memory_mib = buffers_mib(config),
           .allow = std::move(allow),
           .control_core = config.cores.control,
+          .telemetry = config.control.telemetry,
           .data_cores = config.cores.data_cores,
           .data_core_cpus = config.cores.data};
 }

@@ -177,7 +177,7 @@ TEST(ConfigText, HasEveryDefault) {
   expect_lines(text, {"[link]\ndevice = \"eth1\"\n", "mtu = 1500\n", "multicast = \"224.0.0.240\"\n",
                       "dialect = \"auto\"\n", "states_max = 1000000\n", "tcp_established = 86400\n", "maxupd = 128\n",
                       "bulk_states_per_s = 50000\n", "requests_per_s = 10000\n", "probe_every_s = 1\n",
-                      "poll = \"adaptive\"\n", "socket = \"/run/pfsyncd.sock\"\n"});
+                      "telemetry = true\n", "poll = \"adaptive\"\n", "socket = \"/run/pfsyncd.sock\"\n"});
 }
 
 }  // namespace
