@@ -1,3 +1,5 @@
+#include "statetable/digest.h"
+
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_reduce.h>
 
@@ -47,17 +49,19 @@ DigestedKey digested(const wire::Key& key) noexcept {
   return {{key.addr[0].bytes, key.addr[1].bytes}, {wire::Be16{key.port[0]}, wire::Be16{key.port[1]}}};
 }
 
-Digest digest_of(const Snapshot& entry) noexcept {
-  const Digested bytes{wire::Be64{entry.hot.id.id},
-                       wire::Be32{entry.hot.id.creatorid},
-                       digested(entry.hot.src),
-                       digested(entry.hot.dst),
-                       {digested(entry.cold.key[0]), digested(entry.cold.key[1])},
-                       static_cast<std::uint8_t>(entry.hot.af),
-                       static_cast<std::uint8_t>(entry.cold.stack_af),
-                       entry.hot.proto,
-                       static_cast<std::uint8_t>(entry.hot.direction),
-                       wire::common_timeout(entry.hot.timeout)};  // OpenBSD has no SCTP timeouts
+/// Of the two halves that an entry has, or twice of the state that has both.
+template <class Hot, class Cold>
+Digest content_digest(const Hot& hot, const Cold& cold) noexcept {
+  const Digested bytes{wire::Be64{hot.id.id},
+                       wire::Be32{hot.id.creatorid},
+                       digested(hot.src),
+                       digested(hot.dst),
+                       {digested(cold.key[0]), digested(cold.key[1])},
+                       static_cast<std::uint8_t>(hot.af),
+                       static_cast<std::uint8_t>(cold.stack_af),
+                       hot.proto,
+                       static_cast<std::uint8_t>(hot.direction),
+                       wire::common_timeout(hot.timeout)};  // OpenBSD has no SCTP timeouts
   const Hash128 hash = content_hash(&bytes, sizeof(bytes));
   return {hash.low, hash.high, 1};
 }
@@ -77,6 +81,9 @@ Digest digest_of_block(const Shard& shard, std::size_t block) noexcept {
 }
 
 }  // namespace
+
+Digest digest_of(const Snapshot& entry) noexcept { return content_digest(entry.hot, entry.cold); }
+Digest digest_of(const wire::State& state) noexcept { return content_digest(state, state); }
 
 Digest Table::digest() const {
   const std::lock_guard guard{digests_guard_};
