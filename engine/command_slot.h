@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "engine/carp/order.h"
+#include "engine/repair.h"
 #include "statetable/time.h"
 #include "wire/state.h"
 
@@ -37,6 +38,7 @@ struct Command {
     kill,     ///< remove the state `id`
     carp,     ///< carry out `carp`
     change,   ///< let `change` take place
+    repair,   ///< take `repairs`
   };
   Kind kind = Kind::push;
   unsigned peer = 0;
@@ -44,6 +46,7 @@ struct Command {
   wire::StateId id{};
   carp::Order carp{};
   LiveChange* change = nullptr;
+  Repairs* repairs = nullptr;  ///< outlives the command; each part leaves what came of its own states there
 };
 
 struct CommandResult {

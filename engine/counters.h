@@ -61,6 +61,7 @@ enum class Tally : std::uint8_t {
   requests_limited,
   answers_delayed,
   parts_behind,
+  repaired,
 };
 
 struct TallyInfo {
@@ -120,8 +121,10 @@ inline constexpr std::array tally_table{
         "sync.requests_per_s"},
     TallyInfo{Tally::parts_behind, "parts_behind",
               "pfsync packets dropped because a data-path core was too far behind"},
+    TallyInfo{Tally::repaired, "repaired",
+              "states entered, changed or removed because a comparison with another engine found them different"},
 };
-static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::parts_behind),
+static_assert(wire::describes_each(tally_table, &TallyInfo::tally, Tally::repaired),
               "tally_table[i] must describe Tally(i), and every Tally");
 
 /// What the dialect that is spoken had no words for (wire/fields.h). Written by one thread, read by any.

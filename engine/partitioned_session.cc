@@ -50,6 +50,9 @@ CommandResult PartitionedSession::execute(Session& session, const Command& comma
       const bool found = session.erase(command.id, now) == Session::Local::done;
       return {found, found ? 1u : 0u};
     }
+    case Command::Kind::repair:
+      for (Repair& repair : command.repairs->all) session.repair(repair, command.repairs->peer, now);
+      return {true, command.repairs->all.size()};
     default: return {};
   }
 }

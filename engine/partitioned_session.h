@@ -50,7 +50,7 @@ class PartitionedSession {
   [[nodiscard]] bool has_room() noexcept { return parts() == 1 || others_.room(burst_max) >= burst_max; }
   /// As Session::on_packets. What finds no room with some part is dropped for all, and counted.
   void on_packets(std::span<const Arrival> packets, Instant now) noexcept;
-  /// Begins to carry out a command that is for all parts: push, flush, kill, or change. The last makes the other parts
+  /// Begins to carry out a command that is for all parts: push, flush, kill, repair, or change. The last makes the other parts
   /// stand still until go_on(); once it has ended, they may be changed from here. False when there is no room: try
   /// again.
   [[nodiscard]] bool begin(const Command& command, Instant now) noexcept;

@@ -440,6 +440,11 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
       taken_by_update(state, pending, now);
     return;
   }
+  merge_update(slot, update, pending, now);
+}
+
+bool Session::merge_update(Slot slot, const wire::Update& update, const Pending& pending, Instant now) noexcept {
+  ShardWriter& writer = writer_of(pending.search.hash);
   release(pending.id, pending.search.hash, Deferrals::Why::updated, now);
   const HotEntry& held = writer.entry(slot);
   const MergeResult merged = judge(held, update);
@@ -466,6 +471,7 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   } else {
     peers_[pending.peer].outbox.said_by_peer(slot);
   }
+  return !merged.all_stale();
 }
 
 void Session::taken_by_update(const wire::State& state, const Pending& pending, Instant now) noexcept {

@@ -24,6 +24,7 @@
 #include "engine/peer_watch.h"
 #include "engine/placed.h"
 #include "engine/removed_states.h"
+#include "engine/repair.h"
 #include "engine/sync_rules.h"
 #include "engine/tdb_table.h"
 #include "engine/timeouts.h"
@@ -187,6 +188,11 @@ class Session {
 
   /// Whether a clear waits for its packet: all that other parts said before has to leave first.
   [[nodiscard]] bool has_clear(unsigned peer) const noexcept { return peers_[peer].outbox.has_clears(); }
+
+  // --- what a comparison with another engine found ---------------------------------------------------
+  /// Takes it as if the peer had said it, but for what only its packets tell: that it lives, which dialect it speaks,
+  /// that its bulk update goes on. What came of it is left in the repair; one that is another part's is left alone.
+  void repair(Repair& repair, unsigned from, Instant now) noexcept;
 
   // --- as a part of several ------------------------------------------------------------------------
   /// After packets or time: what other parts ask for. Returns how much there was to do.
@@ -376,6 +382,9 @@ class Session {
   }
   void on_insert(const Pending& pending, Instant now) noexcept;
   void on_update(const Pending& pending, Instant now) noexcept;
+  /// Of a state that is held: takes what of the update is not stale, and tells who has to hear of it. False: all was.
+  bool merge_update(Slot slot, const wire::Update& update, const Pending& pending, Instant now) noexcept;
+  [[nodiscard]] bool is_own_and_gone(const wire::State& state, Seconds now_s) const noexcept;
   void on_request(const Pending& pending, Instant now) noexcept;
   /// A request for a young state tells that its insert was lost, the second that what it was given was refused.
   void note_request(Peer& peer, Slot slot, statetable::Hash hash, Seconds now_s) noexcept;
@@ -488,6 +497,7 @@ class Session {
   std::uint8_t next_number_ = 0;  ///< of a new peer
   Instant sweep_due_{};
   Slot probed_ = 0;  ///< where the search for the next states to ask for begins, counted from the part's first slot
+  std::optional<Seconds> started_s_;  ///< since when states of this node's own are entered here
   AskedStates asked_;
   RemovedStates removed_;
   RecentClears recent_clears_;

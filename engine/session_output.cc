@@ -20,6 +20,7 @@ constexpr std::size_t sweeps_per_round = 10;  ///< the whole table is looked at 
 
 void Session::start(Instant now) noexcept {
   sweep_due_ = now + sweep_every;
+  started_s_ = statetable::to_seconds(now);
   if (config_.request_bulk) request_bulk(now);
 }
 
