@@ -1,0 +1,63 @@
+#include "engine/divergence/report.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "engine/report.h"
+
+namespace pfsync::engine::divergence {
+namespace {
+
+Json side_json(const std::optional<wire::State>& state) { return state ? state_json(*state) : Json(nullptr); }
+
+}  // namespace
+
+Json findings_json(const Findings& findings, bool with_differences) {
+  Json json{{"error", findings.failure.empty() ? Json(nullptr) : Json(findings.failure)},
+            {"too_many", findings.is_too_much},
+            {"states_here", findings.states_here},
+            {"states_there", findings.states_there},
+            {"suspects", findings.suspects},
+            {"settled", findings.settled},
+            {"in_flux", findings.in_flux},
+            {"different", findings.different()}};
+  for (std::size_t i = 0; i < kinds; ++i) json[std::string{word(static_cast<Kind>(i))}] = findings.of_kind[i];
+  json["mended_here"] = findings.mended_here;
+  json["mended_there"] = findings.mended_there;
+  json["removed_here"] = findings.removed_here;
+  json["removed_there"] = findings.removed_there;
+  json["refused"] = findings.refused;
+  json["not_judged"] = findings.unclear;
+  json["requests"] = findings.requests;
+  json["bytes_sent"] = findings.bytes_sent;
+  json["bytes_received"] = findings.bytes_received;
+  json["seconds"] = std::chrono::duration<double>(findings.taken).count();
+  if (!with_differences) return json;
+  Json& differences = json["differences"] = Json::array();
+  for (const Difference& each : findings.differences)
+    differences.push_back({{"kind", word(each.kind)},
+                           {"id", state_id_text(each.id)},
+                           {"here", side_json(each.here)},
+                           {"there", side_json(each.there)}});
+  return json;
+}
+
+std::string sentence_of(const Findings& findings, bool was_to_mend) {
+  if (!findings.failure.empty()) return findings.failure;
+  const std::string both = fmt::format("of {} states here and {} there", findings.states_here, findings.states_there);
+  const std::string flux =
+      findings.in_flux == 0 ? "" : fmt::format(" ({} were changing all the time)", findings.in_flux);
+  if (findings.different() == 0) return both + " none differs" + flux;
+  std::string text =
+      fmt::format("{} {} {}{}", both, findings.different(), findings.different() == 1 ? "differs" : "differ", flux);
+  if (!was_to_mend) return text;
+  text += fmt::format(": {} mended here, {} there", findings.mended_here, findings.mended_there);
+  if (const auto removed = findings.removed_here + findings.removed_there; removed > 0)
+    text += fmt::format(", {} that had ended removed", removed);
+  if (findings.refused > 0) text += fmt::format(", {} refused", findings.refused);
+  if (findings.unclear > 0) text += fmt::format(", {} left, since neither version is the newer", findings.unclear);
+  return text;
+}
+
+}  // namespace pfsync::engine::divergence
