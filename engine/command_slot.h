@@ -39,6 +39,7 @@ struct Command {
     carp,     ///< carry out `carp`
     change,   ///< let `change` take place
     repair,   ///< take `repairs`
+    sample,   ///< ask `peer` for the state `id`, to see whether it has the same
   };
   Kind kind = Kind::push;
   unsigned peer = 0;

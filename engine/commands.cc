@@ -83,13 +83,17 @@ Json show(const Json& request, const DaemonView& daemon) {
     if (daemon.carp == nullptr) throw Refusal{"this node has no virtual address: its configuration has no [[carp]]"};
     return answer(carp::status_json(*daemon.carp, daemon.now()));
   }
+  if (what == "divergence") {
+    if (!daemon.divergence) throw Refusal{"this node compares its table with none"};
+    return answer(daemon.divergence(flag_of(request, "differences", false)));
+  }
   if (what == "config_sync") {
     if (!daemon.config_sync) throw Refusal{"this node synchronizes no configuration: its own has no [config_sync]"};
     return answer(daemon.config_sync());
   }
   throw Refusal{
       "there is nothing of that name to show: give \"status\", \"states\", \"creators\", \"peers\", \"bulk\", "
-      "\"counters\", \"tdbs\", \"carp\", \"config\" or \"config_sync\""};
+      "\"counters\", \"tdbs\", \"carp\", \"config\", \"divergence\" or \"config_sync\""};
 }
 
 template <class F, class... Arguments>
@@ -134,6 +138,10 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
     if (!commands.config_sync) throw Refusal{"this node synchronizes no configuration: its own has no [config_sync]"};
     return commands.config_sync(request);
   }
+  if (command == "compare") {
+    if (!commands.compare) throw Refusal{"this node compares its table with none"};
+    return commands.compare(flag_of(request, "repair", false));
+  }
   if (command == "synthetic") return run(commands.synthetic, flag_of(request, "run", std::nullopt));
   if (command == "flush") {
     const std::string name = request.contains("interface") ? text_of(request, "interface") : "";
@@ -153,7 +161,7 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
     if (!id) throw Refusal{"\"id\" must be a state's id and creator as 16 and 8 hex digits, with / between"};
     return run(commands.kill, *id);
   }
-  throw Refusal{"there is no such command: give show, resync, push, flush, kill, carp, reload, snapshot or synthetic"};
+  throw Refusal{"there is no such command: give show, resync, push, flush, kill, carp, compare, reload, snapshot or synthetic"};
 }
 
 }  // namespace

@@ -35,6 +35,8 @@ struct Commands {
   std::function<Outcome()> reload{};  ///< read the configuration file again
   /// Write a snapshot now. Its number, which show status counts up to once it is written or has failed; none: not here.
   std::function<std::optional<std::uint64_t>()> snapshot{};
+  /// The whole answer: the comparison's number, under which show divergence tells what it found.
+  std::function<Json(bool repair)> compare{};
 };
 
 /// Answers one request of the control socket. Any JSON is a possible request; every answer is an object
@@ -51,6 +53,8 @@ struct Commands {
 ///   {"command": "kill", "id": "16 hex/8 hex"}, {"command": "synthetic", "run": true}
 ///   {"command": "kill", "filter": "host 10.0.0.1", "cursor": …}: as many as one request may, until "cursor" is null
 ///   {"command": "snapshot"}: its answer has "number", which "snapshot.answered" of the status reaches
+///   {"command": "show", "what": "divergence", "differences": false}, {"command": "compare", "repair": false}:
+///   engine/divergence/asker.h
 ///   {"command": "reload"}: its answer has "changes" and "restart", lists of text
 [[nodiscard]] Json handle_request(const Json& request, const DaemonView& daemon, const Commands& commands);
 

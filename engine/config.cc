@@ -296,6 +296,8 @@ void read_sync(ConfigSection& file, Config::Sync& sync) {
   section->number_into(sync.bulk_states_per_s, "bulk_states_per_s", 0, rate_max);
   section->number_into(sync.requests_per_s, "requests_per_s", 0, rate_max);
   section->number_into(sync.probe_every_s, "probe_every_s", 0, 60);
+  section->number_into(sync.sample_per_s, "sample_per_s", 0, 100);
+  section->number_into(sync.compare_every_s, "compare_every_s", 0, 7 * 24 * 3600);
   sync.dialect = read_dialect(*section, false).value_or(sync.dialect);
   sync.request_bulk = section->flag("request_bulk").value_or(sync.request_bulk);
   sync.rules = read_sync_rules(*section);

@@ -76,6 +76,8 @@ struct Config {
     std::uint64_t bulk_states_per_s = 50'000;  ///< 0 = as fast as the link takes them
     std::uint64_t requests_per_s = 10'000;     ///< single states each peer is sent and asked for; 0 = any number
     unsigned probe_every_s = 1;                ///< how often peers are asked for a sign of life; 0 = never
+    unsigned sample_per_s = 1;                 ///< states that each peer is asked for, to see whether it has the same
+    unsigned compare_every_s = 3600;           ///< tables of a pair of engines; 0: only when ordered
     bool request_bulk = true;
     bool defer = false;                                   ///< with [synthetic] only: pfsyncd itself forwards no packets
     wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< spoken where none is fixed, until something was heard

@@ -87,6 +87,8 @@ Json sync_json(const Config::Sync& sync) {
             {"bulk_states_per_s", sync.bulk_states_per_s},
             {"requests_per_s", sync.requests_per_s},
             {"probe_every_s", sync.probe_every_s},
+            {"sample_per_s", sync.sample_per_s},
+            {"compare_every_s", sync.compare_every_s},
             {"request_bulk", sync.request_bulk},
             {"defer", sync.defer}};
   for (const SyncRule& rule : sync.rules) json["rule"].push_back(rule_json(rule));

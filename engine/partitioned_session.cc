@@ -53,6 +53,7 @@ CommandResult PartitionedSession::execute(Session& session, const Command& comma
     case Command::Kind::repair:
       for (Repair& repair : command.repairs->all) session.repair(repair, command.repairs->peer, now);
       return {true, command.repairs->all.size()};
+    case Command::Kind::sample: return {session.sample(command.id, command.peer, now), 0};
     default: return {};
   }
 }

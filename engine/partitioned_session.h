@@ -50,9 +50,9 @@ class PartitionedSession {
   [[nodiscard]] bool has_room() noexcept { return parts() == 1 || others_.room(burst_max) >= burst_max; }
   /// As Session::on_packets. What finds no room with some part is dropped for all, and counted.
   void on_packets(std::span<const Arrival> packets, Instant now) noexcept;
-  /// Begins to carry out a command that is for all parts: push, flush, kill, repair, or change. The last makes the other parts
-  /// stand still until go_on(); once it has ended, they may be changed from here. False when there is no room: try
-  /// again.
+  /// Begins to carry out a command that is for all parts: push, flush, kill, repair, sample, or change. The last makes
+  /// the other parts stand still until go_on(); once it has ended, they may be changed from here. False when there is
+  /// no room: try again.
   [[nodiscard]] bool begin(const Command& command, Instant now) noexcept;
   /// What came of it, summed; nullopt while a part has not carried it out.
   [[nodiscard]] std::optional<CommandResult> ended() const noexcept;

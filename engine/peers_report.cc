@@ -197,7 +197,8 @@ Json peers_json(const DaemonView& daemon) {
                      {"stale_per_s", health.stale_per_s},
                      {"counts", tallies_json(daemon, i)},
                      {"bulk", asked_json(session.bulk(i), now)},
-                     {"serving", serving_json(*daemon.senders[i], now)}});
+                     {"serving", serving_json(*daemon.senders[i], now)},
+                     {"sampling", daemon.sampling ? daemon.sampling(i) : Json(nullptr)}});
   }
   return peers;
 }

@@ -224,11 +224,15 @@ void compare_sync(Difference& found, const Config& current, const Config& wanted
   found.pace = from.maxupd != to.maxupd || from.delay_ms != to.delay_ms || from.request_bulk != to.request_bulk;
   note_number(found, "sync.bulk_states_per_s", from.bulk_states_per_s, to.bulk_states_per_s);
   found.bulk_rate = from.bulk_states_per_s != to.bulk_states_per_s;
+  note_number(found, "sync.sample_per_s", from.sample_per_s, to.sample_per_s);
+  note_number(found, "sync.compare_every_s", from.compare_every_s, to.compare_every_s);
   Config::Sync& next = found.next.sync;
   next.maxupd = to.maxupd;
   next.delay_ms = to.delay_ms;
   next.request_bulk = to.request_bulk;
   next.bulk_states_per_s = to.bulk_states_per_s;
+  next.sample_per_s = to.sample_per_s;
+  next.compare_every_s = to.compare_every_s;
 }
 
 /// The file is by default in control.state_dir, and waits with that.

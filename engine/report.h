@@ -56,6 +56,10 @@ struct DaemonView {
   std::function<Json()> config_sync{};  ///< empty: no [config_sync] here
   std::function<Json()> snapshot{};     ///< null while there is no [snapshot]; empty: no such part
   std::shared_ptr<HealthMonitor> health = std::make_shared<HealthMonitor>();
+  /// How far a peer has the same states, by samples; empty: nothing does that here.
+  std::function<Json(unsigned peer)> sampling{};
+  /// How its table compares with the paired engine's; empty: nothing does that here.
+  std::function<Json(bool with_differences)> divergence{};
 
   /// f(session) for each part of it.
   template <class F>

@@ -440,6 +440,8 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
       taken_by_update(state, pending, now);
     return;
   }
+  if (pending.message == Message::upd && !samples_.is_empty()) [[unlikely]]
+    judge_sample(pending, writer.entry(slot), update, now);
   merge_update(slot, update, pending, now);
 }
 

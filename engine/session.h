@@ -25,6 +25,7 @@
 #include "engine/placed.h"
 #include "engine/removed_states.h"
 #include "engine/repair.h"
+#include "engine/samples.h"
 #include "engine/sync_rules.h"
 #include "engine/tdb_table.h"
 #include "engine/timeouts.h"
@@ -194,6 +195,14 @@ class Session {
   /// that its bulk update goes on. What came of it is left in the repair; one that is another part's is left alone.
   void repair(Repair& repair, unsigned from, Instant now) noexcept;
 
+  /// Asks a peer for one state that is announced to it, to see whether it has the same. False: not ours, not announced,
+  /// not spoken with, or too many are under way.
+  [[nodiscard]] bool sample(wire::StateId id, unsigned peer, Instant now) noexcept;
+  /// How many samples of a peer came to that. Any thread.
+  [[nodiscard]] std::uint64_t samples(unsigned peer, SampleVerdict verdict) const noexcept {
+    return peers_[peer].samples[static_cast<std::size_t>(verdict)].value();
+  }
+
   // --- as a part of several ------------------------------------------------------------------------
   /// After packets or time: what other parts ask for. Returns how much there was to do.
   std::size_t serve_others(Instant now) noexcept;
@@ -338,7 +347,8 @@ class Session {
       Seconds at_s = 0;
     };
     std::array<Asked, 4096> asked_lately{};
-    std::uint64_t missed_at_probe = 0;  ///< missed_by_peer, when it was last asked for a sign of life
+    std::uint64_t missed_at_probe = 0;             ///< missed_by_peer, when it was last asked for a sign of life
+    std::array<Counter, sample_verdicts> samples;  ///< by SampleVerdict
   };
 
   void read(const Arrival& arrival, Instant now) noexcept;
@@ -384,6 +394,11 @@ class Session {
   void on_update(const Pending& pending, Instant now) noexcept;
   /// Of a state that is held: takes what of the update is not stale, and tells who has to hear of it. False: all was.
   bool merge_update(Slot slot, const wire::Update& update, const Pending& pending, Instant now) noexcept;
+  /// How long an answer to a request may take.
+  [[nodiscard]] Duration sample_patience() const noexcept { return config_.delay + Samples::patience; }
+  void judge_sample(const Pending& pending, const statetable::HotEntry& held, const wire::Update& update,
+                    Instant now) noexcept;
+  void time_samples(Instant now) noexcept;
   [[nodiscard]] bool is_own_and_gone(const wire::State& state, Seconds now_s) const noexcept;
   void on_request(const Pending& pending, Instant now) noexcept;
   /// A request for a young state tells that its insert was lost, the second that what it was given was refused.
@@ -501,6 +516,7 @@ class Session {
   AskedStates asked_;
   RemovedStates removed_;
   RecentClears recent_clears_;
+  Samples samples_;
   std::optional<DelayedStates> delayed_;  ///< where a rule delays
   TdbTable tdbs_;
   Deferrals deferrals_;

@@ -59,6 +59,7 @@ void Session::adopt(Change& change, Instant now) noexcept {
   for (std::size_t i = 0; i < change.before.size(); ++i)
     if (change.before[i]) change.peers.take(i, peers_, *change.before[i]);
   std::swap(peers_, change.peers);
+  samples_.clear();
 
   for (std::size_t i = 0; i < peers_.size(); ++i) {
     Peer& peer = peers_[i];

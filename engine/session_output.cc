@@ -138,6 +138,7 @@ void Session::on_timeout(Instant now) noexcept {
     peer.outbox.request(wire::bulk_request_id, now);
   }
   probe(now);
+  if (!samples_.is_empty()) time_samples(now);
   deferrals_.on_timeout(now);
   if (delayed_) announce_delayed(now);
   if (now >= sweep_due_) {

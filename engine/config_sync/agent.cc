@@ -514,6 +514,25 @@ std::variant<std::uint64_t, std::string> Agent::order(const Order& order) {
   return number;
 }
 
+std::string Agent::cannot_ask() const {
+  return parts_->settings.peer ? "" : "config_sync.peer is not given here: ask on the node that has it";
+}
+
+std::variant<std::string, Agent::Unasked> Agent::compare(const std::string& request, milliseconds patience) {
+  if (std::string why = cannot_ask(); !why.empty()) return Unasked{std::move(why)};
+  ClientTls tls;
+  {
+    const std::lock_guard lock{parts_->mutex};
+    tls = parts_->client_tls();
+  }
+  auto posted = post(*parts_->settings.peer, tls, "/divergence", request, patience, "application/octet-stream");
+  if (auto* why = std::get_if<std::string>(&posted)) return Unasked{std::move(*why)};
+  auto& answer = std::get<Posted>(posted);
+  if (answer.status == 200) return std::move(answer.body);
+  if (answer.status == 404) return Unasked{"the other node cannot compare tables: give both the same pfsyncd"};
+  return Unasked{"the other node answered with HTTP status " + std::to_string(answer.status)};
+}
+
 Json Agent::status() const {
   const std::lock_guard front{parts_->front_mutex};
   Json status = parts_->told.status;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -44,6 +45,9 @@ struct Daemon {
   std::function<Applied(const Config& config, Demand demand)> apply;
   /// Called on the control thread.
   std::function<void(bool warning, const std::string& sentence)> log;
+  /// What the other node asks at /divergence (engine/divergence), and the answer. Called on the door's threads, by
+  /// several at once; empty: nobody asks.
+  std::function<std::string(const std::string& request)> compare{};
 };
 
 /// Configuration synchronization at work: both doors (/sync for the other node, /xmlrpc.php for a firewall) on the
@@ -68,6 +72,16 @@ class Agent {
   /// What reload() gave is in force, but for the keys that need a restart. This text is the local part of what is
   /// applied from now on; on whoever receives configurations not while such a key decides what they mean (is_decisive).
   void follow(std::string toml, const std::vector<std::string>& restart);
+
+  struct Unasked {
+    std::string sentence;
+  };
+  /// Asks the other node at /divergence. From any thread but the control thread; blocks for `patience` at most. The
+  /// answer, or why there is none.
+  [[nodiscard]] std::variant<std::string, Unasked> compare(const std::string& request,
+                                                           std::chrono::milliseconds patience);
+  /// Why this node cannot ask the other; empty: it can.
+  [[nodiscard]] std::string cannot_ask() const;
 
   /// The order's number, or why it is not taken.
   [[nodiscard]] std::variant<std::uint64_t, std::string> order(const Order& order);

@@ -258,7 +258,8 @@ Posted ask(Connection& connection, const std::string& request) {
 }  // namespace
 
 std::variant<Posted, std::string> post(const Endpoint& endpoint, const ClientTls& tls, const std::string& path,
-                                       const std::string& body, std::chrono::milliseconds patience) {
+                                       const std::string& body, std::chrono::milliseconds patience,
+                                       const char* content_type) {
   try {
     const auto until = Clock::now() + patience;
     const Context context = context_of(tls);
@@ -269,8 +270,8 @@ std::variant<Posted, std::string> post(const Endpoint& endpoint, const ClientTls
     const bool is_v6 = endpoint.address.find(':') != std::string::npos;
     const std::string host = is_v6 ? "[" + endpoint.address + "]" : endpoint.address;
     return ask(connection, "POST " + path + " HTTP/1.1\r\nHost: " + host + ":" + std::to_string(endpoint.port) +
-                               "\r\nContent-Type: text/xml\r\nContent-Length: " + std::to_string(body.size()) +
-                               "\r\nConnection: close\r\n\r\n" + body);
+                               "\r\nContent-Type: " + content_type + "\r\nContent-Length: " +
+                               std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" + body);
   } catch (const Cause& cause) {
     return cause.sentence;
   }

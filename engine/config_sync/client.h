@@ -34,6 +34,7 @@ inline constexpr std::chrono::milliseconds call_patience{3000};  ///< of one cal
 /// Blocks for `patience` at most; on a thread that may.
 [[nodiscard]] std::variant<Posted, std::string> post(const Endpoint& endpoint, const ClientTls& tls,
                                                      const std::string& path, const std::string& body,
-                                                     std::chrono::milliseconds patience);
+                                                     std::chrono::milliseconds patience,
+                                                     const char* content_type = "text/xml");
 
 }  // namespace pfsync::engine::config_sync

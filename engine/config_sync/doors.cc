@@ -17,6 +17,9 @@ constexpr std::size_t mib = std::size_t{1024} * 1024;
 constexpr std::size_t compat_head_bytes = std::size_t{16} * 1024;
 constexpr unsigned callers = 4;         ///< served at a time, at each door
 constexpr unsigned callers_of_one = 3;  ///< of one address: it alone does not keep the others out
+/// Of one request of a comparison of tables: the largest that engine/divergence makes.
+constexpr std::size_t compare_body_bytes = std::size_t{128} * 1024;
+constexpr const char* compare_path = "/divergence";
 /// Of whoever has not shown the paired key: enough for pairing.
 constexpr std::size_t stranger_body_bytes = std::size_t{16} * 1024;
 
@@ -34,6 +37,14 @@ std::optional<http::Response> misdirected(const http::Request& request, std::str
   return std::nullopt;
 }
 
+/// Whether a body's length is told, and is no more than that.
+bool is_at_most(const http::Request& request, std::size_t most) {
+  const std::string_view length = request.header("Content-Length");
+  std::size_t bytes = 0;
+  const auto [end, error] = std::from_chars(length.data(), length.data() + length.size(), bytes);
+  return !length.empty() && error == std::errc{} && bytes <= most;
+}
+
 }  // namespace
 
 std::string Agent::Parts::open_doors() {
@@ -41,7 +52,7 @@ std::string Agent::Parts::open_doors() {
     const std::lock_guard front{front_mutex};
     if (told.lines.size() < Audit::kept) told.lines.push_back({time_s(), true, sentence});
   };
-  if (settings.listen && settings.role != Role::off) {
+  if (settings.listen) {  // without a role, too: for pairing, and for comparing tables
     http::ListenerSettings listener{
         .address = settings.listen->address,
         .port = settings.listen->port,
@@ -104,25 +115,34 @@ std::vector<Agent::Count> Agent::counts() const {
   return counts;
 }
 
+bool Agent::Parts::is_paired_with(const http::Request& request) const {
+  const std::lock_guard front{front_mutex};
+  return told.pin && *told.pin == request.certificate->key;
+}
+
 /// Before the body is read.
 std::optional<http::Response> Agent::Parts::judge_sync(const http::Request& request) const {
-  if (auto refused = misdirected(request, "/sync")) return refused;
+  const bool is_comparison = request.path == compare_path && daemon.compare;
+  if (auto refused = misdirected(request, is_comparison ? compare_path : "/sync")) return refused;
   if (!request.certificate) return http::refusal(403, "a certificate is needed here");
-  if (!settings.ca.empty()) return std::nullopt;
-  {
-    const std::lock_guard front{front_mutex};
-    if (told.pin && *told.pin == request.certificate->key) return std::nullopt;
+  const bool is_trusted = !settings.ca.empty() || is_paired_with(request);
+  if (is_comparison) {
+    if (!is_trusted) return http::refusal(403, "this node is not paired with the caller");
+    if (!is_at_most(request, compare_body_bytes))
+      return http::refusal(413, "a request of a comparison may have " + std::to_string(compare_body_bytes) +
+                                    " bytes, with their Content-Length");
+    return std::nullopt;
   }
-  const std::string_view length = request.header("Content-Length");
-  std::size_t bytes = 0;
-  const auto [end, error] = std::from_chars(length.data(), length.data() + length.size(), bytes);
-  if (length.empty() || error != std::errc{} || bytes > stranger_body_bytes)
+  if (is_trusted) return std::nullopt;
+  if (!is_at_most(request, stranger_body_bytes))
     return http::refusal(413, "a node that is not paired may send " + std::to_string(stranger_body_bytes) +
                                   " bytes, with their Content-Length");
   return std::nullopt;
 }
 
 http::Response Agent::Parts::serve_sync(const http::Request& request) {
+  if (request.path == compare_path)
+    return {.content_type = "application/octet-stream", .body = daemon.compare(request.body)};
   const auto decoded = xmlrpc::decode_call(request.body, {.bytes = body_bytes_max, .depth = 16, .values = 10'000});
   const std::lock_guard lock{mutex};
   take_text();

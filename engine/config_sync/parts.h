@@ -46,7 +46,7 @@ struct Agent::Parts {
   const std::string file;
   const std::string users_file;  ///< of the firewall that may log in
   std::string toml;
-  Daemon daemon;  ///< called on the control thread only
+  Daemon daemon;  ///< called on the control thread only, but for `compare`
   DiskFiles shared_files, compat_files;
   Store store{shared_files}, compat_store{compat_files};
   Identity identity;
@@ -160,6 +160,7 @@ struct Agent::Parts {
 
   // doors.cc
   [[nodiscard]] std::string open_doors();
+  [[nodiscard]] bool is_paired_with(const http::Request& request) const;
   [[nodiscard]] std::optional<http::Response> judge_sync(const http::Request& request) const;
   [[nodiscard]] std::optional<http::Response> judge_compat(const http::Request& request);
   [[nodiscard]] http::Response serve_sync(const http::Request& request);

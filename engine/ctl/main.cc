@@ -15,6 +15,7 @@
 #include "engine/ctl/client.h"
 #include "engine/ctl/completion.h"
 #include "engine/ctl/config.h"
+#include "engine/ctl/divergence.h"
 #include "engine/ctl/exit_status.h"
 #include "engine/ctl/import.h"
 #include "engine/ctl/peers.h"
@@ -46,6 +47,9 @@ struct Options {
   std::string users_file = "/var/lib/pfsyncd/users";
   std::string user;
   bool renew = false;
+  bool repair = false;
+  bool full = false;
+  std::string peer;
   std::uint64_t generation = 0;
   std::optional<std::uint64_t> epoch;
   ImportOptions import;
@@ -192,6 +196,40 @@ int pair_config(const Options& options) {
                        std::getline(std::cin, typed);
                        return typed;
                      }));
+}
+
+/// Differences, and the exit status of diff(1): 0 alike, 1 not.
+int diff_tables(const Options& options) {
+  auto client = Client::connect(options.socket);
+  if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
+  Client& daemon = std::get<Client>(client);
+  const auto compared = options.peer.empty() ? compare_tables(daemon, options.repair)
+                                             : compare_with(daemon, options.peer, options.repair);
+  if (const auto* why = std::get_if<Unreached>(&compared)) return fail(options, why->sentence, exit_no_daemon);
+  const Json& answer = std::get<Json>(compared);
+  if (answer.at("ok") == false) return fail(options, answer.at("error").get<std::string>(), exit_unhealthy);
+  const bool is_compared = answer.contains("comparison");
+  if (is_compared && !answer.at("comparison").at("last").at("error").is_null())
+    return fail(options, answer.at("comparison").at("last").at("error").get<std::string>(), exit_unhealthy);
+  if (options.json)
+    print_json(answer);
+  else
+    std::cout << terminal_safe(is_compared ? diff_text(answer) : samples_text(answer));
+  return are_alike(answer) ? exit_ok : exit_unhealthy;
+}
+
+int resync_states(const Options& options) {
+  auto client = Client::connect(options.socket);
+  if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
+  const auto done = resync(std::get<Client>(client), options.full);
+  if (const auto* why = std::get_if<Unreached>(&done)) return fail(options, why->sentence, exit_no_daemon);
+  const Json& answer = std::get<Json>(done);
+  if (answer.at("ok") == false) return fail(options, answer.at("error").get<std::string>(), exit_unhealthy);
+  if (options.json)
+    print_json(answer);
+  else
+    std::cout << terminal_safe(answer.at("sentence").get<std::string>()) << ".\n";
+  return exit_ok;
 }
 
 int change_users(const Options& options, UserOutcome (*change)(const std::string&, const std::string&)) {
@@ -353,9 +391,16 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
         ->check(check_interface);
   }
 
-  command(app, "resync", "ask the peers for all their states again", [&] {
-    return order(options, {{"command", "resync"}});
-  });
+  command(app, "resync",
+          "get what is missing: from the paired engine just the states that differ, else all states of all peers",
+          [&] { return resync_states(options); })
+      ->add_flag("--full", options.full, "all states of all peers in any case");
+  auto* diff = command(app, "diff", "compare the table with the paired engine's; exit status 1 when states differ",
+                       [&] { return diff_tables(options); });
+  diff->add_flag("--repair", options.repair, "and mend on both what differs");
+  diff->add_option("--peer", options.peer,
+                   "with this one of show peers: of a peer that knows no digest, a pf kernel, what samples tell")
+      ->type_name("ADDRESS");
   command(app, "reload", "let the daemon read its configuration file again", [&] { return reload(options); });
   command(app, "snapshot", "write the table to disk now, and wait until it is there",
           [&] { return take_snapshot(options); });
@@ -391,6 +436,8 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
     return order(options, {{"command", "synthetic"}, {"run", false}});
   });
 
+  command(*show, "divergence", "how the table compares with the paired engine's",
+          [&] { return show_plainly(options, "divergence", divergence_text); });
   command(*show, "config_sync",
           "what the nodes of a pair know of each other's configuration; exit status 1 on an alarm",
           [&] { return show_config_sync(options); })

@@ -100,6 +100,8 @@ std::string peer_text(const Json& peer) {
                               (number(peer, "not_understood_by") == 0
                                    ? ""
                                    : fmt::format(", not taken by {} of the nodes", number(peer, "not_understood_by"))));
+  if (const auto sampling = peer.find("sampling"); sampling != peer.end() && !sampling->is_null())
+    text += line("samples", sampling_text(*sampling));
   text += line("heard", heard.is_null() ? "never" : seconds_text(heard.get<double>()) + " ago");
   for (const Json& node : peer.at("nodes"))
     text += line(
@@ -166,6 +168,16 @@ std::string section_text(const std::string& path, const Json& section) {
 }
 
 }  // namespace
+
+std::string sampling_text(const Json& sampling) {
+  const std::uint64_t rate = number(sampling, "per_s"), asked = number(sampling, "asked");
+  if (rate == 0 && asked == 0) return "none are taken: sync.sample_per_s is 0";
+  if (!sampling.at("answering").get<bool>()) return fmt::format("it answers none of {} requests", asked);
+  if (sampling.at("share").is_null()) return fmt::format("{} states asked for, none judged yet", asked);
+  return fmt::format("{:.2f} % of the states differ ({:.2f} to {:.2f} % with 95 % confidence), by {} of {} asked for",
+                     100 * real(sampling, "share"), 100 * real(sampling, "low"), 100 * real(sampling, "high"),
+                     number(sampling, "judged"), asked);
+}
 
 std::string peers_text(const Json& answer) {
   std::string text;

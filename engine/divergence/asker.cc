@@ -78,9 +78,18 @@ bool Asker::pause(std::chrono::nanoseconds time) {
 }
 
 Findings Asker::compare(const Order& order, const OwnFacts& facts) {
-  const Instant began = now_();
+  // The other node walks through its table only so often.
+  const auto rest = walked_at_ + 2 * Answerer::walk_pause - now_();
+  if (walked_at_ != Instant{} && rest > rest.zero() && !pause(rest)) {
+    Findings ended;
+    ended.failure = "pfsyncd ends";
+    return ended;
+  }
+  const Instant began = walked_at_ = now_();
   Comparison comparison{{.facts = facts, .seed = random_seed(), .mend = order.mend}, table_, ground_, began};
   while (!comparison.is_done()) {
+    const bool is_many = comparison.findings().requests > at_once;
+    if (!pause(is_many ? between_requests : milliseconds{0})) comparison.lost("pfsyncd ends", now_());
     const Instant now = now_();
     if (now - began > longest) comparison.lost("the comparison took too long: is the way to the other node slow?", now);
     const auto request = comparison.request(now, statetable::to_seconds(now));
@@ -89,12 +98,10 @@ Findings Asker::compare(const Order& order, const OwnFacts& facts) {
       running_ = comparison.step();
     }
     if (!request) {
-      if (!comparison.is_done() && !pause(std::max<std::chrono::nanoseconds>(comparison.due() - now, milliseconds{1})))
-        comparison.lost("pfsyncd ends", now);
+      const auto left = std::max<std::chrono::nanoseconds>(comparison.due() - now, milliseconds{1});
+      if (!comparison.is_done() && !pause(left)) comparison.lost("pfsyncd ends", now);
       continue;
     }
-    if (comparison.findings().requests > at_once && !pause(between_requests)) comparison.lost("pfsyncd ends", now);
-    if (comparison.is_done()) break;
     const auto answer = ask_(*request);
     const Instant then = now_();
     if (const auto* why = std::get_if<Unasked>(&answer))

@@ -78,6 +78,7 @@ class Asker {
   const Ground ground_;
   const Ask ask_;
   const Now now_;
+  Instant walked_at_{};  ///< its thread's: when the last comparison began
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   Settings settings_;

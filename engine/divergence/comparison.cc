@@ -119,7 +119,8 @@ void Comparison::enter(Step step, Instant now) {
 
 bool Comparison::take(const Begun& begun, Instant now) {
   if (begun.sums.size() != std::size_t{1} << level_bits) return false;
-  peer_ = begun.address;
+  findings_.family = begun.family;
+  findings_.peer = peer_ = begun.address;
   constexpr std::uint32_t delay_ms_max = 60'000;  // as the configuration allows
   peer_delay_ms_ = std::min(begun.delay_ms, delay_ms_max);
   sums_.emplace(reader_, config_.seed, bucket_bits_);
@@ -263,7 +264,7 @@ void Comparison::plan(Kind kind, const wire::State* here, const wire::State* the
     for_there_.push_back({.state = state});
   };
   const auto take_here = [this](const wire::State& state) { for_here_.push_back({.state = state}); };
-  if (versions.is_unclear()) ++findings_.unclear;
+  if (kind == Kind::unclear || versions.is_unclear()) ++findings_.unclear;
   switch (kind) {
     case Kind::only_here: give_there(*here); break;
     case Kind::only_there: take_here(*there); break;

@@ -27,6 +27,8 @@ struct Difference {
 
 /// What a comparison has found so far, and what became of it.
 struct Findings {
+  wire::Family family = wire::Family::none;  ///< of the other node's address on the sync network; none: not known yet
+  wire::Address peer{};
   std::uint64_t states_here = 0, states_there = 0;
   std::uint64_t suspects = 0;  ///< differed at the first look
   std::uint64_t settled = 0;   ///< of these: did not at the second

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/report.h"
+#include "wire/address.h"
 
 namespace pfsync::engine::divergence {
 namespace {
@@ -14,7 +15,9 @@ Json side_json(const std::optional<wire::State>& state) { return state ? state_j
 }  // namespace
 
 Json findings_json(const Findings& findings, bool with_differences) {
-  Json json{{"error", findings.failure.empty() ? Json(nullptr) : Json(findings.failure)},
+  const bool is_known = findings.family != wire::Family::none;
+  Json json{{"peer", is_known ? Json(wire::to_string(findings.peer, findings.family)) : Json(nullptr)},
+            {"error", findings.failure.empty() ? Json(nullptr) : Json(findings.failure)},
             {"too_many", findings.is_too_much},
             {"states_here", findings.states_here},
             {"states_there", findings.states_there},
@@ -40,6 +43,19 @@ Json findings_json(const Findings& findings, bool with_differences) {
                            {"id", state_id_text(each.id)},
                            {"here", side_json(each.here)},
                            {"there", side_json(each.there)}});
+  return json;
+}
+
+Json sampling_json(const Sampler& sampler, unsigned per_s) {
+  Json json{{"per_s", per_s}, {"asked", sampler.number_asked()}};
+  for (std::size_t i = 0; i < sample_verdicts; ++i)
+    json[std::string{word(static_cast<SampleVerdict>(i))}] = sampler.counts()[i];
+  json["answering"] = sampler.is_answering();
+  json["judged"] = sampler.judged();
+  const auto estimate = sampler.estimate();
+  json["share"] = estimate ? Json(estimate->share) : Json(nullptr);
+  json["low"] = estimate ? Json(estimate->low) : Json(nullptr);
+  json["high"] = estimate ? Json(estimate->high) : Json(nullptr);
   return json;
 }
 

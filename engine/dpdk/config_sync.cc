@@ -22,9 +22,12 @@ void log(bool warning, const std::string& sentence) {
 
 }  // namespace
 
-ConfigSync::ConfigSync(const Config& config, std::string file, Apply apply) : file_{std::move(file)} {
+ConfigSync::ConfigSync(const Config& config, std::string file, Apply apply,
+                       std::function<std::string(const std::string& request)> compare)
+    : file_{std::move(file)} {
   if (!config.config_sync) return;
-  auto made = config_sync::Agent::create(config, text_of(file_), file_, {.apply = std::move(apply), .log = log});
+  auto made = config_sync::Agent::create(config, text_of(file_), file_,
+                                         {.apply = std::move(apply), .log = log, .compare = std::move(compare)});
   if (const auto* why = std::get_if<std::string>(&made)) throw std::runtime_error{*why};
   agent_ = std::move(std::get<0>(made));
 }

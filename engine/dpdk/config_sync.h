@@ -21,7 +21,9 @@ class ConfigSync {
 
   /// Throws std::runtime_error with a sentence when what the section asks for cannot be had. `file`: of which, with
   /// what was synchronized, `config` was made.
-  ConfigSync(const Config& config, std::string file, Apply apply);
+  /// `compare`: answers what the other node asks about the tables, on other threads.
+  ConfigSync(const Config& config, std::string file, Apply apply,
+             std::function<std::string(const std::string& request)> compare);
   ~ConfigSync();
 
   /// One turn: what the agent has for this thread.
@@ -31,6 +33,8 @@ class ConfigSync {
   /// show config_sync; to be asked only when it is there.
   [[nodiscard]] Json status() const;
   [[nodiscard]] std::vector<NamedCount> counts() const;
+  /// To be asked only when it is there.
+  [[nodiscard]] config_sync::Agent& agent() noexcept { return *agent_; }
   /// Answers {"command": "config", "do": …}.
   [[nodiscard]] Json order(const Json& request);
 

@@ -22,11 +22,15 @@
 #include "engine/dpdk/daemon_parts.h"
 #include "engine/dpdk/log_level.h"
 #include "engine/snapshot/report.h"
+#include "engine/peers_report.h"
 #include "engine/version.h"
 #include "wire/text.h"
 
 namespace pfsync::engine::dpdk {
 namespace {
+
+/// For one answer of the other node to a comparison: it may have to walk through its table first.
+constexpr milliseconds compare_patience{8'000};
 
 constexpr unsigned first_data_lcore = 1;  ///< as Eal names them; 0 is the control thread
 
@@ -110,7 +114,9 @@ Daemon::Parts::Parts(const Config& given, std::string from, const std::optional<
                  return queued;
                },
            .link_up = [this] { return links_up_[0].load(std::memory_order_relaxed); },
-           .counts = [this] { return counts(); }} {
+           .counts = [this] { return counts(); }},
+      divergence{config, *table, clock,
+                 [this](const wire::Address& other, std::span<Repair> repairs) { return repair(other, repairs); }} {
   make_commands();
   make_snapshots();
   make_carp();
@@ -193,6 +199,11 @@ void Daemon::Parts::make_commands() {
     return result;
   };
   commands.reload = [this] { return reload(); };
+  commands.compare = [this](bool repair) { return divergence.order(repair); };
+  view.sampling = [this](unsigned peer) {
+    return peer < samplers.size() ? divergence::sampling_json(samplers[peer], config.sync.sample_per_s) : Json(nullptr);
+  };
+  view.divergence = [this](bool with_differences) { return divergence.status(with_differences); };
   if (config.synthetic)
     commands.synthetic = [this](bool run) {
       for (PartParts& part : parts)
@@ -226,14 +237,42 @@ void Daemon::Parts::make_snapshots() {
 // --- configurations that come over the network --------------------------------------------------------
 
 void Daemon::Parts::make_config_sync() {
-  config_sync.emplace(config, file, [this](const Config& wanted, Demand demand) {
-    Outcome outcome = apply(wanted, demand);
-    return config_sync::Applied{.refusal = outcome.done ? "" : std::move(outcome.sentence),
-                                .restart = std::move(outcome.restart)};
-  });
+  config_sync.emplace(
+      config, file,
+      [this](const Config& wanted, Demand demand) {
+        Outcome outcome = apply(wanted, demand);
+        return config_sync::Applied{.refusal = outcome.done ? "" : std::move(outcome.sentence),
+                                    .restart = std::move(outcome.restart)};
+      },
+      [this](const std::string& request) { return divergence.answer(request); });
   if (!config_sync->is_there()) return;
+  config_sync::Agent& agent = config_sync->agent();
+  const auto ask = [&agent](const std::string& request) -> std::variant<std::string, divergence::Unasked> {
+    auto answer = agent.compare(request, compare_patience);
+    if (auto* why = std::get_if<config_sync::Agent::Unasked>(&answer))
+      return divergence::Unasked{std::move(why->sentence)};
+    return std::move(std::get<std::string>(answer));
+  };
+  divergence.begin(ask, agent.cannot_ask());
   view.config_sync = [this] { return config_sync->status(); };
   commands.config_sync = [this](const Json& request) { return config_sync->order(request); };
+}
+
+// --- what a comparison of tables found ----------------------------------------------------------------
+
+std::string Daemon::Parts::repair(const wire::Address& from, std::span<Repair> repairs) {
+  unsigned peer = 0;
+  if (!config.peers.empty()) {
+    const auto found = std::ranges::find(config.peers, from, &Config::Peer::address);
+    if (found == config.peers.end())
+      return fmt::format("no [[peer]] here has the address {} of the node that this one is paired with: add it",
+                         wire::to_string(from, config.link.family));
+    peer = static_cast<unsigned>(found - config.peers.begin());
+  }
+  Repairs all{peer, repairs};
+  if (!carry_out(Command{.kind = Command::Kind::repair, .repairs = &all}, data_path.commands(), command_patience))
+    return "the data path has not answered within two seconds: nothing was repaired; try again";
+  return "";
 }
 
 // --- virtual addresses -------------------------------------------------------------------------------
@@ -334,6 +373,8 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
   counts.insert(counts.end(), of_snapshots.begin(), of_snapshots.end());
   const auto of_control = control->counts();
   counts.insert(counts.end(), of_control.begin(), of_control.end());
+  const auto of_divergence = divergence.counts();
+  counts.insert(counts.end(), of_divergence.begin(), of_divergence.end());
   const auto of_web = web->counts();
   counts.insert(counts.end(), of_web.begin(), of_web.end());
   if (config_sync) {
@@ -385,6 +426,37 @@ void Daemon::Parts::retry_bulk(Instant now) {
   for (unsigned peer = 0; peer < session.peers(); ++peer)
     if (lanes[peer].retry.is_due(session.bulk(peer).phase(), session.heard_at(peer), now))
       static_cast<void>(call({.kind = Command::Kind::retry, .peer = peer}));
+}
+
+void Daemon::Parts::sample_peers(Instant now) {
+  samplers.resize(session.peers());
+  for (unsigned peer = 0; peer < session.peers(); ++peer) {
+    divergence::Sampler& sampler = samplers[peer];
+    divergence::Sampler::Counts counts{};
+    for (unsigned part = 0; part < node.parts(); ++part)
+      for (std::size_t i = 0; i < counts.size(); ++i)
+        counts[i] += node.part(part).samples(peer, static_cast<SampleVerdict>(i));
+    sampler.follow(counts);
+    if (const auto differs = sampler.take_change()) {
+      const std::string who = peer_address(view, peer);
+      if (*differs)
+        spdlog::warn(
+            "{}: samples tell that it has more than {:.1f} % of the states otherwise or not: pfsyncctl show peers", who,
+            100 * sampler.estimate()->low);
+      else
+        spdlog::info("{}: samples tell that it has nearly all states as they are here", who);
+    }
+    // Who still gets its states, or was never heard, has not the same for reasons that are known.
+    const BulkPhase phase = session.bulk(peer).phase();
+    const bool can_be_asked = session.is_active(peer) && session.heard_at(peer) && !session.silent_since(peer) &&
+                              phase != BulkPhase::asked && phase != BulkPhase::receiving &&
+                              !lanes[peer].sender.running();
+    if (!can_be_asked || !sampler.is_due(config.sync.sample_per_s, now)) continue;
+    const auto id = divergence::random_state(table->reader(), statetable::to_seconds(now), random_);
+    if (!id) continue;
+    const auto asked = call({.kind = Command::Kind::sample, .peer = peer, .id = *id});
+    if (asked && asked->done) sampler.asked();
+  }
 }
 
 milliseconds Daemon::Parts::serve_bulk() {
@@ -440,12 +512,14 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
     session_log.look(clock.now());
     health_log.look(view, service, clock.now());
     retry_bulk(clock.now());
+    sample_peers(clock.now());
     watch_carp(clock.now());
     const auto handle = [this](const Json& request) { return handle_request(request, view, commands); };
     web->serve(handle);
     if (telemetry) telemetry->serve(handle);
     config_sync->serve();
     tell_service(clock.now());
+    divergence.serve();
     control->poll_once(wait);
     if (reload_wanted()) static_cast<void>(reload());
   }

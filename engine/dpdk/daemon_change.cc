@@ -44,6 +44,8 @@ Outcome Daemon::Parts::apply(const Config& wanted, Demand demand) {
   view.senders = senders_of(lanes);
   session_log.follow(found.peers_before);
   snapshots.set(config.snapshot);
+  divergence.follow(config);
+  if (found.peers) samplers.clear();
   show_carp();
   accept_macs(stacks, carp_before, config.carp);
   if (carp_before.empty() && !config.carp.empty()) enter_maintenance();

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -14,11 +15,13 @@
 #include "engine/carp/report.h"
 #include "engine/commands.h"
 #include "engine/control.h"
+#include "engine/divergence/sampler.h"
 #include "engine/dpdk/clock.h"
 #include "engine/dpdk/config_sync.h"
 #include "engine/dpdk/daemon.h"
 #include "engine/dpdk/data_path.h"
 #include "engine/dpdk/device.h"
+#include "engine/dpdk/divergence.h"
 #include "engine/dpdk/eal.h"
 #include "engine/dpdk/health_log.h"
 #include "engine/dpdk/host_stack.h"
@@ -105,16 +108,22 @@ struct Daemon::Parts {
   DataPath data_path;
   snapshot::Keeper snapshots;
   DaemonView view;
+  std::vector<divergence::Sampler> samplers;  ///< one for each of the session's peers
   SessionLog session_log{config, node, *table, lanes};
   HealthLog health_log;
   Commands commands;
   std::unique_ptr<ControlServer> control;
   std::optional<Web> web;
   std::optional<Telemetry> telemetry;
+  Divergence divergence;
   std::optional<ConfigSync> config_sync;
   Service service;
 
   Parts(const Config& given, std::string from, const std::optional<Identity>& user);
+  /// What of `divergence` waits for this thread, or asks the other node, ends before configuration sync does.
+  ~Parts() { divergence.stop(); }
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
   void run(bool (*ended)(), bool (*reload_wanted)());
   Outcome apply(const Config& wanted, Demand demand);
   Outcome reload();
@@ -123,6 +132,8 @@ struct Daemon::Parts {
  private:
   /// Hands a command to the data path and waits for its result; nullopt when that takes too long.
   std::optional<CommandResult> call(const Command& command);
+  /// Has the data path take what a comparison found, as of the peer with that address. Why not; empty: it has.
+  std::string repair(const wire::Address& from, std::span<Repair> repairs);
   [[nodiscard]] Changeable changeable();
   Outcome outcome(const Command& command, const char* sentence);
   void make_commands();
@@ -138,6 +149,8 @@ struct Daemon::Parts {
   [[nodiscard]] std::vector<NamedCount> counts() const;
   void watch_links(Instant now);
   void tell_service(Instant now);
+  /// Asks peers for states at random, and counts what came of those before.
+  void sample_peers(Instant now);
   void retry_bulk(Instant now);
   [[nodiscard]] snapshot::Keeper::Parts snapshot_parts();
   void make_snapshots();
@@ -152,6 +165,7 @@ struct Daemon::Parts {
   /// Fills bulk frames. Returns how long the control socket may be waited for.
   milliseconds serve_bulk();
 
+  std::mt19937_64 random_{std::random_device{}()};
   Instant links_seen_at_{};
   bool links_seen_ = false;
   std::array<std::atomic<bool>, 1 + interfaces_max> links_up_{};

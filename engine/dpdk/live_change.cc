@@ -107,7 +107,11 @@ std::string obstacle_to(const Difference& difference, Demand demand, unsigned pa
 }
 
 bool carry_out(LiveChange& change, CommandSlot& slot, std::chrono::milliseconds patience) {
-  if (!slot.post({.kind = Command::Kind::change, .change = &change})) return false;
+  return carry_out(Command{.kind = Command::Kind::change, .change = &change}, slot, patience);
+}
+
+bool carry_out(const Command& command, CommandSlot& slot, std::chrono::milliseconds patience) {
+  if (!slot.post(command)) return false;
   const auto until = std::chrono::steady_clock::now() + patience;
   while (!slot.take()) {
     if (std::chrono::steady_clock::now() >= until && slot.withdraw()) return false;

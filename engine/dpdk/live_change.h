@@ -70,6 +70,8 @@ class DataChange final : public LiveChange {
 [[nodiscard]] std::string obstacle_to(const Difference& difference, Demand demand, unsigned parts);
 /// Hands the change to the data path and waits for it. False when that has not begun with it in time: it never will.
 [[nodiscard]] bool carry_out(LiveChange& change, CommandSlot& slot, std::chrono::milliseconds patience);
+/// The same of any command. What it points to is used until then.
+[[nodiscard]] bool carry_out(const Command& command, CommandSlot& slot, std::chrono::milliseconds patience);
 /// The ports take frames for the virtual hosts of `now`, and for those `before` no more.
 void accept_macs(std::span<HostStack* const> stacks, const std::vector<carp::Settings>& before,
                  const std::vector<carp::Settings>& now);

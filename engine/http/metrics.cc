@@ -5,6 +5,7 @@
 #include <charconv>
 #include <set>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -260,6 +261,30 @@ void write_peers(Page& page, const Json& peers) {
   write_answers(page, peers);
 }
 
+/// Samples of the states that peers have, and what they say of all.
+void write_samples(Page& page, const Json& peers) {
+  page.counter("pfsync_peer_samples",
+               "states that this peer was asked for to see whether it has the same, by what came");
+  for (const Json& peer : peers) {
+    if (!peer["sampling"].is_object()) continue;
+    for (const char* verdict : {"same", "different", "missing", "in_flux", "ended"})
+      page.sample(peer["sampling"][verdict], {{"peer", text_of(peer["address"])}, {"verdict", verdict}});
+  }
+  constexpr std::array gauges{
+      std::tuple{"pfsync_peer_divergence_ratio", "share",
+                 "share of the states that this peer has otherwise or not, as the last samples have it"},
+      std::tuple{"pfsync_peer_divergence_ratio_low", "low",
+                 "below which that share does not lie, with a confidence of 95 %"},
+      std::tuple{"pfsync_peer_divergence_ratio_high", "high",
+                 "above which that share does not lie, with a confidence of 95 %"}};
+  for (const auto& [name, key, help] : gauges) {
+    page.gauge(name, help);
+    for (const Json& peer : peers)
+      if (peer["sampling"].is_object() && peer["sampling"][key].is_number())
+        page.sample(peer["sampling"][key], {{"peer", text_of(peer["address"])}});
+  }
+}
+
 void write_carp(Page& page, const Json& carp) {
   const auto gauge = [&](const char* name, const char* help, const Json& value) {
     page.gauge(name, help);
@@ -310,6 +335,21 @@ void write_carp(Page& page, const Json& carp) {
   each_of("mistake_counts", "mistake");
   for (const auto& [word, value] : carp["counters"].items())
     if (page.counter("carp_" + name_of(word), text_of(carp["sentences"][word]))) page.sample(value);
+}
+
+/// Of the last comparison with the paired engine; what all of them counted stands among the counters.
+void write_divergence(Page& page, const Json& divergence) {
+  const Json& last = divergence["comparison"].is_object() ? divergence["comparison"]["last"] : divergence["comparison"];
+  if (!last.is_object()) return;
+  const auto gauge = [&](const char* name, const char* help, const Json& value) {
+    if (page.gauge(name, help)) page.sample(value);
+  };
+  gauge("pfsync_compare_last_success", "1 when the last comparison with the paired engine came to its end",
+        last["error"].is_null());
+  gauge("pfsync_compare_last_timestamp_seconds", "when the last comparison with the paired engine ended", last["time"]);
+  gauge("pfsync_compare_last_different", "states in which both nodes differed at the last comparison",
+        last["different"]);
+  gauge("pfsync_compare_last_in_flux", "states that changed all the time at the last comparison", last["in_flux"]);
 }
 
 void write_config_sync(Page& page, const Json& sync) {
@@ -370,6 +410,8 @@ std::string metrics_text(const Measured& measured, MetricsForm form) {
   write_counters(page, read.counters);
   write_peers(page, read.status["peers"]);
   if (read.status["snapshot"].is_object()) write_snapshot(page, read.status["snapshot"]);
+  write_samples(page, read.status["peers"]);
+  if (read.status["divergence"].is_object()) write_divergence(page, read.status["divergence"]);
   if (read.carp.value("ok", false)) write_carp(page, read.carp);
   if (read.config_sync.is_object() && read.config_sync.value("ok", false)) write_config_sync(page, read.config_sync);
   return page.finish();

@@ -353,6 +353,8 @@ TEST(ConfigSyncSections, EveryKeyOfTheSampleHasAClass) {
                                                 {"sync.bulk_states_per_s", KeyClass::shared},
                                                 {"sync.requests_per_s", KeyClass::local},
                                                 {"sync.probe_every_s", KeyClass::local},
+                                                {"sync.sample_per_s", KeyClass::local},
+                                                {"sync.compare_every_s", KeyClass::local},
                                                 {"sync.request_bulk", KeyClass::shared},
                                                 {"sync.defer", KeyClass::local},
                                                 {"sync.rule", KeyClass::local},
