@@ -370,8 +370,8 @@ TEST(ConfigSyncSections, EveryKeyOfTheSampleHasAClass) {
                                                 {"carp.both_families", KeyClass::shared},
                                                 {"carp.interface", KeyClass::transformed}};
   const std::set<std::string> each_nodes_own{
-      "link",  "control", "interface", "http",     "config_sync", "config_sync.compat",
-      "cores", "log",     "synthetic", "sync.rule"};
+      "link",  "control", "interface", "http",      "config_sync", "config_sync.compat",
+      "cores", "log",     "snapshot",  "synthetic", "sync.rule"};
   std::set<std::string> seen;
   for (const std::string& key : sample_keys()) {
     const std::string section = key.substr(0, key.rfind('.'));
