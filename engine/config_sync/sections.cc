@@ -63,8 +63,8 @@ constexpr int skew_step = 100, skew_max = 254;
 constexpr int json_depth_max = 8;
 constexpr std::size_t password_file_max = 4096;
 
-[[noreturn]] void refuse(int code, std::string sentence) { throw Problem{code, std::move(sentence)}; }
-[[noreturn]] void invalid(std::string sentence) { refuse(fault::validation_failed, std::move(sentence)); }
+[[noreturn]] void refuse_sections(int code, std::string sentence) { throw Problem{code, std::move(sentence)}; }
+[[noreturn]] void invalid(std::string sentence) { refuse_sections(fault::validation_failed, std::move(sentence)); }
 
 // --- TOML and JSON -----------------------------------------------------------------------------------
 
@@ -321,7 +321,8 @@ void require_shared(const std::string& section, const Json& json) {
     if (!object.is_object()) invalid(section + ": is not what stands in such a section");
     for (const auto& [name, value] : object.items())
       if (class_of(prefix + "." + name) == KeyClass::local)
-        refuse(fault::local_section, prefix + "." + name + ": is each node's own, and is not taken from another");
+        refuse_sections(fault::local_section,
+                        prefix + "." + name + ": is each node's own, and is not taken from another");
   };
   if (section == "node") return;
   const bool is_list = section == "carp" || section == "peer";
@@ -451,7 +452,7 @@ std::optional<Problem> check_form(const Sections& sections) {
   try {
     for (const auto& [name, text] : sections) {
       if (std::find(section_names.begin(), section_names.end(), name) == section_names.end())
-        refuse(fault::local_section, name + ": is no section that nodes share");
+        refuse_sections(fault::local_section, name + ": is no section that nodes share");
       require_shared(name, parsed(name, text));
     }
     for (const std::string_view name : section_names)

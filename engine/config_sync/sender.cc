@@ -10,7 +10,7 @@ using xmlrpc::Value;
 
 namespace {
 
-std::string text(const Value& map, const char* name) {
+std::string text_or_none(const Value& map, const char* name) {
   const Value* found = map.find(name);
   const auto* value = found == nullptr ? nullptr : found->get<std::string>();
   return value == nullptr ? "" : *value;
@@ -97,13 +97,13 @@ void Sender::after_stage(Instant now) {
 
 void Sender::greeted(const Value& peer, Instant now) {
   split_ = peer_is_secondary_ = false;
-  peer_id_ = text(peer, "node_id");
-  peer_digest_ = text(peer, "digest");
-  peer_epoch_ = parse_number(text(peer, "epoch")).value_or(0);
-  const std::string role = text(peer, "role");
+  peer_id_ = text_or_none(peer, "node_id");
+  peer_digest_ = text_or_none(peer, "digest");
+  peer_epoch_ = parse_number(text_or_none(peer, "epoch")).value_or(0);
+  const std::string role = text_or_none(peer, "role");
   if (!is_node_id(peer_id_)) return fail("the other node's answer is not that of a pfsyncd", now);
   if (peer_id_ == node_id_) return fail("loop (110): config_sync.peer leads back to this node", now);
-  if (const std::string cluster = text(peer, "cluster_id"); cluster != cluster_)
+  if (const std::string cluster = text_or_none(peer, "cluster_id"); cluster != cluster_)
     return fail("another cluster (102): the other node's config_sync.cluster is \"" + cluster + "\"", now);
   if (role == "primary") {
     split_ = peer_epoch_ > revision_->epoch || (peer_epoch_ == revision_->epoch && peer_id_ > node_id_);
@@ -116,13 +116,13 @@ void Sender::greeted(const Value& peer, Instant now) {
     return fail("role refused (101): the other node's config_sync.role is \"" + role + "\"", now);
   peer_is_secondary_ = true;
   const bool same = peer_digest_ == revision_->digest() && peer_epoch_ == revision_->epoch &&
-                    text(peer, "generation") == std::to_string(revision_->generation);
+                    text_or_none(peer, "generation") == std::to_string(revision_->generation);
   if (!same) {
     phase_ = Step::stage;
     return;
   }
   // It holds the offer, but may wait for our word: an answer was lost, or this process is not the one that pushed.
-  txn_ = text(peer, "unconfirmed");
+  txn_ = text_or_none(peer, "unconfirmed");
   committed_ = !txn_.empty();
   pushing_ = pushing_ || committed_;
   after_stage(now);
@@ -148,14 +148,14 @@ void Sender::done(Step step, const Result& result, Instant now) {
       if (const Value* told = value.find("diff"))
         if (const auto* map = told->as_map())
           for (const auto& [name, words] : *map) changes_.push_back(name + ": " + words.as_text().value_or(""));
-      txn_ = text(value, "txn");
+      txn_ = text_or_none(value, "txn");
       const Value* already = value.find("already");
       committed_ = already != nullptr && already->get<bool>() != nullptr && *already->get<bool>();
       if (txn_.empty() && !committed_) return fail("the other node's answer names no transaction", now);
       return after_stage(now);
     }
     case Step::commit:
-      if (text(value, "state") == "applied") return settled(now);
+      if (text_or_none(value, "state") == "applied") return settled(now);
       committed_ = true;
       phase_ = Step::confirm;
       return;

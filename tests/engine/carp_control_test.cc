@@ -12,21 +12,16 @@
 #include "engine/config.h"
 #include "engine/ctl/carp.h"
 #include "tests/engine/carp_bench.h"
+#include "tests/engine/config_text.h"
 
 namespace pfsync::engine::carp::test {
 namespace {
 
+using engine::test::good;
+using engine::test::refusal;
+
 const std::string head = "[link]\ndevice = \"eth1\"\naddress = \"10.0.0.1/24\"\n[[carp]]\n";  // lines 1 to 4
 const std::string least = head + "vhid = 7\npassword = \"secret\"\naddresses = [\"10.0.0.254/24\"]\n";
-
-Config good(const std::string& text) {
-  const ConfigResult result = parse_config(text, "t.toml");
-  if (const auto* why = std::get_if<std::string>(&result)) {
-    ADD_FAILURE() << *why;
-    return {};
-  }
-  return std::get<Config>(result);
-}
 
 TEST(CarpConfig, TheShortestHasEveryDefault) {
   const Config config = good(least);
@@ -198,11 +193,9 @@ TEST(CarpConfig, RefusesInOneSentenceThatNamesLineAndKey) {
            Refusal{least + "interface = \"eth2\"\n[[interface]]\ndevice = \"eth2\"\naddress = \"10.0.0.254\"\n",
                    "t.toml:7: carp.addresses: holds interface.address", "further"},
        }) {
-    const ConfigResult result = parse_config(row.text, "t.toml");
-    const auto* why = std::get_if<std::string>(&result);
-    ASSERT_NE(why, nullptr) << row.text;
-    EXPECT_TRUE(why->starts_with(row.starts)) << *why << "\nshould start with " << row.starts;
-    EXPECT_NE(why->find(row.says), std::string::npos) << *why;
+    const std::string why = refusal(row.text);
+    EXPECT_TRUE(why.starts_with(row.starts)) << why << "\nshould start with " << row.starts << "\n" << row.text;
+    EXPECT_NE(why.find(row.says), std::string::npos) << why;
   }
 }
 

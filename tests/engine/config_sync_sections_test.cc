@@ -13,9 +13,12 @@
 #include "engine/config_sync/faults.h"
 #include "engine/config_sync/sections.h"
 #include "engine/reload.h"
+#include "tests/engine/config_text.h"
 
 namespace pfsync::engine::config_sync {
 namespace {
+
+using engine::test::replaced;
 
 const std::string primary_file = R"([link]
 device = "eth1"
@@ -95,12 +98,6 @@ Problem refused(const std::string& toml, const Sections& sections) {
   if (const auto* problem = std::get_if<Problem>(&result)) return *problem;
   ADD_FAILURE() << "taken";
   return {};
-}
-
-std::string replaced(std::string text, std::string_view what, std::string_view by) {
-  const std::size_t at = text.find(what);
-  EXPECT_NE(at, std::string::npos) << what;
-  return at == std::string::npos ? text : text.replace(at, what.size(), by);
 }
 
 TEST(ConfigSyncSections, TheSecondaryGetsWhatIsSharedInItsOwnTerms) {
@@ -257,8 +254,8 @@ TEST(ConfigSyncSections, AnotherRoleInTheFileWaitsForTheRestart) {
 
 TEST(ConfigSyncSections, WhatNodesShareIsFoundAmongWhatWaitsForARestart) {
   const auto waits = [](std::string_view what, std::string_view by) {
-    const auto parsed = [](const std::string& toml) { return std::get<Config>(parse_config(toml, "t.toml")); };
-    const auto all = difference(parsed(primary_file), parsed(replaced(primary_file, what, by))).restart;
+    const auto all =
+        difference(engine::test::good(primary_file), engine::test::good(replaced(primary_file, what, by))).restart;
     EXPECT_FALSE(all.empty()) << what;
     return shared_among(all);
   };

@@ -8,21 +8,17 @@
 #include "engine/config_sync/files.h"
 #include "engine/config_sync/store.h"
 #include "tests/engine/config_sync_store.h"
+#include "tests/engine/config_text.h"
 #include "tests/engine/temporary_directory.h"
 
 namespace pfsync::engine::config_sync {
 namespace {
 
+using engine::test::replaced;
 using engine::test::TemporaryDirectory;
 using test::MemoryFiles;
 using test::put;
 using test::revision;
-
-std::string replaced(std::string text, std::string_view what, std::string_view by) {
-  const std::size_t at = text.find(what);
-  EXPECT_NE(at, std::string::npos) << what;
-  return at == std::string::npos ? text : text.replace(at, what.size(), by);
-}
 
 TEST(ConfigSyncStore, KeepsTheNewestAndTwentyBefore) {
   const TemporaryDirectory folder;

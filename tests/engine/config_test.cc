@@ -7,27 +7,17 @@
 #include <fstream>
 #include <ostream>
 
+#include "tests/engine/config_text.h"
+
 namespace pfsync::engine {
 namespace {
+
+using test::good;
+using test::refusal;
 
 const std::string link_section = "[link]\ndevice = \"net_null0\"\naddress = \"10.0.0.1/24\"\n";  // lines 1 to 3
 
 const std::string peer_section = link_section + "[[peer]]\naddress = \"10.0.0.2\"\n";  // lines 1 to 5
-
-Config good(const std::string& text) {
-  const ConfigResult result = parse_config(text, "t.toml");
-  if (const auto* why = std::get_if<std::string>(&result)) {
-    ADD_FAILURE() << *why;
-    return {};
-  }
-  return std::get<Config>(result);
-}
-
-std::string refusal(const std::string& text) {
-  const ConfigResult result = parse_config(text, "t.toml");
-  const auto* why = std::get_if<std::string>(&result);
-  return why != nullptr ? *why : "(accepted)";
-}
 
 TEST(Config, TheShortestHasEveryDefault) {
   const Config config = good(link_section);

@@ -315,7 +315,7 @@ TEST_F(ControlTest, LeavesASocketThatSomebodyElseMadeInItsPlace) {
   EXPECT_TRUE(std::filesystem::exists(path));
 }
 
-std::string refusal(const std::string& path) {
+std::string refusal_at(const std::string& path) {
   auto made = ControlServer::create(path, [](const Json&) { return Json{}; });
   const auto* why = std::get_if<std::string>(&made);
   return why == nullptr ? "" : *why;
@@ -323,20 +323,20 @@ std::string refusal(const std::string& path) {
 
 TEST_F(ControlTest, RefusesAPathThatIsTaken) {
   serve();
-  EXPECT_EQ(refusal(path), "another pfsyncd answers on control.socket " + path + ": stop it or give another path");
+  EXPECT_EQ(refusal_at(path), "another pfsyncd answers on control.socket " + path + ": stop it or give another path");
   const std::string file = directory.file("file");
   std::ofstream{file} << "precious";
-  EXPECT_EQ(refusal(file), "control.socket " + file + " exists and is not a socket: remove it or give another path");
+  EXPECT_EQ(refusal_at(file), "control.socket " + file + " exists and is not a socket: remove it or give another path");
   EXPECT_TRUE(std::filesystem::exists(file));
 }
 
 TEST_F(ControlTest, RefusesAPathThatCannotBe) {
-  EXPECT_NE(refusal(std::string(108, 'x')), "");
-  EXPECT_NE(refusal(""), "");
+  EXPECT_NE(refusal_at(std::string(108, 'x')), "");
+  EXPECT_NE(refusal_at(""), "");
   const std::string nowhere = directory.file("nowhere/socket");
-  EXPECT_EQ(refusal(nowhere), "control.socket " + nowhere +
-                                  " cannot be made (No such file or directory): give a path in a folder that exists "
-                                  "and you may write");
+  EXPECT_EQ(refusal_at(nowhere), "control.socket " + nowhere +
+                                     " cannot be made (No such file or directory): give a path in a folder that exists "
+                                     "and you may write");
 }
 
 TEST_F(ControlTest, ReplacesTheSocketOfAProcessThatIsGone) {

@@ -26,7 +26,7 @@ wire::State some_state(wire::test::Random& random) {
   return state;
 }
 
-HotState hot_of(const wire::State& state, Seconds now_s) {
+HotState hot_part(const wire::State& state, Seconds now_s) {
   HotState hot;
   hot.id = state.id;
   hot.src = state.src;
@@ -56,7 +56,7 @@ TEST(Entry, KeepsEveryFieldOfAState) {
     const wire::State state = some_state(random);
     const ColdState cold = cold_part(state);
     ASSERT_TRUE(keeps_names(cold, state));
-    ASSERT_EQ(to_state(hot_of(state, 1'000), cold, 1'000), state) << i;
+    ASSERT_EQ(to_state(hot_part(state, 1'000), cold, 1'000), state) << i;
   }
 }
 
@@ -68,8 +68,8 @@ TEST(Digest, DoesNotDependOnTheDialectThatAStateCameIn) {
       const wire::State state = some_state(random);
       if (!wire::is_expressible(state, dialect.dialect)) continue;
       const wire::State said = through(state, dialect.dialect);
-      sent.insert(hot_of(state, 1'000), cold_part(state));
-      heard.insert(hot_of(said, 2'000), cold_part(said));
+      sent.insert(hot_part(state, 1'000), cold_part(state));
+      heard.insert(hot_part(said, 2'000), cold_part(said));
     }
     EXPECT_GT(sent->size(), 1000u);
     EXPECT_EQ(sent->digest(), heard->digest()) << dialect.word;
@@ -82,9 +82,9 @@ TEST(Digest, TellsStatesOfTwoFamiliesFromStatesOfOne) {
   state.af = wire::Family::inet6;
   state.stack_af = wire::Family::inet;
   OwnedTable one{{.states_max = 10, .shard_bits = 0}}, two{{.states_max = 10, .shard_bits = 0}};
-  two.insert(hot_of(state, 1'000), cold_part(state));
+  two.insert(hot_part(state, 1'000), cold_part(state));
   state.stack_af = wire::Family::none;
-  one.insert(hot_of(state, 1'000), cold_part(state));
+  one.insert(hot_part(state, 1'000), cold_part(state));
   EXPECT_NE(one->digest(), two->digest());
 }
 

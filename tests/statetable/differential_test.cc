@@ -23,21 +23,21 @@ struct Expected {
 };
 using Model = std::unordered_map<wire::StateId, Expected, IdHash>;
 
-constexpr std::uint64_t ids = 60'000;
+constexpr std::uint64_t id_count = 60'000;
 constexpr std::size_t many = 40;  // ids looked up at once; more than two stages of the reader
 
-[[nodiscard]] wire::StateId id_at(std::uint64_t random) noexcept { return {random % ids, 1}; }
+[[nodiscard]] wire::StateId id_at(std::uint64_t random) noexcept { return {random % id_count, 1}; }
 
-struct Seen {
+struct Judged {
   std::uint64_t found = 0, torn = 0, other = 0;
 };
 
 /// Looks at one, at many and at what a walk brings, and judges each for itself.
-void read_until(const std::atomic<bool>& done, TableReader reader, std::uint64_t seed, Seen& seen) {
+void read_until(const std::atomic<bool>& done, TableReader reader, std::uint64_t seed, Judged& judged) {
   std::mt19937_64 random{seed};
   const auto judge = [&](const Snapshot& state) {
-    ++seen.found;
-    if (!certified(state)) ++seen.torn;
+    ++judged.found;
+    if (!certified(state)) ++judged.torn;
   };
   TableReader::Cursor cursor;
   std::array<wire::StateId, many> wanted;
@@ -47,7 +47,7 @@ void read_until(const std::atomic<bool>& done, TableReader reader, std::uint64_t
     reader.find(wanted, found);
     for (std::size_t i = 0; i < many; ++i) {
       if (!found[i]) continue;
-      if (found[i]->hot.id != wanted[i]) ++seen.other;
+      if (found[i]->hot.id != wanted[i]) ++judged.other;
       judge(*found[i]);
     }
     if (const auto one = reader.find(wanted[0])) judge(*one);
@@ -63,11 +63,11 @@ class DifferentialTest : public ::testing::TestWithParam<std::uint64_t> {};
 
 // The table fills up to its index's growth, and empties, some ten times.
 TEST_P(DifferentialTest, TenMillionOperationsAgreeWhileOthersRead) {
-  OwnedTable table{{.states_max = 2 * ids, .shard_bits = 1, .hash_seed = GetParam(), .by_connection = true}};
+  OwnedTable table{{.states_max = 2 * id_count, .shard_bits = 1, .hash_seed = GetParam(), .by_connection = true}};
   Model model;
   std::atomic<bool> done{false};
-  Seen seen;
-  std::thread other{[&] { read_until(done, table->reader(), ~GetParam(), seen); }};
+  Judged judged;
+  std::thread other{[&] { read_until(done, table->reader(), ~GetParam(), judged); }};
 
   std::mt19937_64 random{GetParam()};
   const TableReader reader = table->reader();
@@ -127,9 +127,9 @@ TEST_P(DifferentialTest, TenMillionOperationsAgreeWhileOthersRead) {
   }
   EXPECT_EQ(walked, model.size());
   EXPECT_GT(erased, operations / 20);
-  EXPECT_EQ(seen.torn, 0u);
-  EXPECT_EQ(seen.other, 0u);
-  EXPECT_GT(seen.found, 1000u);
+  EXPECT_EQ(judged.torn, 0u);
+  EXPECT_EQ(judged.other, 0u);
+  EXPECT_GT(judged.found, 1000u);
 }
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)

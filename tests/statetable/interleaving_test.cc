@@ -189,14 +189,14 @@ TEST(Interleaving, MissesAreFoundWhereTheProtocolIsBroken) {
 
 // --- a place in a bucket, and the slot behind it -----------------------------------------------------
 
-constexpr std::size_t tag = 0, slot = 1, entry = 2;
+constexpr std::size_t tag_word = 0, slot_word = 1, entry_word = 2;
 
 /// Buckets::insert: the entry, its slot, then the tag.
 Memory published_place(Order publication) {
   Memory memory;
-  memory.store(entry, 7, Order::release);
-  memory.store(slot, 7, Order::relaxed);
-  memory.store(tag, 7, publication);
+  memory.store(entry_word, 7, Order::release);
+  memory.store(slot_word, 7, Order::relaxed);
+  memory.store(tag_word, 7, publication);
   return memory;
 }
 
@@ -205,8 +205,8 @@ std::size_t unwritten(const Memory& memory) {
   Choices choices;
   do {
     Reader reader{memory, choices};
-    if (reader.load(tag, Order::acquire) != 7) continue;
-    if (reader.load(slot, Order::relaxed) != 7 || reader.load(entry, Order::acquire) != 7) ++unwritten;
+    if (reader.load(tag_word, Order::acquire) != 7) continue;
+    if (reader.load(slot_word, Order::relaxed) != 7 || reader.load(entry_word, Order::acquire) != 7) ++unwritten;
   } while (choices.next());
   return unwritten;
 }

@@ -4,12 +4,14 @@
 
 #include "engine/config_report.h"
 #include "engine/peers_report.h"
+#include "tests/engine/config_text.h"
 #include "tests/engine/node.h"
 
 namespace pfsync::engine::ctl {
 namespace {
 
 using namespace std::chrono_literals;
+using test::good;
 using test::Node;
 
 /// A node that speaks with 10.0.0.2.
@@ -95,15 +97,6 @@ TEST(BulkText, HasBothDirectionsWithTheirProgress) {
   EXPECT_TRUE(node.bulk()["bulk"][0]["bulk"]["next_try_s"].is_null());
 }
 
-Config parsed(const std::string& text) {
-  const ConfigResult result = parse_config(text, "t.toml");
-  if (const auto* why = std::get_if<std::string>(&result)) {
-    ADD_FAILURE() << *why << "\n" << text;
-    return {};
-  }
-  return std::get<Config>(result);
-}
-
 TEST(ConfigText, IsAConfigurationThatSaysTheSame) {
   for (const char* text : {R"([link]
 device = "eth1"
@@ -163,17 +156,17 @@ config_version = "23.3"
 [synthetic]
 states = 10
 )"}) {
-    const Config config = parsed(text);
+    const Config config = good(text);
     const Json json = config_json(config);
     const std::string written = config_text({{"config", json}});
-    EXPECT_EQ(config_json(parsed(written)), json) << written;
+    EXPECT_EQ(config_json(good(written)), json) << written;
     EXPECT_EQ(written.find("do not tell"), std::string::npos) << written;
   }
 }
 
 TEST(ConfigText, HasEveryDefault) {
   const std::string text =
-      config_text({{"config", config_json(parsed("[link]\ndevice = \"eth1\"\naddress = \"10.0.0.1\"\n"))}});
+      config_text({{"config", config_json(good("[link]\ndevice = \"eth1\"\naddress = \"10.0.0.1\"\n"))}});
   expect_lines(text, {"[link]\ndevice = \"eth1\"\n", "mtu = 1500\n", "multicast = \"224.0.0.240\"\n",
                       "dialect = \"auto\"\n", "states_max = 1000000\n", "tcp_established = 86400\n", "maxupd = 128\n",
                       "bulk_states_per_s = 50000\n", "requests_per_s = 10000\n", "probe_every_s = 1\n",

@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::string_literals;
 
-constexpr std::size_t body_max = 100;
+constexpr std::size_t bytes_max = 100;
 
 struct Result {
   int status = 0;  ///< of the refusal; 0: none
@@ -22,7 +22,7 @@ struct Result {
 Result take(const Head& head, const std::string& bytes) {
   Result first;
   for (const std::size_t piece : {bytes.size(), std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{7}}) {
-    Body body{head, body_max};
+    Body body{head, bytes_max};
     std::size_t at = 0;
     while (at < bytes.size()) {
       const std::size_t taken = body.take(std::string_view{bytes}.substr(at, piece));
@@ -46,7 +46,7 @@ TEST(Body, ItIsAsLongAsItsHeadSays) {
   EXPECT_EQ(counted.text, "body");
   EXPECT_EQ(counted.rest, "GET /");
   EXPECT_FALSE(take({.content_length = 4}, "bod").whole);
-  EXPECT_TRUE(Body({}, body_max).is_whole()) << "there is none";
+  EXPECT_TRUE(Body({}, bytes_max).is_whole()) << "there is none";
 }
 
 TEST(Body, ChunksAreItsPieces) {
