@@ -265,16 +265,16 @@ class RestoreFile : public ::testing::Test {
   std::unique_ptr<PartitionedSession> node;
 };
 
-constexpr std::int64_t then_s = 1'700'000'000;
+constexpr std::int64_t taken_s = 1'700'000'000;
 
 TEST_F(RestoreFile, AMinuteLater) {
-  EXPECT_EQ(sentence(file(then_s), then_s + 60),
+  EXPECT_EQ(sentence(file(taken_s), taken_s + 60),
             "2000 of 3000 states restored from the snapshot of 60 s ago; 1000 had come to their end meanwhile");
   EXPECT_EQ(table->size(), 2000u);
 }
 
 TEST_F(RestoreFile, AClockThatWentBack) {
-  EXPECT_EQ(sentence(file(then_s), then_s - 5),
+  EXPECT_EQ(sentence(file(taken_s), taken_s - 5),
             "3000 of 3000 states restored from the snapshot, whose time is 5 s ahead of the clock: taken as if it was "
             "written now");
   const auto found = table->reader().find({1, peer_creatorid});
@@ -286,30 +286,30 @@ TEST_F(RestoreFile, AnyTimeThatAHeaderMayName) {
   using Limits = std::numeric_limits<std::int64_t>;
   for (const std::int64_t written_s :
        {Limits::min(), Limits::min() + 1, std::int64_t{-1}, std::int64_t{0}, Limits::max()})
-    for (const std::int64_t wall_s : {std::int64_t{0}, then_s, Limits::max()}) {
+    for (const std::int64_t wall_s : {std::int64_t{0}, taken_s, Limits::max()}) {
       const auto made = restore(file(written_s), wall_s);
       ASSERT_TRUE(std::holds_alternative<snapshot::Restoration>(made)) << written_s;
     }
 }
 
 TEST_F(RestoreFile, OneThatIsDamagedEntersNothing) {
-  snapshot::Bytes bytes = file(then_s);
+  snapshot::Bytes bytes = file(taken_s);
   bytes[bytes.size() / 2] ^= 1;
-  EXPECT_TRUE(std::get<std::string>(restore(bytes, then_s)).starts_with("is damaged in the block at byte "));
+  EXPECT_TRUE(std::get<std::string>(restore(bytes, taken_s)).starts_with("is damaged in the block at byte "));
   EXPECT_EQ(table->size(), 0u);
-  bytes = file(then_s);
+  bytes = file(taken_s);
   bytes.resize(bytes.size() - 1);
-  EXPECT_EQ(std::get<std::string>(restore(bytes, then_s)), "ends too early: it is cut short");
+  EXPECT_EQ(std::get<std::string>(restore(bytes, taken_s)), "ends too early: it is cut short");
   EXPECT_EQ(table->size(), 0u);
 }
 
 TEST_F(RestoreFile, ATableComesBackWithTheSameDigest) {
-  ASSERT_TRUE(std::holds_alternative<snapshot::Restoration>(restore(file(then_s), then_s)));
+  ASSERT_TRUE(std::holds_alternative<snapshot::Restoration>(restore(file(taken_s), taken_s)));
   const statetable::Digest before = table->digest();
   snapshot::MemorySink sink;
-  snapshot::Writer writer{{.written_at_s = then_s}, sink};
+  snapshot::Writer writer{{.written_at_s = taken_s}, sink};
   ASSERT_TRUE(snapshot::write_table(*table, statetable::to_seconds(t0), writer, [] { return true; }));
-  ASSERT_TRUE(std::holds_alternative<snapshot::Restoration>(restore(sink.bytes, then_s)));
+  ASSERT_TRUE(std::holds_alternative<snapshot::Restoration>(restore(sink.bytes, taken_s)));
   EXPECT_EQ(before.states, 3000u);
   EXPECT_EQ(table->digest(), before);
 }
