@@ -354,7 +354,7 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
       {"onomem", "frames not sent because no packet buffer was free", port.onomem()},
       {"imissed", "frames the device dropped because its queue was full", device_counts.imissed},
       {"ierrors", "frames the device received damaged", device_counts.ierrors},
-      {"frames_other", "frames received that were neither pfsync nor ARP for this node", link.frames_other()},
+      {"frames_other", "frames received that are no pfsync for this node and no ARP: those for CARP and group membership too, which are counted there", link.frames_other()},
       {"arp_requests", "ARP requests sent for the peer's address", link.arp_requests()},
       {"arp_replies", "ARP requests answered", link.arp_replies()},
       {"neighbour_requests", "neighbour solicitations sent for the peer's address", link.neighbour_requests()},
