@@ -10,7 +10,7 @@ namespace pfsync::engine::divergence {
 namespace {
 
 constexpr double z = 1.959964;  // 95 % of a normal distribution lie within
-constexpr unsigned looks_max = 64;
+constexpr unsigned tries_max = 64;
 constexpr statetable::Seconds young_s = 10, ends_s = 15;
 constexpr unsigned slower = 10;
 
@@ -37,7 +37,7 @@ std::optional<wire::StateId> random_state(const statetable::TableReader& reader,
   for (Cursor cursor; !reader.at_end(cursor); ++cursor.shard) begins.push_back(reader.progress(cursor).at);
   const std::size_t all = reader.progress({}).of;
   if (all == 0) return std::nullopt;
-  for (unsigned look = 0; look < looks_max; ++look) {
+  for (unsigned look = 0; look < tries_max; ++look) {
     const std::size_t wanted = random() % all;
     const auto shard = std::prev(std::upper_bound(begins.begin(), begins.end(), wanted));
     Cursor cursor{static_cast<std::size_t>(shard - begins.begin()), wanted - *shard};
