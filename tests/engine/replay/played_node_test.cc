@@ -32,7 +32,7 @@ struct Answers {
   std::vector<std::set<StateId>> bulks;  ///< the states between each START and its END
   std::size_t bulk_requests = 0, ends = 0;
   std::vector<std::uint32_t> ages;  ///< seconds since the request, as each START and END says
-  std::set<StateId> updated;  ///< full updates outside a bulk
+  std::set<StateId> updated;        ///< full updates outside a bulk
 
   void hear(wire::Bytes packet, bool& in_bulk) {
     wire::PacketReader reader{packet};
