@@ -111,6 +111,9 @@ void HealthMonitor::remember(const HealthFacts& facts) {
   }
   if (facts.states_refused != states_refused_) states_refused_at_ = facts.now;
   states_refused_ = facts.states_refused;
+  // What is sent without a link is lost for want of that, also until the moment at which it was there again.
+  if (!facts.link_up || !link_was_up_) dropped_.clear();
+  link_was_up_ = facts.link_up;
   if (dropped_.empty() || facts.now >= dropped_.back().at + sample_every)
     dropped_.push_back({facts.now, facts.frames_received, facts.frames_dropped});
   while (dropped_.front().at + windows[0] < facts.now) dropped_.pop_front();

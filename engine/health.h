@@ -195,6 +195,7 @@ class HealthMonitor {
     std::uint64_t frames = 0, dropped = 0;
   };
   std::deque<Dropped> dropped_;
+  bool link_was_up_ = false;
   std::uint64_t states_refused_ = 0;
   Instant states_refused_at_{};
   struct Held {

@@ -145,6 +145,20 @@ TEST(HealthVerdict, StatesRefusedFailForAMinuteAndDegradeForGood) {
   EXPECT_EQ(judged.look().reason, "7 states were refused because the table is full: raise table.states_max");
 }
 
+TEST(HealthVerdict, FramesThatALinkWithoutAnotherEndTakesNotAreNoDrops) {
+  Judged judged;
+  judged.facts.link_up = false;
+  for (int s = 0; s < 5; ++s) {
+    judged.facts.frames_dropped += 500;
+    judged.pass();
+  }
+  judged.facts.frames_dropped += 400;  // until it is up
+  judged.facts.link_up = true;
+  judged.pass();
+  judged.pass();
+  for (const Reason& reason : judged.look().reasons) EXPECT_NE(reason.trouble, Trouble::drops) << reason.sentence;
+}
+
 TEST(HealthVerdict, FramesDroppedHereAreTold) {
   Judged judged;
   static_cast<void>(judged.look());
