@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <thread>
 
 #include "engine/ctl/text.h"
@@ -15,15 +14,6 @@ namespace {
 constexpr std::chrono::milliseconds look_every{50};
 constexpr int looks_max = 600;           ///< 30 s: more than the longest order takes
 constexpr int pairing_looks_max = 2600;  ///< a little more than the window
-
-std::string time_text(const Json& seconds) {
-  const auto time = static_cast<std::time_t>(seconds.get<std::int64_t>());
-  std::tm parts{};
-  char text[32];
-  if (time == 0 || gmtime_r(&time, &parts) == nullptr) return "never";
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts);
-  return text;
-}
 
 std::string revision_text(const Json& revision) {
   if (revision.is_null()) return "none";

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <thread>
 
 #include "engine/ctl/peers.h"
@@ -13,17 +12,8 @@
 namespace pfsync::engine::ctl {
 namespace {
 
-constexpr std::chrono::milliseconds look_every{100};
-constexpr int looks_max = 6500;  ///< a little more than the longest comparison takes
-
-std::string time_text(const Json& seconds) {
-  const auto time = static_cast<std::time_t>(seconds.get<std::int64_t>());
-  std::tm parts{};
-  char text[32];
-  if (gmtime_r(&time, &parts) == nullptr) return "?";
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts);
-  return text;
-}
+constexpr std::chrono::milliseconds comparison_look_every{100};
+constexpr int comparison_looks_max = 6500;  ///< a little more than the longest comparison takes
 
 /// A state on one line: of the first two of pfctl -ss -vv what a difference may lie in.
 std::string side_text(const char* side, const Json& state) {
@@ -103,8 +93,8 @@ std::variant<Json, Unreached> compare_tables(Client& client, bool repair) {
   auto begun = client.ask({{"command", "compare"}, {"repair", repair}});
   if (std::holds_alternative<Unreached>(begun) || std::get<Json>(begun).at("ok") == false) return begun;
   const auto number = std::get<Json>(begun).at("order").get<std::uint64_t>();
-  for (int looks = 0; looks < looks_max; ++looks) {
-    std::this_thread::sleep_for(look_every);
+  for (int looks = 0; looks < comparison_looks_max; ++looks) {
+    std::this_thread::sleep_for(comparison_look_every);
     auto status = client.ask({{"command", "show"}, {"what", "divergence"}});
     if (std::holds_alternative<Unreached>(status)) return status;
     const Json comparison = std::get<Json>(status).at("comparison");

@@ -10,8 +10,8 @@
 namespace pfsync::engine::ctl {
 namespace {
 
-constexpr std::chrono::milliseconds look_every{100};
-constexpr int looks_max = 6000;  ///< ten minutes: longer than the largest table takes at the usual pace
+constexpr std::chrono::milliseconds snapshot_look_every{100};
+constexpr int snapshot_looks_max = 6000;  ///< ten minutes: longer than the largest table takes at the usual pace
 
 Json failed(const std::string& sentence) { return {{"ok", false}, {"sentence", sentence}}; }
 
@@ -23,8 +23,8 @@ std::variant<Json, Unreached> take_snapshot(Client& client) {
   const Json taken = std::get<Json>(answer);
   if (taken.at("ok") == false) return failed(plain(taken.at("error")));
   const std::uint64_t wanted = number(taken, "number");
-  for (int looks = 0; looks < looks_max; ++looks) {
-    std::this_thread::sleep_for(look_every);
+  for (int looks = 0; looks < snapshot_looks_max; ++looks) {
+    std::this_thread::sleep_for(snapshot_look_every);
     auto status = client.ask({{"command", "show"}, {"what", "status"}});
     if (std::holds_alternative<Unreached>(status)) return status;
     const Json snapshot = std::get<Json>(status).at("snapshot");

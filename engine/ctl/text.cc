@@ -1,6 +1,7 @@
 #include "engine/ctl/text.h"
 
 #include <fmt/format.h>
+#include <ctime>
 
 #include <algorithm>
 
@@ -154,6 +155,15 @@ std::string terminal_safe(std::string_view utf8) {
     }
   }
   return safe;
+}
+
+std::string time_text(const Json& seconds) {
+  const auto time = static_cast<std::time_t>(seconds.get<std::int64_t>());
+  std::tm parts{};
+  char text[32];
+  if (time == 0 || gmtime_r(&time, &parts) == nullptr) return "never";
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts);
+  return text;
 }
 
 std::string uptime_text(double seconds) {

@@ -25,6 +25,8 @@ using Json = nlohmann::ordered_json;
 
 /// "1 day 01:01:01", "00:12:09".
 [[nodiscard]] std::string uptime_text(double seconds);
+/// A time of day, in seconds since 1970, as "2026-11-29 08:15:00 UTC"; 0: "never".
+[[nodiscard]] std::string time_text(const Json& seconds);
 
 /// What `show status` prints, in the manner of `pfctl -si`. Throws Json::exception when the answer lacks a part.
 [[nodiscard]] std::string status_text(const Json& status);

@@ -23,7 +23,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds patience{1000}, turn{5};
+constexpr milliseconds patience{1000}, telemetry_turn{5};
 constexpr std::size_t telemetry_requests_a_turn = 4;
 constexpr std::size_t text_max = RTE_TEL_MAX_STRING_LEN - 1;
 
@@ -242,7 +242,7 @@ Telemetry::~Telemetry() {
 }
 
 void Telemetry::serve(const std::function<Json(const Json&)>& handler) {
-  parts_->mailbox.serve(handler, telemetry_requests_a_turn, turn);
+  parts_->mailbox.serve(handler, telemetry_requests_a_turn, telemetry_turn);
 }
 
 }  // namespace pfsync::engine::dpdk
