@@ -367,11 +367,12 @@ TEST_F(CliTest, SnapshotWaitsUntilItIsThere) {
   EXPECT_EQ(ran.status, exit_ok);
   EXPECT_EQ(ran.out, "7 states written to /x/states.snapshot: 900 bytes, in 0.25 s.\n");
   EXPECT_EQ(run({"snapshot", "--json"}).json()["snapshot"]["last"]["states"], 7);
+  daemon.reset();  // its thread writes into what ends here
 }
 
 TEST_F(CliTest, ASnapshotThatFailsIsTold) {
-  Json error = "the snapshot could not be written: the disk is full";
-  daemon.emplace(path, [&error](const Json& request) -> Json {
+  const std::string error = "the snapshot could not be written: the disk is full";
+  daemon.emplace(path, [error](const Json& request) -> Json {
     if (request.at("command") == "snapshot") return {{"ok", true}, {"sentence", "begun"}, {"number", 1}};
     return {{"ok", true}, {"snapshot", {{"answered", 1}, {"error", error}}}};
   });
