@@ -150,7 +150,7 @@ TEST_F(DiffTest, OfAPeerThatKnowsNoDigestSamplesTell) {
   const Json sampling{{"per_s", 1},    {"asked", 700},       {"same", 595},   {"different", 5},
                       {"missing", 0},  {"in_flux", 90},      {"ended", 10},   {"answering", true},
                       {"judged", 600}, {"share", 5.0 / 600}, {"low", 0.0036}, {"high", 0.0194}};
-  daemon.emplace(path, [&](const Json& request) -> Json {
+  daemon.emplace(path, [found, sampling](const Json& request) -> Json {
     if (request.at("command") == "compare") return {{"ok", true}, {"order", 1}};
     if (request.at("what") == "divergence") return shown(found);
     return {{"ok", true},
