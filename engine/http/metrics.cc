@@ -256,6 +256,10 @@ void write_peers(Page& page, const Json& peers) {
   each([](const Json& peer) { return peer["serving"]["states_sent"]; });
   page.gauge("pfsync_peer_bulk_states_expected", "states that this peer's bulk update is to bring");
   each([](const Json& peer) { return peer["serving"]["states_total"]; });
+  page.gauge("pfsync_peer_bulk_remaining_seconds", "until this peer's bulk update ends, at its rate so far");
+  for (const Json& peer : peers)
+    if (peer["serving"]["eta_s"].is_number())
+      page.sample(peer["serving"]["eta_s"], {{"peer", text_of(peer["address"])}});
   page.counter("pfsync_peer_bulks_served", "bulk updates that this peer got");
   each([](const Json& peer) { return peer["serving"]["bulks_served"]; });
   write_answers(page, peers);

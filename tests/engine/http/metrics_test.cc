@@ -240,6 +240,11 @@ TEST(Metrics, TellTheVerdictItsReasonsAndEachPeer) {
   node.link_up = false;
   node.session.on_packet(std::vector<std::uint8_t>(100, 0xff), node.now);  // of nobody's version
   Measured measured = measure(node);
+  EXPECT_EQ((Exposition{metrics_text(measured, MetricsForm::prometheus),
+                        MetricsForm::prometheus}["pfsync_peer_bulk_remaining_seconds{peer=\"224.0.0.240\"}"]),
+            -1)
+      << "nothing is under way";
+  measured.status["peers"][0]["serving"]["eta_s"] = 2.5;
   measured.status["peers"][0]["answers"] = {{{"address", "10.0.0.2"}, {"unanswered", 7}}};
   measured.status["peers"][0]["round_trip"] = {{"count", 3}, {"sum_us", 600}, {"below_us", {{"256", 3}}}};
   for (const MetricsForm form : {MetricsForm::prometheus, MetricsForm::openmetrics}) {
@@ -253,6 +258,7 @@ TEST(Metrics, TellTheVerdictItsReasonsAndEachPeer) {
     EXPECT_EQ(page["pfsync_peer_packets_received_total{peer=\"224.0.0.240\"}"], 1);
     EXPECT_EQ(page["pfsync_peer_packets_refused_total{peer=\"224.0.0.240\"}"], 1);
     EXPECT_EQ(page["pfsync_peer_last_heard_seconds{peer=\"224.0.0.240\"}"], -1) << "never";
+    EXPECT_EQ(page["pfsync_peer_bulk_remaining_seconds{peer=\"224.0.0.240\"}"], 2.5);
     EXPECT_EQ(page["pfsync_peer_unanswered_questions{peer=\"224.0.0.240\",node=\"10.0.0.2\"}"], 7);
     EXPECT_EQ(page["pfsync_peer_round_trip_seconds_bucket{peer=\"224.0.0.240\",le=\"0.000256\"}"], 3);
     EXPECT_EQ(page["pfsync_peer_loss_ratio{peer=\"224.0.0.240\",direction=\"in\"}"], 0);
