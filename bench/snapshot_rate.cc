@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "bench/work.h"
+#include "engine/hot_part.h"
 #include "engine/partitioned_session.h"
 #include "engine/snapshot/keeper.h"
 #include "engine/snapshot/walk.h"
@@ -116,17 +117,9 @@ void fill(Table& table, std::size_t states) {
   for (std::size_t i = 0; i < table.shard_count(); ++i) writers.push_back(*table.claim(i));
   for (std::uint64_t number = 0; number < states; ++number) {
     const wire::State state = varied(number);
-    statetable::HotState hot{.id = state.id,
-                             .src = state.src,
-                             .dst = state.dst,
-                             .created_s = now_s - static_cast<Seconds>(state.creation_s),
-                             .expire_at_s = now_s + static_cast<Seconds>(state.expire_s),
-                             .heard_s = 1,
-                             .timeout = state.timeout,
-                             .proto = state.proto,
-                             .af = state.af,
-                             .direction = state.direction,
-                             .in_use = true};
+    statetable::HotState hot = engine::hot_part(state, now_s);
+    hot.expire_at_s = now_s + static_cast<Seconds>(state.expire_s);
+    hot.heard_s = 1;
     const statetable::Hash hash = table.hash(hot.id);
     require(writers[table.shard_of(hash)].add(hot, statetable::cold_part(state), hash) != statetable::no_slot,
             "the table is full");
