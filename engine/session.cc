@@ -442,11 +442,15 @@ void Session::on_update(const Pending& pending, Instant now) noexcept {
   }
   if (pending.message == Message::upd && !samples_.is_empty()) [[unlikely]]
     judge_sample(pending, writer.entry(slot), update, now);
-  merge_update(slot, update, pending, now);
+  merge_into(writer, slot, update, pending, now);
 }
 
 bool Session::merge_update(Slot slot, const wire::Update& update, const Pending& pending, Instant now) noexcept {
-  ShardWriter& writer = writer_of(pending.search.hash);
+  return merge_into(writer_of(pending.search.hash), slot, update, pending, now);
+}
+
+inline bool Session::merge_into(ShardWriter& writer, Slot slot, const wire::Update& update, const Pending& pending,
+                                Instant now) noexcept {
   release(pending.id, pending.search.hash, Deferrals::Why::updated, now);
   const HotEntry& held = writer.entry(slot);
   const MergeResult merged = judge(held, update);

@@ -394,6 +394,9 @@ class Session {
   void on_update(const Pending& pending, Instant now) noexcept;
   /// Of a state that is held: takes what of the update is not stale, and tells who has to hear of it. False: all was.
   bool merge_update(Slot slot, const wire::Update& update, const Pending& pending, Instant now) noexcept;
+  /// The same where it has to be fast: `writer` is the slot's.
+  [[gnu::always_inline]] bool merge_into(statetable::ShardWriter& writer, Slot slot, const wire::Update& update,
+                                         const Pending& pending, Instant now) noexcept;
   /// How long an answer to a request may take.
   [[nodiscard]] Duration sample_patience() const noexcept { return config_.delay + Samples::patience; }
   void judge_sample(const Pending& pending, const statetable::HotEntry& held, const wire::Update& update,
