@@ -212,13 +212,6 @@ Response response_to(const BadHead& bad) {
   return response;
 }
 
-struct Accepted {
-  int fd;
-  std::string address;
-  std::string source;
-  Clock::time_point at;
-};
-
 }  // namespace
 
 std::string_view Request::header(std::string_view name) const {
@@ -236,6 +229,13 @@ Response refusal(int status, std::string_view sentence) {
 }
 
 struct Listener::Parts {
+  struct Accepted {
+    int fd;
+    std::string address;
+    std::string source;
+    Clock::time_point at;
+  };
+
   ListenerSettings settings;
   Limits limits = settings.limits;
   TlsContext tls;

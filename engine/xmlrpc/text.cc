@@ -47,22 +47,22 @@ Character character_at(std::string_view text) {
   return {code, bytes};
 }
 
-/// The encoding that a declaration names, in lower case; utf-8 without one.
+/// The encoding that the XML declaration names, in lower case; utf-8 without one.
 std::string encoding_of(std::string_view document) {
   constexpr std::string_view begin = "<?xml";
   const std::string fallback = "utf-8";
   if (!document.starts_with(begin)) return fallback;
   const std::size_t end = document.find("?>");
   if (end == std::string_view::npos) return fallback;
-  std::string_view declaration = document.substr(0, end);
-  std::size_t at = declaration.find("encoding");
+  std::string_view heading = document.substr(0, end);
+  std::size_t at = heading.find("encoding");
   if (at == std::string_view::npos) return fallback;
-  declaration.remove_prefix(at + 8);
-  at = declaration.find_first_of("\"'");
+  heading.remove_prefix(at + 8);
+  at = heading.find_first_of("\"'");
   if (at == std::string_view::npos) return fallback;
-  const char quote = declaration[at];
-  declaration.remove_prefix(at + 1);
-  return lower(declaration.substr(0, declaration.find(quote)));
+  const char quote = heading[at];
+  heading.remove_prefix(at + 1);
+  return lower(heading.substr(0, heading.find(quote)));
 }
 
 std::string from_latin1(std::string_view bytes) {
