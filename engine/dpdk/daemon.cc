@@ -21,8 +21,9 @@
 #include "engine/carp/report.h"
 #include "engine/dpdk/daemon_parts.h"
 #include "engine/dpdk/log_level.h"
-#include "engine/snapshot/report.h"
+#include "engine/dpdk/system_calls.h"
 #include "engine/peers_report.h"
+#include "engine/snapshot/report.h"
 #include "engine/version.h"
 #include "wire/text.h"
 
@@ -354,7 +355,10 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
       {"onomem", "frames not sent because no packet buffer was free", port.onomem()},
       {"imissed", "frames the device dropped because its queue was full", device_counts.imissed},
       {"ierrors", "frames the device received damaged", device_counts.ierrors},
-      {"frames_other", "frames received that are no pfsync for this node and no ARP: those for CARP and group membership too, which are counted there", link.frames_other()},
+      {"frames_other",
+       "frames received that are no pfsync for this node and no ARP: those for CARP and group membership too, which "
+       "are counted there",
+       link.frames_other()},
       {"arp_requests", "ARP requests sent for the peer's address", link.arp_requests()},
       {"arp_replies", "ARP requests answered", link.arp_replies()},
       {"neighbour_requests", "neighbour solicitations sent for the peer's address", link.neighbour_requests()},
@@ -482,27 +486,34 @@ milliseconds Daemon::Parts::serve_bulk() {
   return wait;
 }
 
+/// What each data-path core does once, in its own thread.
+void Daemon::Parts::begin_core(const char* name, const Parts& of) {
+  prctl(PR_SET_NAME, name);
+  prctl(PR_SET_TIMERSLACK, 1000UL);  // an idle data path wakes when it said, not 50 µs later
+  if (!of.is_restricted) return;
+  if (const auto why = restrict_data_path())
+    spdlog::warn("a data-path core can still make the system calls of the whole process: seccomp(2) failed ({})", *why);
+}
+
 void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
   prctl(PR_SET_NAME, "pfsyncd-control");
-  const auto body = [](void* path) {
-    prctl(PR_SET_NAME, "pfsyncd-data");
-    prctl(PR_SET_TIMERSLACK, 1000UL);  // an idle data path wakes when it said, not 50 µs later
-    static_cast<DataPath*>(path)->run();
+  const auto body = [](void* given) {
+    begin_core("pfsyncd-data", *static_cast<Parts*>(given));
+    static_cast<Parts*>(given)->data_path.run();
     return 0;
   };
-  const auto part_body = [](void* path) {
-    prctl(PR_SET_NAME, "pfsyncd-part");
-    prctl(PR_SET_TIMERSLACK, 1000UL);
-    static_cast<PartPath*>(path)->run();
+  const auto part_body = [](void* given) {
+    Parts& of = *static_cast<Parts*>(given);
+    begin_core("pfsyncd-part", of);
+    of.part_paths[rte_lcore_id() - first_data_lcore - 1].run();
     return 0;
   };
   // Before anything is received: whatever comes is newer.
   snapshots.restore(node);
   unsigned lcore = first_data_lcore;
-  if (rte_eal_remote_launch(body, &data_path, lcore) != 0) throw std::runtime_error{"the data-path core is not there"};
-  for (PartPath& path : part_paths)
-    if (rte_eal_remote_launch(part_body, &path, ++lcore) != 0)
-      throw std::runtime_error{"a data-path core is not there"};
+  if (rte_eal_remote_launch(body, this, lcore) != 0) throw std::runtime_error{"the data-path core is not there"};
+  for (std::size_t path = 0; path < part_paths.size(); ++path)
+    if (rte_eal_remote_launch(part_body, this, ++lcore) != 0) throw std::runtime_error{"a data-path core is not there"};
   spdlog::info("pfsyncd {}: host id {}, {} states at most, on {}", version, creatorid_text(config.sync.creatorid),
                config.table.states_max, devices[0].port);
   snapshots.start();
@@ -541,6 +552,12 @@ Daemon::Daemon(const Config& config, const std::string& file, const std::optiona
 Daemon::~Daemon() = default;
 
 Outcome Daemon::apply(const Config& wanted, Demand demand) { return parts_->apply(wanted, demand); }
+
+void Daemon::restrict() {
+  if (const auto why = restrict_system_calls())
+    return spdlog::warn("system calls are not restricted: seccomp(2) failed ({})", *why);
+  parts_->is_restricted = true;
+}
 
 void Daemon::run(bool (*ended)(), bool (*reload_wanted)()) { parts_->run(ended, reload_wanted); }
 

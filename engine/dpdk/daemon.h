@@ -22,6 +22,10 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
+  /// From now on no system calls but those that a running daemon needs (system_calls.h); a warning in the log when the
+  /// kernel cannot do it. Before run().
+  void restrict();
+
   /// Starts the data-path cores and serves the control side until `ended` says so. `reload_wanted`: asked from time to
   /// time whether the configuration file is to be read again.
   void run(bool (*ended)(), bool (*reload_wanted)());

@@ -118,6 +118,7 @@ struct Daemon::Parts {
   Divergence divergence;
   std::optional<ConfigSync> config_sync;
   Service service;
+  bool is_restricted = false;  ///< to the system calls that a running daemon needs
 
   Parts(const Config& given, std::string from, const std::optional<Identity>& user);
   /// What of `divergence` waits for this thread, or asks the other node, ends before configuration sync does.
@@ -128,6 +129,7 @@ struct Daemon::Parts {
   Outcome apply(const Config& wanted, Demand demand);
   Outcome reload();
   void make_config_sync();
+  static void begin_core(const char* name, const Parts& of);
 
  private:
   /// Hands a command to the data path and waits for its result; nullopt when that takes too long.

@@ -48,10 +48,13 @@ int main(int argc, char** argv) {
   CLI::App app{"pfsyncd keeps the connection table of a pf firewall pair: a pfsync(4) node in user space."};
   std::string file = "/etc/pfsyncd/pfsyncd.toml";
   bool check = false;
+  bool all_system_calls = false;
   std::string user;
   app.add_option("-c,--config", file, "configuration file (TOML)")->capture_default_str();
   app.add_flag("-n,--check-config", check, "read the configuration, say what is wrong with it, and end");
   app.add_option("-u,--user", user, "become this user, without privileges, once the ports are open")->type_name("USER");
+  app.add_flag("--all-system-calls", all_system_calls,
+               "leave out the restriction of system calls, for a driver that needs others");
   app.set_version_flag("-V,--version", "pfsyncd " + std::string{engine::version});
   try {
     app.parse(argc, argv);
@@ -80,6 +83,7 @@ int main(int argc, char** argv) {
   watch_signals();
   try {
     engine::dpdk::Daemon daemon{config, file, identity};
+    if (!all_system_calls) daemon.restrict();
     daemon.run([] { return signalled != 0; },
                [] {
                  const bool wanted = hung_up != 0;

@@ -3,6 +3,7 @@ import ctypes
 import os
 import pathlib
 import pwd
+import re
 import select
 import socket
 import subprocess
@@ -178,6 +179,18 @@ class Privileges(Case):
             if task.name == str(self.daemon.process.pid):
                 self.assertEqual(int(lines["CapPrm"], 16), 0)
                 self.assertEqual(lines["NoNewPrivs"], "1")
+
+    def test_no_thread_can_make_other_system_calls_than_it_needs(self):
+        for task in pathlib.Path(f"/proc/{self.daemon.process.pid}/task").iterdir():
+            lines = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
+            self.assertEqual((lines["Seccomp"], lines["NoNewPrivs"]), ("2", "1"), lines["Name"])
+            # A data-path core keeps less than the others.
+            filters = int(lines["Seccomp_filters"]) - self.filters_outside()
+            self.assertEqual(filters, 2 if lines["Name"] == "pfsyncd-data" else 1, lines["Name"])
+
+    def filters_outside(self):
+        """Those that a container has put around all of us."""
+        return int(re.search(r"Seccomp_filters:\t(\d+)", pathlib.Path("/proc/self/status").read_text())[1])
 
     def test_what_it_needs_goes_on(self):
         self.assertTrue(self.daemon.status()["ok"])
