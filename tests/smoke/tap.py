@@ -51,7 +51,8 @@ def main():
     return 0 if result.wasSuccessful() else 1
 
 
-_ports = iter(range(20000 + os.getpid() % 10000, 32000))  # below those that the kernel gives to clients, so that none takes it meanwhile
+# Below those that the kernel gives to clients, so that none takes it meanwhile; forty for each process, so that two tests at once differ.
+_ports = iter(range(20000 + 40 * os.getpid() % 11000, 32000))
 
 
 def free_port():
