@@ -1,4 +1,7 @@
-"""A newcomer's path: install the package on a machine that has nothing of ours, write five lines, start the service, see healthy."""
+"""A newcomer's path: install the package on a machine that has nothing of ours, write five lines, start the service, see healthy.
+
+Once with nothing but what the package depends on, once under systemd itself: booted in namespaces of its own.
+"""
 import os
 import pathlib
 import re
@@ -51,7 +54,7 @@ EXPECTED = """/etc/pfsyncd/pfsyncd.toml
 /usr/share/pfsyncd/pfsync.lua""".splitlines()
 
 
-class Newcomer(unittest.TestCase):
+class Installed(unittest.TestCase):
     def setUp(self):
         if os.geteuid() != 0:
             self.skipTest("only root can install a package")
@@ -86,12 +89,12 @@ class Newcomer(unittest.TestCase):
             raise AssertionError(f"{command}: {done.stdout}{done.stderr}")
         return done
 
-    def install(self):
+    def install(self, *packages):
         made = subprocess.run([sys.executable, tap.ROOT / "scripts/package", BUILD, self.folder], capture_output=True, text=True)
         self.assertEqual(made.returncode, 0, made.stderr)
         self.deb = pathlib.Path(made.stdout.strip())
         needs = clean_root.run("dpkg-deb", "-f", self.deb, "Depends")
-        clean_root.make(self.root, [clause[0] for clause in clean_root.clauses(needs)])
+        clean_root.make(self.root, [*(clause[0] for clause in clean_root.clauses(needs)), *packages])
         shutil.copyfile(self.deb, self.root / "tmp/it.deb")
         self.assertEqual(self.there("dpkg", "-i", "/tmp/it.deb").stderr, "")
         self.assertEqual(self.there("dpkg", "--verify", "pfsyncd").stdout, "")
@@ -108,6 +111,15 @@ class Newcomer(unittest.TestCase):
         for program in ("pfsyncd", "pfsyncctl", "pfsync-replay"):
             self.there(program, "--help")
 
+    def start_firewall(self):
+        firewall = Daemon("B", tap.PFSYNCD, self.folder, FIREWALL, prefix=["ip", "netns", "exec", self.namespaces[1]])
+        firewall.start()
+        self.addCleanup(firewall.end)
+        firewall.await_socket(SOON_S)
+        tap.eventually(lambda: firewall.status()["states"] == STATES, SOON_S, "the firewall has its connections")
+
+
+class Newcomer(Installed):
     def start(self):
         """As the unit says. Returns once the service manager would say that it is active."""
         unit = (self.root / "lib/systemd/system/pfsyncd.service").read_text()
@@ -133,12 +145,8 @@ class Newcomer(unittest.TestCase):
         return self.process.wait(SOON_S)
 
     def test_from_the_package_to_healthy_and_away_again(self):
-        firewall = Daemon("B", tap.PFSYNCD, self.folder, FIREWALL, prefix=["ip", "netns", "exec", self.namespaces[1]])
-        firewall.start()
-        self.addCleanup(firewall.end)
+        self.start_firewall()
         self.install()
-        firewall.await_socket(SOON_S)
-        tap.eventually(lambda: firewall.status()["states"] == STATES, SOON_S, "the firewall has its connections")
         self.config.write_text(FIVE_LINES)
         self.start()
         status = self.there("pfsyncctl", "show", "status", check=False)
@@ -159,6 +167,112 @@ class Newcomer(unittest.TestCase):
         self.assertFalse((self.root / "etc/pfsyncd").exists())
         self.assertFalse((self.root / "var/lib/pfsyncd").exists())
         self.assertNotIn("pfsyncd", (self.root / "var/lib/dpkg/status").read_text())
+
+
+# A machine's own /dev, /run and control groups, then systemd as its first process.
+BOOT = """
+mount --make-rprivate / && mount --bind "$0" "$0" && mount -t tmpfs tmpfs "$0/run" && mkdir "$0/run/lock" || exit 1
+mount -t sysfs -o ro sysfs "$0/sys" && mount -t cgroup2 cgroup2 "$0/sys/fs/cgroup" && mount -t proc proc "$0/proc" || exit 1
+mount -t tmpfs tmpfs "$0/dev" && mkdir "$0/dev/pts" "$0/dev/shm" && mount -t tmpfs tmpfs "$0/dev/shm" || exit 1
+for device in null zero full random urandom tty; do cp -a "/dev/$device" "$0/dev/" || exit 1; done
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$0/dev/pts" && ln -s pts/ptmx "$0/dev/ptmx" || exit 1
+exec env -i PATH=/usr/sbin:/usr/bin container=pfsync-smoke chroot "$0" /lib/systemd/systemd --log-target=console systemd.unit=multi-user.target
+"""
+WATCHDOG_S = 2
+
+
+class Systemd(Installed):
+    def boot(self):
+        """Skips the test where it cannot be had."""
+        mounted = re.search(r"^\S+ (\S+) cgroup2 rw", pathlib.Path("/proc/mounts").read_text(), re.MULTILINE)
+        if not mounted:
+            self.skipTest("systemd needs control groups (cgroup2), and they cannot be written to here")
+        group = pathlib.Path(mounted.group(1)) / f"pfsync-smoke-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError as error:
+            self.skipTest(f"no control group can be made here: {error}")
+        self.addCleanup(self.remove_groups, group)
+        (self.root / "etc/machine-id").write_text(f"{os.getpid():032x}\n")
+        unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc", "--cgroup"]
+        self.console = self.folder / "console"
+        with open(self.console, "wb") as console:
+            outer = subprocess.Popen(["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', group, "ip", "netns", "exec", self.namespaces[0],
+                                      *unshare, "sh", "-c", BOOT, self.root], stdout=console, stderr=console, stdin=subprocess.DEVNULL)
+        self.addCleanup(outer.wait)
+        self.addCleanup(outer.kill)
+        self.first = None
+        until = time.monotonic() + SOON_S
+        while outer.poll() is None and time.monotonic() < until:
+            children = pathlib.Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+            self.first = children[0] if children else None
+            if self.first and self.inside("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded"):
+                return
+            time.sleep(0.1)
+        if outer.poll() is not None:
+            self.skipTest(f"systemd cannot be booted here: {' '.join(self.console.read_text().split()[-40:])}")
+        raise AssertionError(f"systemd has not come up: {self.console.read_text()}")
+
+    def remove_groups(self, group):
+        def gone():
+            for folder in sorted(group.glob("**/"), reverse=True):
+                try:
+                    folder.rmdir()
+                except OSError:
+                    pass
+            return not group.exists()
+        tap.eventually(gone, SOON_S, "the processes in there have ended")
+
+    def inside(self, *command, check=True):
+        done = subprocess.run(["nsenter", "-t", self.first, "--all", "--root", "--wd", "env", "-i", "PATH=/usr/sbin:/usr/bin", *map(str, command)],
+                              capture_output=True, text=True, timeout=SOON_S, stdin=subprocess.DEVNULL)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{command}: {done.stdout}{done.stderr}{self.inside('journalctl', '-u', 'pfsyncd', check=False).stdout}")
+        return done
+
+    def about(self, name):
+        return self.inside("systemctl", "show", "--property", name, "--value", "pfsyncd").stdout.strip()
+
+    def signal_main(self, signal):
+        self.inside("sh", "-c", f"kill -{signal} {self.about('MainPID')}")
+
+    def is_back(self, restarts):
+        return self.about("NRestarts") == str(restarts) and self.about("ActiveState") == "active" and \
+            f"{STATES}\n" in self.inside("pfsyncctl", "show", "status", check=False).stdout
+
+    def test_the_service_under_systemd_itself(self):
+        self.start_firewall()
+        try:
+            self.install("systemd", "dbus")
+        except ValueError as missing:
+            self.skipTest(str(missing))
+        self.config.write_text(FIVE_LINES)
+        short = self.root / "etc/systemd/system/pfsyncd.service.d/short.conf"
+        short.parent.mkdir(parents=True)
+        short.write_text(f"[Service]\nWatchdogSec={WATCHDOG_S}\n")
+        self.boot()
+        self.inside("systemctl", "enable", "--now", "pfsyncd")  # returns when the states are here
+        self.assertIn(f"{STATES}\n", self.inside("pfsyncctl", "show", "status").stdout)
+        self.assertIn("healthy", self.about("StatusText"))
+        about = self.inside("cat", f"/proc/{self.about('MainPID')}/status").stdout
+        self.assertRegex(about, rf"(?m)^Uid:\s+{self.uid}\s+{self.uid}\s+{self.uid}\s+{self.uid}$")
+        self.assertRegex(about, r"(?m)^CapEff:\s+0+$")
+        self.assertNotIn("seccomp(2) failed", self.inside("journalctl", "-u", "pfsyncd").stdout)
+
+        self.config.write_text(FIVE_LINES + "[log]\nlevel = \"debug\"\n")
+        self.inside("systemctl", "reload", "pfsyncd")
+        self.assertIn("log.level", self.inside("journalctl", "-u", "pfsyncd").stdout)
+        self.config.write_text("[link\n")
+        self.assertNotEqual(self.inside("systemctl", "reload", "pfsyncd", check=False).returncode, 0)
+        self.assertEqual(self.about("ActiveState"), "active")
+        self.config.write_text(FIVE_LINES)
+
+        self.signal_main("KILL")
+        tap.eventually(lambda: self.is_back(1), SOON_S, "it is started again")
+        self.signal_main("STOP")
+        tap.eventually(lambda: self.is_back(2), SOON_S, "the watchdog has it started again")
+        self.inside("systemctl", "stop", "pfsyncd")
+        self.assertEqual((self.about("ActiveState"), self.about("Result")), ("inactive", "success"))
 
 
 if __name__ == "__main__":
