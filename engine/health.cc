@@ -133,6 +133,18 @@ bool HealthMonitor::has(Trouble trouble, const std::string& peer) const {
 void HealthMonitor::judge_node(const HealthFacts& facts) {
   if (!facts.link_up)
     add(Verdict::failed, Trouble::link, "", "the link is down: check the cable or the device " + facts.device);
+  for (const std::string& device : facts.standing_still)
+    add(Verdict::failed, Trouble::mtu, "",
+        fmt::format(
+            "nothing leaves {} any more: it drops the first frame that waits again and again, most likely since that "
+            "is longer than the other end of this virtual link takes: raise the MTU there, or lower it here and in "
+            "the configuration, and restart",
+            device));
+  // What was said meanwhile, and was not heard, is no peer's fault.
+  if (facts.link_stands_still) {
+    heard_again_from_ = facts.now + seconds{3};
+    std::erase_if(held_, [](const auto& one) { return !one.second.reason.peer.empty(); });
+  }
   if (facts.states_refused > 0) {
     const bool is_now = facts.now < states_refused_at_ + refused_last;
     add(is_now ? Verdict::failed : Verdict::degraded, Trouble::table, "",
@@ -155,7 +167,7 @@ void HealthMonitor::judge_node(const HealthFacts& facts) {
 // --- a peer --------------------------------------------------------------------------------------------
 
 void HealthMonitor::judge_peer(const HealthFacts& facts, const PeerFacts& peer) {
-  if (!peer.active || !facts.link_up) return;
+  if (!peer.active || !facts.link_up || facts.now < heard_again_from_) return;
   const History& history = histories_[peer.address];
   judge_answers(facts, peer, history);
   judge_bulk(facts, peer);

@@ -129,6 +129,10 @@ struct HealthFacts {
   bool link_up = true;
   std::string device{}, own_address{};
   std::size_t mtu = 1500;
+  /// Devices that take frames and let none go, most often since one is longer than the other end of a virtual link
+  /// takes; nobody hears what is said on the link while its own is among them.
+  std::vector<std::string> standing_still{};
+  bool link_stands_still = false;
   std::uint64_t states_refused = 0;
   std::uint64_t frames_received = 0, frames_dropped = 0;  ///< by the port and on their way to its cores
   std::string drops{};                                    ///< the words of what was dropped
@@ -152,7 +156,8 @@ class HealthMonitor {
   /// In a row; with a question a second this takes six seconds, and a hundredth of frames lost makes it happen once in
   /// years.
   static constexpr unsigned unanswered_max = 5;
-  static constexpr unsigned unanswered_long_max = 3;
+  /// Of the long ones, which are every other one.
+  static constexpr unsigned unanswered_long_max = 4;
   static constexpr unsigned unanswered_ours_max = 4;
 
   [[nodiscard]] const Health& judge(const HealthFacts& facts);
@@ -196,6 +201,7 @@ class HealthMonitor {
   };
   std::deque<Dropped> dropped_;
   bool link_was_up_ = false;
+  Instant heard_again_from_{};  ///< the link's device stood still until a moment before
   std::uint64_t states_refused_ = 0;
   Instant states_refused_at_{};
   struct Held {

@@ -106,6 +106,11 @@ HealthFacts health_facts(const DaemonView& daemon) {
     facts.drops += (facts.drops.empty() ? "" : ", ") + count.word;
   }
   if (facts.drops.empty()) facts.drops = "parts_behind";
+  if (daemon.standing_still)
+    for (const DaemonView::Still& still : daemon.standing_still()) {
+      facts.standing_still.push_back(fmt::format("{} (MTU {})", wire::printable(still.name), still.mtu));
+      facts.link_stands_still |= still.is_link;
+    }
   if (daemon.carp != nullptr) facts.carp = carp::trouble(*daemon.carp, facts.now);
   if (daemon.config_sync)
     if (const Json told = daemon.config_sync(); !told.value("healthy", true))

@@ -87,16 +87,9 @@ bool PeerWatch::is_due(Instant now) noexcept {
   return true;
 }
 
-void PeerWatch::ask(wire::StateId theirs, wire::StateId ours, bool doubtful, Instant now) noexcept {
+void PeerWatch::ask(wire::StateId theirs, wire::StateId ours, Instant now) noexcept {
   next_at_ = now + every_;
-  ++number_;
-  // A short one after each long one: only beside those that are answered does the silence after long ones mean
-  // something.
-  const bool is_doubted = doubtful || std::ranges::any_of(view_.nodes, [](const Node& node) {
-                            return node.heard_at != Instant{} && node.unanswered_long > 0;
-                          });
-  const bool is_long = is_doubted ? !question_.is_long : number_ % long_every == 0;
-  question_ = {.states = {theirs, ours}, .is_long = is_long};
+  question_ = {.states = {theirs, ours}, .is_long = !question_.is_long};
   is_to_send_ = true;
 }
 

@@ -26,8 +26,6 @@ class PeerWatch {
   using Duration = statetable::Duration;
 
   static constexpr std::size_t nodes_max = 16;  ///< a further one displaces the one heard longest ago
-  /// A long question is asked this seldom, unless there is a reason to doubt that it arrives.
-  static constexpr unsigned long_every = 16;
   /// Only states that have lasted so long are asked for, and requests for younger ones are therefore never such
   /// questions: they tell of inserts that were lost.
   static constexpr std::chrono::seconds young{10};
@@ -64,8 +62,9 @@ class PeerWatch {
   /// Whether it is time for another question; closes the one before.
   [[nodiscard]] bool is_due(Instant now) noexcept;
   /// The next question, to be sent: states of others' and of this node's; creatorid 0: there is none of that kind. At
-  /// least one. `doubtful`: packets may not have arrived lately.
-  void ask(wire::StateId theirs, wire::StateId ours, bool doubtful, Instant now) noexcept;
+  /// least one. Every other question is long: only beside short ones that are answered does the silence after those
+  /// mean something.
+  void ask(wire::StateId theirs, wire::StateId ours, Instant now) noexcept;
   /// When it is time; Instant::max(): never.
   [[nodiscard]] Instant due() const noexcept { return every_ == Duration::zero() ? Instant::max() : next_at_; }
   /// There was nothing to ask for, or nobody to ask: later.
@@ -97,9 +96,8 @@ class PeerWatch {
   Instant next_at_{};
   Instant publish_at_{};
   std::array<std::uint8_t, nodes_max> has_answered_{};  ///< bits: for another's state, for ours
-  unsigned number_ = 0;
-  bool is_asked_ = false;    ///< it was sent, and its time is not over
-  bool is_awaited_ = false;  ///< and somebody has not answered it wholly
+  bool is_asked_ = false;                               ///< it was sent, and its time is not over
+  bool is_awaited_ = false;                             ///< and somebody has not answered it wholly
   bool is_to_send_ = false;
   bool is_answered_ = false;  ///< by anybody
   Latency round_trip_;

@@ -51,6 +51,13 @@ struct DaemonView {
   std::function<std::uint64_t()> queued;  ///< changes waiting to be announced
   std::function<bool()> link_up;
   std::function<std::vector<NamedCount>()> counts;  ///< what is counted outside the session
+  /// A device that takes frames and lets none go.
+  struct Still {
+    bool is_link = true;
+    std::string name;
+    std::size_t mtu = 1500;
+  };
+  std::function<std::vector<Still>()> standing_still{};  ///< empty: nobody looks
   /// What the view remembers between two looks.
   std::shared_ptr<CreatorCounts> creators = std::make_shared<CreatorCounts>();
   std::function<Json()> config_sync{};  ///< empty: no [config_sync] here

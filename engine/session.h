@@ -347,7 +347,6 @@ class Session {
       Seconds at_s = 0;
     };
     std::array<Asked, 4096> asked_lately{};
-    std::uint64_t missed_at_probe = 0;             ///< missed_by_peer, when it was last asked for a sign of life
     std::array<Counter, sample_verdicts> samples;  ///< by SampleVerdict
   };
 

@@ -119,9 +119,7 @@ void Session::probe(Instant now) noexcept {
       peer.watch.put_off(now);
       continue;
     }
-    const std::uint64_t missed = peer.tallies[PeerTally::missed_by_peer].value();
-    peer.watch.ask((*states)[0], (*states)[1], missed != peer.missed_at_probe, now);
-    peer.missed_at_probe = missed;
+    peer.watch.ask((*states)[0], (*states)[1], now);
   }
 }
 

@@ -204,6 +204,13 @@ void Daemon::Parts::make_commands() {
   view.sampling = [this](unsigned peer) {
     return peer < samplers.size() ? divergence::sampling_json(samplers[peer], config.sync.sample_per_s) : Json(nullptr);
   };
+  view.standing_still = [this] {
+    std::vector<DaemonView::Still> all;
+    for (std::size_t number = 0; number < stacks.size(); ++number)
+      if (standstills_[number].is_still())
+        all.push_back({number == 0, devices[number].name(), number == 0 ? config.link.mtu : interface_mtu});
+    return all;
+  };
   view.divergence = [this](bool with_differences) { return divergence.status(with_differences); };
   if (config.synthetic)
     commands.synthetic = [this](bool run) {
@@ -414,6 +421,22 @@ void Daemon::Parts::watch_links(Instant now) {
   links_seen_at_ = now;
 }
 
+void Daemon::Parts::watch_frames(Instant now) {
+  constexpr std::chrono::seconds every{1};
+  if (now < frames_seen_at_ + every) return;
+  frames_seen_at_ = now;
+  for (std::size_t number = 0; number < stacks.size(); ++number) {
+    if (devices[number].interface.empty()) continue;
+    if (!links_up_[number].load(std::memory_order_relaxed)) {  // drops are what is to be expected then
+      standstills_[number] = {};
+      continue;
+    }
+    const std::uint64_t given = stacks[number]->port().statistics().opackets;
+    if (const auto counts = sent_and_dropped(devices[number].interface))
+      static_cast<void>(standstills_[number].look({.given = given, .sent = counts->sent, .dropped = counts->dropped}));
+  }
+}
+
 void Daemon::Parts::tell_service(Instant now) {
   std::array<BulkPhase, peers_max> phases{};
   for (unsigned peer = 0; peer < session.peers(); ++peer) phases[peer] = session.bulk(peer).phase();
@@ -519,6 +542,7 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
   snapshots.start();
   while (!ended()) {
     watch_links(clock.now());
+    watch_frames(clock.now());
     const milliseconds wait = serve_bulk();
     session_log.look(clock.now());
     health_log.look(view, service, clock.now());

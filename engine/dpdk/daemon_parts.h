@@ -31,6 +31,7 @@
 #include "engine/dpdk/port.h"
 #include "engine/dpdk/service.h"
 #include "engine/dpdk/session_log.h"
+#include "engine/dpdk/standstill.h"
 #include "engine/dpdk/telemetry.h"
 #include "engine/dpdk/web.h"
 #include "engine/link.h"
@@ -150,6 +151,8 @@ struct Daemon::Parts {
   [[nodiscard]] std::vector<HostStack*> all_stacks();
   [[nodiscard]] std::vector<NamedCount> counts() const;
   void watch_links(Instant now);
+  /// Whether frames leave the devices that take them.
+  void watch_frames(Instant now);
   void tell_service(Instant now);
   /// Asks peers for states at random, and counts what came of those before.
   void sample_peers(Instant now);
@@ -170,6 +173,8 @@ struct Daemon::Parts {
   std::mt19937_64 random_{std::random_device{}()};
   Instant links_seen_at_{};
   bool links_seen_ = false;
+  Instant frames_seen_at_{};
+  std::array<Standstill, 1 + interfaces_max> standstills_{};
   std::array<std::atomic<bool>, 1 + interfaces_max> links_up_{};
   carp::LogBound carp_lines_{1 + interfaces_max};
 };

@@ -80,6 +80,14 @@ bool has_carrier(const std::string& interface) {
   return (std::ifstream{"/sys/class/net/" + interface + "/carrier"} >> carrier) && carrier == 1;
 }
 
+std::optional<SentAndDropped> sent_and_dropped(const std::string& interface) {
+  SentAndDropped counts;
+  const std::string folder = "/sys/class/net/" + interface + "/statistics/";
+  if (!(std::ifstream{folder + "tx_packets"} >> counts.sent)) return std::nullopt;
+  if (!(std::ifstream{folder + "tx_dropped"} >> counts.dropped)) return std::nullopt;
+  return counts;
+}
+
 std::variant<Device, std::string> find_device(const std::string& device, std::size_t mtu, const std::string& section) {
   if (is_pci_address(device)) {
     if (!fs::exists("/sys/bus/pci/devices/" + device))

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -26,5 +28,11 @@ struct Device {
 
 /// Whether a Linux interface has a carrier.
 [[nodiscard]] bool has_carrier(const std::string& interface);
+
+/// What a Linux interface sent, and dropped instead; nothing when that cannot be read.
+struct SentAndDropped {
+  std::uint64_t sent = 0, dropped = 0;
+};
+[[nodiscard]] std::optional<SentAndDropped> sent_and_dropped(const std::string& interface);
 
 }  // namespace pfsync::engine::dpdk

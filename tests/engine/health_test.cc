@@ -131,6 +131,8 @@ TEST(HealthVerdict, FullPacketsThatNeverArriveAreAnMtu) {
 TEST(HealthVerdict, LongQuestionsThatAloneAreUnanswered) {
   Judged judged;
   judged.node().unanswered_long = 3;
+  EXPECT_TRUE(judged.look().is_healthy());
+  judged.node().unanswered_long = 4;
   EXPECT_EQ(judged.look().reasons.front().trouble, Trouble::mtu);
   EXPECT_TRUE(judged.look().reason.starts_with("packets of 1500 bytes do not reach 10.0.0.2, shorter ones do"));
 }

@@ -17,11 +17,11 @@ struct Asking : PeerWatch {
   statetable::Instant now = statetable::Instant{} + 1000s;
 
   /// The next question leaves.
-  Question ask_next(bool doubtful = false) {
+  Question ask_next() {
     now += 1s;
     EXPECT_TRUE(is_due(now));
     EXPECT_FALSE(is_due(now) && has_question()) << "nothing is to be sent before it is asked";
-    ask(theirs, ours, doubtful, now);
+    ask(theirs, ours, now);
     const auto question = take(now);
     EXPECT_TRUE(question);
     return question.value_or(Question{});
@@ -84,24 +84,17 @@ TEST(PeerWatch, TellsWhoAnswersOnlyForStatesOfOthers) {
   EXPECT_EQ(watch.node(first).unanswered_ours, 0u);
 }
 
-TEST(PeerWatch, AsksLongQuestionsSeldomAndByTurnsInDoubt) {
+TEST(PeerWatch, EveryOtherQuestionIsLong) {
   Asking watch;
   watch.heard(first, watch.now);
-  unsigned long_ones = 0;
-  for (unsigned i = 0; i < 4 * PeerWatch::long_every; ++i) {
-    long_ones += watch.ask_next().is_long;
-    watch.answer(theirs, first);
-  }
-  EXPECT_EQ(long_ones, 4u);
-  // Something was lost: every other one is long, and those alone remain unanswered.
-  bool was_long = watch.ask_next(true).is_long;
+  bool was_long = watch.ask_next().is_long;
   for (unsigned i = 0; i < 8; ++i) {
-    if (!was_long) watch.answer(theirs, first);
-    const bool is_long = watch.ask_next(i == 0).is_long;
+    if (!was_long) watch.answer(theirs, first);  // those alone remain unanswered
+    const bool is_long = watch.ask_next().is_long;
     EXPECT_NE(is_long, was_long);
     was_long = is_long;
   }
-  EXPECT_GE(watch.node(first).unanswered_long, 3u);
+  EXPECT_EQ(watch.node(first).unanswered_long, 4u);
   EXPECT_LE(watch.node(first).unanswered, 1u);
 }
 
@@ -111,7 +104,7 @@ TEST(PeerWatch, AQuestionThatCouldNotBeSentSaysNothing) {
   for (unsigned i = 0; i < 10; ++i) {
     watch.now += 1s;
     ASSERT_TRUE(watch.is_due(watch.now));
-    watch.ask(theirs, ours, false, watch.now);  // and is not taken
+    watch.ask(theirs, ours, watch.now);  // and is not taken
   }
   EXPECT_EQ(watch.node(first).unanswered, 0u);
   EXPECT_EQ(watch.view().unanswered, 0u);

@@ -23,7 +23,7 @@ PATIENCE_S = 40  # a machine that is shared; the ten seconds that users are prom
 class Sync:
     """A pfsyncd and its peers, on a veth pair of two namespaces of their own."""
 
-    def __init__(self, test, number, peers=((),), peer_keys=""):
+    def __init__(self, test, number, peers=((),), peer_keys="", through_a_switch=False):
         self.test = test
         self.spaces = [f"pfsync{os.getpid()}h{number}{side}" for side in "ab"]
         for space in self.spaces:
@@ -32,6 +32,8 @@ class Sync:
         ip("link", "add", "sync-a", "netns", self.spaces[0], "type", "veth", "peer", "name", "sync-b", "netns", self.spaces[1])
         for space, interface in zip(self.spaces, ("sync-a", "sync-b")):
             ip("-n", space, "link", "set", interface, "mtu", "1500", "up")
+        if through_a_switch:
+            self.put_switch_between(number)
         addresses = (PEER, OTHER)[:len(peers)]
         for address in addresses:
             ip("-n", self.spaces[1], "addr", "add", address + "/24", "dev", "sync-b")
@@ -47,6 +49,19 @@ class Sync:
                                         str(pathlib.Path(__file__).resolve().parent / "pf_peer.py"), address, OWN, *options])
             test.addClassCleanup(self.end, process)
             self.peers.append(process)
+
+    def put_switch_between(self, number):
+        """The daemon's link ends at a bridge; what the peer has is a link of its own to there."""
+        space = f"pfsync{os.getpid()}h{number}s"
+        ip("netns", "add", space)
+        self.test.addClassCleanup(ip, "netns", "del", space)
+        ip("-n", self.spaces[1], "link", "set", "sync-b", "netns", space)
+        ip("-n", space, "link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
+        ip("link", "add", "to-b", "netns", space, "type", "veth", "peer", "name", "sync-b", "netns", self.spaces[1])
+        for interface in ("sync-b", "to-b", "switch"):
+            ip("-n", space, "link", "set", interface, *(() if interface == "switch" else ("master", "switch")), "up")
+        ip("-n", self.spaces[1], "link", "set", "sync-b", "mtu", "1500", "up")
+        self.switch = space
 
     @staticmethod
     def end(process):
@@ -76,18 +91,23 @@ class Health(unittest.TestCase):
             cls.lossy = Sync(cls, 3, peers=(("--fault", "loss", "--new-per-s", "500"),))
             cls.dialect = Sync(cls, 4, peer_keys='dialect = "1500"\n')
             cls.names = Sync(cls, 6, peers=(("--fault", "names", "--interface", "igb0"),), peer_keys='interface_map = { lan = "igb0" }\n')
+            cls.small = Sync(cls, 8)
+            cls.narrow = Sync(cls, 9, through_a_switch=True)
             cls.kernel = Sync(cls, 7, peers=(("--interface", "igb0", "--knows", "igb0"), ("--interface", "vmx0", "--knows", "vmx0")))
         except OSError as error:
             raise unittest.SkipTest(f"no network namespaces with a veth pair can be had here: {error}")
-        cls.good = (cls.well, cls.deaf, cls.mute, cls.lossy, cls.names)
+        cls.good = (cls.well, cls.deaf, cls.mute, cls.lossy, cls.names, cls.small, cls.narrow)
         for sync in (*cls.good, cls.dialect, cls.kernel):
             sync.daemon.await_socket(PATIENCE_S)
         for sync in cls.good:
             tap.eventually(lambda: (status := sync.status())["healthy"] and status["states"] > 30 and status["bulk"]["phase"] == "done",
                            PATIENCE_S, f"all is well at first: {sync.status()['reasons']}")
         cls.began = time.monotonic()
-        for sync in cls.good[1:]:
+        for sync in cls.good[1:-2]:
             sync.begin_fault()
+        # The peer's own link, which the daemon's device ends at; and one behind a switch.
+        ip("-n", cls.small.spaces[1], "link", "set", "sync-b", "mtu", "1400")
+        ip("-n", cls.narrow.switch, "link", "set", "to-b", "mtu", "1400")
 
     def expect(self, sync, trouble, verdict, *words):
         """This comes to be the worst that it says. Returns the whole status."""
@@ -115,6 +135,16 @@ class Health(unittest.TestCase):
 
     def test_a_peer_that_loses_one_frame_in_a_hundred(self):
         self.expect(self.lossy, "loss_in", "degraded", f"of what {PEER} says is lost", "look for errors on cables")
+
+    def test_a_peer_whose_link_has_a_smaller_mtu(self):
+        """veth drops what its other end does not take, and the kernel tries the same frame for ever: nothing leaves any more."""
+        status = self.expect(self.small, "mtu", "failed", "nothing leaves sync-a (MTU 1500) any more", "raise the MTU there")
+        self.assertEqual([reason["trouble"] for reason in status["reasons"]], ["mtu"], status["reasons"])
+        ip("-n", self.small.spaces[1], "link", "set", "sync-b", "mtu", "1500")
+        tap.eventually(lambda: self.small.status()["healthy"], PATIENCE_S, "what waited leaves once it fits")
+
+    def test_a_path_with_a_smaller_mtu(self):
+        self.expect(self.narrow, "mtu", "failed", f"packets of 1500 bytes do not reach {PEER}, shorter ones do")
 
     def test_a_peer_of_another_dialect(self):
         self.expect(self.dialect, "dialect", "failed", f"{PEER} (which speaks 1301) does not take the dialect 1500", 'set dialect = "auto"')
