@@ -31,7 +31,7 @@ class LiveChange {
 struct Command {
   enum class Kind : std::uint8_t {
     link_up,  ///< frames can be exchanged now: ask for a bulk update
-    resync,   ///< ask for a bulk update, whatever the state of the last
+    resync,   ///< ask all peers for a bulk update, or `only_peer`, whatever the state of the last
     retry,    ///< ask `peer` again, which has not answered
     push,     ///< announce what is queued without waiting
     flush,    ///< remove the own states on `ifname` (empty: on all interfaces)
@@ -43,6 +43,7 @@ struct Command {
   };
   Kind kind = Kind::push;
   unsigned peer = 0;
+  std::optional<unsigned> only_peer{};
   wire::InterfaceName ifname{};
   wire::StateId id{};
   carp::Order carp{};

@@ -6,6 +6,7 @@
 #include "engine/config_report.h"
 #include "engine/peers_report.h"
 #include "engine/states_report.h"
+#include "wire/text.h"
 
 namespace pfsync::engine {
 namespace {
@@ -69,6 +70,15 @@ StatesPage page_of(const Json& request, const statetable::Table& table) {
   return page;
 }
 
+/// Which of the peers a request is about; nothing: all.
+std::optional<unsigned> peer_of(const Json& request, const DaemonView& daemon) {
+  if (!request.contains("peer")) return std::nullopt;
+  const std::string address = text_of(request, "peer");
+  for (unsigned peer = 0; peer < daemon.session.peers(); ++peer)
+    if (peer_address(daemon, peer) == address) return peer;
+  throw Refusal{wire::printable(address) + " is no peer of this node: pfsyncctl show peers lists them"};
+}
+
 Json show(const Json& request, const DaemonView& daemon) {
   const std::string what = text_of(request, "what");
   if (what == "status") return answer(status_json(daemon, flag_of(request, "digest", false)));
@@ -125,7 +135,7 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
   if (!request.is_object()) throw Refusal{"a request must be a JSON object"};
   const std::string command = text_of(request, "command");
   if (command == "show") return show(request, daemon);
-  if (command == "resync") return run(commands.resync);
+  if (command == "resync") return run(commands.resync, peer_of(request, daemon));
   if (command == "push") return run(commands.push);
   if (command == "snapshot") return snapshot(commands);
   if (command == "reload") return reload(commands);
@@ -161,7 +171,8 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
     if (!id) throw Refusal{"\"id\" must be a state's id and creator as 16 and 8 hex digits, with / between"};
     return run(commands.kill, *id);
   }
-  throw Refusal{"there is no such command: give show, resync, push, flush, kill, carp, compare, reload, snapshot or synthetic"};
+  throw Refusal{
+      "there is no such command: give show, resync, push, flush, kill, carp, compare, reload, snapshot or synthetic"};
 }
 
 }  // namespace

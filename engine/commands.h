@@ -24,8 +24,8 @@ struct Outcome {
 /// What an operator may make the daemon do. Each is called on the control thread and waits until the
 /// data path has done it (or gives up with done = false). An empty function: not possible on this node.
 struct Commands {
-  std::function<Outcome()> resync;                    ///< ask for a bulk update again
-  std::function<Outcome(wire::InterfaceName)> flush;  ///< own states; empty name: all
+  std::function<Outcome(std::optional<unsigned>)> resync;  ///< ask all peers for a bulk update again, or one
+  std::function<Outcome(wire::InterfaceName)> flush;       ///< own states; empty name: all
   std::function<Outcome(wire::StateId)> kill;
   std::function<Outcome(bool run)> synthetic;         ///< stop or resume the load
   std::function<Outcome()> push;                      ///< announce what is queued at once
@@ -49,7 +49,8 @@ struct Commands {
 ///   {"command": "show", "what": "counters", "sentences": false}
 ///   {"command": "show", "what": "carp"}, {"command": "carp", "do": …}: engine/carp/order.h
 ///   {"command": "show", "what": "config_sync"}, {"command": "config", "do": …}: engine/config_sync/agent.h
-///   {"command": "resync"}, {"command": "push"}, {"command": "flush", "interface": ""},
+///   {"command": "resync"}, {"command": "resync", "peer": "10.0.0.1"}, {"command": "push"}, {"command": "flush",
+///   "interface": ""},
 ///   {"command": "kill", "id": "16 hex/8 hex"}, {"command": "synthetic", "run": true}
 ///   {"command": "kill", "filter": "host 10.0.0.1", "cursor": …}: as many as one request may, until "cursor" is null
 ///   {"command": "snapshot"}: its answer has "number", which "snapshot.answered" of the status reaches

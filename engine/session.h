@@ -223,6 +223,8 @@ class Session {
 
   /// Asks every peer for a bulk update again, whatever the state of the last; a passive session never asks.
   void request_bulk(Instant now) noexcept;
+  /// The same of one peer. False when this node does not speak with it.
+  bool request_bulk(unsigned peer, Instant now) noexcept;
   /// Asks a peer again that never answered. Nobody stands back for that before it does.
   void retry_bulk(unsigned peer, Instant now) noexcept;
   /// A peer of this node's own gives no sign of life since then; nullopt: it does. Who comes back is asked for

@@ -27,12 +27,16 @@ void Session::start(Instant now) noexcept {
 void Session::request_bulk(Instant now) noexcept {
   if (config_.passive) return;
   if (!is_first()) return;
-  for (Peer& peer : peers_) {
-    if (!peer.active.load(std::memory_order_relaxed)) continue;
-    peer.bulk.ask(now);
-    peer.is_taken_over = peer.is_asked_again = false;
-  }
+  for (unsigned number = 0; number < peers_.size(); ++number) static_cast<void>(request_bulk(number, now));
+}
+
+bool Session::request_bulk(unsigned number, Instant now) noexcept {
+  if (config_.passive || number >= peers_.size() || !is_active(number)) return false;
+  Peer& peer = peers_[number];
+  peer.bulk.ask(now);
+  peer.is_taken_over = peer.is_asked_again = false;
   on_timeout(now);
+  return true;
 }
 
 void Session::on_tdb(const Pending& pending, Instant now) noexcept {

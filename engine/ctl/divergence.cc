@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <thread>
 
 #include "engine/ctl/peers.h"
@@ -106,6 +107,28 @@ std::variant<Json, Unreached> compare_tables(Client& client, bool repair) {
   return refusal("the comparison has come to no end yet: pfsyncctl show divergence tells how it goes");
 }
 
+namespace {
+
+/// A comparison, if that peer is the paired engine; nothing, if it is another.
+std::optional<std::variant<Json, Unreached>> compare_if_paired(Client& client, const std::string& address,
+                                                               bool repair) {
+  auto status = client.ask({{"command", "show"}, {"what", "divergence"}});
+  if (std::holds_alternative<Unreached>(status)) return status;
+  const Json known = std::get<Json>(status);
+  if (!known.value("can_ask", false)) return std::nullopt;
+  // Which of the peers is the paired engine, that engine says itself.
+  const auto is_another = [&](const Json& last) { return last.at("peer").is_string() && last.at("peer") != address; };
+  if (const Json& last = known.at("comparison").at("last"); !last.is_null() && is_another(last)) return std::nullopt;
+  auto compared = compare_tables(client, false);
+  if (std::holds_alternative<Unreached>(compared)) return compared;
+  const Json& answer = std::get<Json>(compared);
+  if (answer.at("ok") == true && is_another(answer.at("comparison").at("last"))) return std::nullopt;
+  if (!repair || answer.at("ok") == false) return compared;
+  return compare_tables(client, true);
+}
+
+}  // namespace
+
 std::variant<Json, Unreached> compare_with(Client& client, const std::string& address, bool repair) {
   auto shown = client.ask({{"command", "show"}, {"what", "peers"}});
   if (std::holds_alternative<Unreached>(shown) || std::get<Json>(shown).at("ok") == false) return shown;
@@ -113,26 +136,10 @@ std::variant<Json, Unreached> compare_with(Client& client, const std::string& ad
   const auto peer =
       std::find_if(peers.begin(), peers.end(), [&](const Json& each) { return each.at("address") == address; });
   if (peer == peers.end()) return refusal(address + " is no peer of this node: pfsyncctl show peers lists them");
-  auto status = client.ask({{"command", "show"}, {"what", "divergence"}});
-  if (std::holds_alternative<Unreached>(status)) return status;
-  const Json known = std::get<Json>(status);
-  if (known.value("can_ask", false)) {
-    // Which of the peers is the paired engine, that engine says itself.
-    const Json& last = known.at("comparison").at("last");
-    const bool is_another = !last.is_null() && last.at("peer").is_string() && last.at("peer") != address;
-    if (!is_another) {
-      auto compared = compare_tables(client, false);
-      if (std::holds_alternative<Unreached>(compared)) return compared;
-      const Json answer = std::get<Json>(compared);
-      const bool is_it = answer.at("ok") == false || answer.at("comparison").at("last").at("peer").is_null() ||
-                         answer.at("comparison").at("last").at("peer") == address;
-      if (is_it && (!repair || answer.at("ok") == false)) return answer;
-      if (is_it) return compare_tables(client, true);
-    }
-  }
+  if (auto compared = compare_if_paired(client, address, repair)) return std::move(*compared);
   if (repair)
     return refusal(address + " is not the paired engine: of a peer that knows no digest only samples can be had, and " +
-                   "pfsyncctl resync --full asks it for all its states");
+                   "pfsyncctl resync --peer " + address + " asks it for all its states");
   if (peer->at("sampling").is_null()) return refusal("this node takes no samples of its peers' states");
   return Json{{"ok", true}, {"peer", address}, {"sampling", peer->at("sampling")}};
 }
@@ -141,15 +148,27 @@ std::string samples_text(const Json& answer) {
   return plain(answer.at("peer")) + ", samples: " + sampling_text(answer.at("sampling")) + ".\n";
 }
 
-std::variant<Json, Unreached> resync(Client& client, bool full) {
-  const Json whole{{"command", "resync"}};
-  if (full) return client.ask(whole);
+namespace {
+
+/// A comparison that was to mend: nothing, if there was none since the paired engine is another.
+std::optional<std::variant<Json, Unreached>> mend(Client& client, const std::string& address) {
+  if (!address.empty()) return compare_if_paired(client, address, true);
   auto status = client.ask({{"command", "show"}, {"what", "divergence"}});
   if (std::holds_alternative<Unreached>(status)) return status;
-  if (!std::get<Json>(status).value("can_ask", false)) return client.ask(whole);
-  auto compared = compare_tables(client, true);
-  if (std::holds_alternative<Unreached>(compared)) return compared;
-  const Json answer = std::get<Json>(compared);
+  if (!std::get<Json>(status).value("can_ask", false)) return std::nullopt;
+  return compare_tables(client, true);
+}
+
+}  // namespace
+
+std::variant<Json, Unreached> resync(Client& client, const std::string& address, bool full) {
+  Json whole{{"command", "resync"}};
+  if (!address.empty()) whole["peer"] = address;
+  if (full) return client.ask(whole);
+  const auto compared = mend(client, address);
+  if (!compared) return client.ask(whole);
+  if (std::holds_alternative<Unreached>(*compared)) return *compared;
+  const Json& answer = std::get<Json>(*compared);
   std::string why;
   if (answer.at("ok") == false) {
     why = plain(answer.at("error"));

@@ -29,6 +29,6 @@ namespace pfsync::engine::ctl {
 
 /// States anew from the paired engine, where there is one and not too many differ: just what differs. Else the whole
 /// bulk update. {"ok", "sentence"} or {"ok": false, "error"}.
-[[nodiscard]] std::variant<Json, Unreached> resync(Client& client, bool full);
+[[nodiscard]] std::variant<Json, Unreached> resync(Client& client, const std::string& address, bool full);
 
 }  // namespace pfsync::engine::ctl

@@ -221,7 +221,7 @@ int diff_tables(const Options& options) {
 int resync_states(const Options& options) {
   auto client = Client::connect(options.socket);
   if (const auto* why = std::get_if<Unreached>(&client)) return fail(options, why->sentence, exit_no_daemon);
-  const auto done = resync(std::get<Client>(client), options.full);
+  const auto done = resync(std::get<Client>(client), options.peer, options.full);
   if (const auto* why = std::get_if<Unreached>(&done)) return fail(options, why->sentence, exit_no_daemon);
   const Json& answer = std::get<Json>(done);
   if (answer.at("ok") == false) return fail(options, answer.at("error").get<std::string>(), exit_unhealthy);
@@ -391,10 +391,12 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
         ->check(check_interface);
   }
 
-  command(app, "resync",
-          "get what is missing: from the paired engine just the states that differ, else all states of all peers",
-          [&] { return resync_states(options); })
-      ->add_flag("--full", options.full, "all states of all peers in any case");
+  auto* resync =
+      command(app, "resync",
+              "get what is missing: from the paired engine just the states that differ, else all states of all peers",
+              [&] { return resync_states(options); });
+  resync->add_flag("--full", options.full, "all states in any case");
+  resync->add_option("--peer", options.peer, "from this one of show peers alone")->type_name("ADDRESS");
   auto* diff = command(app, "diff", "compare the table with the paired engine's; exit status 1 when states differ",
                        [&] { return diff_tables(options); });
   diff->add_flag("--repair", options.repair, "and mend on both what differs");

@@ -188,7 +188,13 @@ Outcome Daemon::Parts::outcome(const Command& command, const char* sentence) {
 }
 
 void Daemon::Parts::make_commands() {
-  commands.resync = [this] { return outcome({.kind = Command::Kind::resync}, "a bulk update was asked for"); };
+  commands.resync = [this](std::optional<unsigned> peer) {
+    Outcome result = outcome({.kind = Command::Kind::resync, .only_peer = peer},
+                             peer ? "that peer was asked for a bulk update" : "a bulk update was asked for");
+    if (!result.done && peer && !session.is_active(*peer))
+      result.sentence = "another node speaks with that peer now, as the master of its source address: ask there";
+    return result;
+  };
   commands.push = [this] { return outcome({.kind = Command::Kind::push}, "{} changes are sent now"); };
   commands.flush = [this](wire::InterfaceName name) {
     return outcome({.kind = Command::Kind::flush, .ifname = name}, "{} states flushed");

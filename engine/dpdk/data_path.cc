@@ -111,7 +111,10 @@ std::optional<CommandResult> DataPath::execute(const Command& command, Instant n
         session().request_bulk(now);
       started_ = true;
       return CommandResult{true, 0};
-    case Command::Kind::resync: session().request_bulk(now); return CommandResult{true, 0};
+    case Command::Kind::resync:
+      if (command.only_peer) return CommandResult{session().request_bulk(*command.only_peer, now), 0};
+      session().request_bulk(now);
+      return CommandResult{true, 0};
     case Command::Kind::retry: session().retry_bulk(command.peer, now); return CommandResult{true, 0};
     case Command::Kind::carp:
       return CommandResult{carp::carry_out(command.carp, {nodes_.data(), parts_.stacks.size()}, parts_.demotion, now),

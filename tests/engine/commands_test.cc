@@ -140,6 +140,16 @@ TEST_F(CommandsTest, ResyncAsksForABulkUpdateAgain) {
   EXPECT_EQ(node.session.bulk().phase(), BulkPhase::asked);
 }
 
+TEST_F(CommandsTest, ResyncOfAPeerNamesOneThatIsThere) {
+  node.give_up_bulk();
+  EXPECT_EQ(refusal({{"command", "resync"}, {"peer", "10.0.0.9\n"}}),
+            "10.0.0.9? is no peer of this node: pfsyncctl show peers lists them");
+  EXPECT_EQ(refusal({{"command", "resync"}, {"peer", 7}}), "\"peer\" must be a string");
+  EXPECT_EQ(node.session.bulk().phase(), BulkPhase::failed);
+  EXPECT_EQ(ask({{"command", "resync"}, {"peer", "224.0.0.240"}})["sentence"], "that peer was asked");
+  EXPECT_EQ(node.session.bulk().phase(), BulkPhase::asked);
+}
+
 TEST_F(CommandsTest, PushSendsWhatIsQueuedWithoutWaiting) {
   std::array<std::uint8_t, 1480> room{};
   while (node.session.transmit(room, node.now) > 0) {

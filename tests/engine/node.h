@@ -53,7 +53,8 @@ class Node {
 
   [[nodiscard]] Commands commands() {
     return {.resync =
-                [this] {
+                [this](std::optional<unsigned> peer) {
+                  if (peer) return Outcome{session.request_bulk(*peer, now), "that peer was asked", 0};
                   session.request_bulk(now);
                   return Outcome{true, "a bulk update was asked for", 0};
                 },

@@ -80,6 +80,17 @@ TEST_F(Hub, StandsBackForAPeerAskedAgainOnlyOnceItAnswers) {
   EXPECT_TRUE(session->is_catching_up());
 }
 
+TEST_F(Hub, AnOperatorAsksOneOfThePeers) {
+  make_hub(std::vector<PeerConfig>(2), false);
+  EXPECT_TRUE(session->request_bulk(1, t0));
+  EXPECT_EQ(session->bulk(0).phase(), BulkPhase::none);
+  EXPECT_EQ(session->bulk(1).phase(), BulkPhase::asked);
+  EXPECT_TRUE(session->is_catching_up());
+  EXPECT_FALSE(session->request_bulk(2, t0)) << "there is no such peer";
+  session->set_active(0, false, t0);
+  EXPECT_FALSE(session->request_bulk(0, t0)) << "another node speaks with it";
+}
+
 TEST(BulkRetry, ComesWithTheFirstPacketThenLessOften) {
   using enum BulkPhase;
   BulkRetry retry;

@@ -173,6 +173,21 @@ TEST_F(DiffTest, ResyncGetsWhatDiffersWhereItCan) {
   EXPECT_EQ(run({"resync", "--full"}).out, "a bulk update was asked for.\n");
 }
 
+TEST_F(DiffTest, ResyncOfOnePeerAsksNoOther) {
+  Findings found = two_differ();
+  found.family = wire::Family::inet;
+  found.peer = wire::ipv4_address(10, 0, 0, 4);
+  daemon.emplace(path, [found](const Json& request) -> Json {
+    if (request.at("command") == "compare") return {{"ok", true}, {"order", 1}};
+    if (request.at("command") == "show") return shown(found, true);
+    return {{"ok", true}, {"sentence", request.value("peer", "everybody") + " was asked"}};
+  });
+  EXPECT_EQ(run({"resync", "--peer", "10.0.0.1"}).out, "10.0.0.1 was asked.\n");
+  EXPECT_NE(run({"resync", "--peer", "10.0.0.4"}).out.find("2 differ"), std::string::npos) << "the paired engine";
+  EXPECT_EQ(run({"resync", "--peer", "10.0.0.4", "--full"}).out, "10.0.0.4 was asked.\n");
+  EXPECT_EQ(run({"resync", "--full"}).out, "everybody was asked.\n");
+}
+
 TEST_F(DiffTest, ResyncGetsAllWhereTooManyDiffer) {
   Findings found;
   found.failure = "so many states differ";
