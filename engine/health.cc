@@ -14,7 +14,8 @@ using std::chrono::seconds;
 namespace {
 
 constexpr std::array windows{seconds{10}, seconds{60}, seconds{300}};
-constexpr seconds bulk_patience{7};  // the second request has had time to be answered
+constexpr seconds bulk_patience{7};    // the second request has had time to be answered
+constexpr seconds alone_patience{10};  // so long a start is waited for, too, see Readiness
 constexpr seconds names_last{60}, refused_last{60};
 
 double seconds_between(statetable::Instant from, statetable::Instant to) {
@@ -159,6 +160,7 @@ void HealthMonitor::judge_node(const HealthFacts& facts) {
             "{} frames were dropped on this machine within the last {:.0f} s ({}): give the data path a core of "
             "its own, or more of them",
             dropped, seconds_between(dropped_.front().at, facts.now), facts.drops));
+  if (!facts.divergence.empty()) add(Verdict::degraded, Trouble::divergence, facts.divergence_peer, facts.divergence);
   if (!facts.carp.empty()) add(Verdict::degraded, Trouble::carp, "", facts.carp);
   if (!facts.config_sync.empty()) add(Verdict::degraded, Trouble::config_sync, "", facts.config_sync);
   if (!facts.snapshot.empty()) add(Verdict::degraded, Trouble::snapshot, "", facts.snapshot);
@@ -173,6 +175,7 @@ void HealthMonitor::judge_peer(const HealthFacts& facts, const PeerFacts& peer) 
   judge_bulk(facts, peer);
   judge_content(facts, peer, history);
   judge_losses(facts, peer, history);
+  judge_samples(peer);
   if (peer.silent_since)
     add(Verdict::degraded, Trouble::silent, peer.address,
         fmt::format("the sync peer {} has not answered for {:.0f} s: check it and the network between", peer.address,
@@ -255,6 +258,14 @@ void HealthMonitor::judge_bulk(const HealthFacts& facts, const PeerFacts& peer) 
     return;
   }
   if (peer.phase != BulkPhase::asked || peer.tries < 2 || peer.bulk_taking < bulk_patience) return;
+  if (peer.is_group && !peer.heard_at) {  // in a group nobody is missed who was never heard
+    if (peer.bulk_taking >= alone_patience)
+      add(Verdict::degraded, Trouble::alone, peer.address,
+          fmt::format("nobody has been heard in the group {} yet, nor answered for {:.0f} s: where there is a peer, "
+                      "check that it sends to this group on the network of {}, and not to one address",
+                      peer.address, std::chrono::duration<double>(peer.bulk_taking).count(), facts.device));
+    return;
+  }
   const bool is_heard = peer.heard_at && *peer.heard_at > facts.now - peer.bulk_taking;
   const std::string who =
       peer.is_group ? peer.nodes.size() == 1 ? peer.nodes.front().address : "the group " + peer.address : peer.address;
@@ -264,7 +275,7 @@ void HealthMonitor::judge_bulk(const HealthFacts& facts, const PeerFacts& peer) 
           fmt::format("{} does not hear this node: it is heard, but has not answered {} requests for its states: check "
                       "that it lets protocol 240 in from {}, and has it as its peer or its group",
                       who, peer.tries, facts.own_address));
-  } else if (!peer.is_group && !has(Trouble::mute, who)) {  // in a group nobody is missed who was never heard
+  } else if (!peer.is_group && !has(Trouble::mute, who)) {
     add(Verdict::failed, Trouble::mute, who,
         fmt::format(
             "nothing is heard of {}: it has not answered {} requests for its states: check that it runs, that it "
@@ -304,6 +315,23 @@ void HealthMonitor::judge_content(const HealthFacts& facts, const PeerFacts& pee
             "interface names met towards {} have no row in its interface_map ({}): states bound to them are useless "
             "where no interface has that name: add a row for each",
             peer.address, list_of(peer.unmapped_names)));
+}
+
+/// What samples show of a peer with which something else is wrong follows from that.
+void HealthMonitor::judge_samples(const PeerFacts& peer) {
+  if (!peer.differing || has(Trouble::divergence, peer.address)) return;
+  const auto is_about_it = [&](const Reason& reason) {
+    return reason.level == Verdict::failed &&
+           (reason.peer == peer.address ||
+            std::ranges::any_of(peer.nodes, [&](const NodeFacts& node) { return node.address == reason.peer; }));
+  };
+  if (std::ranges::any_of(health_.reasons, is_about_it)) return;
+  const auto& [share, low, high, judged] = *peer.differing;
+  add(Verdict::degraded, Trouble::divergence, peer.address,
+      fmt::format("{} has about {:.1f} % of the states otherwise than here, or not at all ({:.1f} to {:.1f}, by {} "
+                  "samples): let it ask for all states (ifconfig pfsync0 syncdev IFACE on a firewall, pfsyncctl resync "
+                  "on another engine)",
+                  peer.address, 100 * share, 100 * low, 100 * high, judged));
 }
 
 void HealthMonitor::judge_losses(const HealthFacts& facts, const PeerFacts& peer, const History& history) {
@@ -366,7 +394,7 @@ void HealthMonitor::keep_recent(const HealthFacts& facts) {
   const auto is_held = [](Trouble trouble) {
     return trouble != Trouble::link && trouble != Trouble::bulk && trouble != Trouble::table &&
            trouble != Trouble::carp && trouble != Trouble::config_sync && trouble != Trouble::snapshot &&
-           trouble != Trouble::silent;
+           trouble != Trouble::silent && trouble != Trouble::divergence && trouble != Trouble::alone;
   };
   for (const Reason& reason : health_.reasons)
     if (is_held(reason.trouble)) held_[{reason.trouble, reason.peer}] = {reason, facts.now + hold};

@@ -33,6 +33,7 @@ enum class Trouble : std::uint8_t {
   mute,         ///< a peer is not heard
   deaf,         ///< a peer does not hear this node
   bulk,         ///< nobody sent all states
+  alone,        ///< nobody was ever heard in a group
   mtu,          ///< long packets do not arrive
   dialect,      ///< a peer does not take what is written to it
   unreadable,   ///< a peer's packets cannot be read
@@ -42,14 +43,15 @@ enum class Trouble : std::uint8_t {
   names,        ///< interface names without a row in the peer's map
   loss_in,      ///< what a peer says is lost on its way
   loss_out,     ///< what is said to a peer is lost on its way
+  divergence,   ///< a peer has other states than this node
   drops,        ///< frames are dropped on this machine
   carp,         ///< the virtual addresses
   config_sync,  ///< the other node's configuration
   snapshot,     ///< the table's copy on disk
 };
 inline constexpr std::string_view trouble_words[] = {
-    "link",   "mute",  "deaf",    "bulk",     "mtu",   "dialect", "unreadable",  "refused", "table",
-    "silent", "names", "loss_in", "loss_out", "drops", "carp",    "config_sync", "snapshot"};
+    "link",   "mute",  "deaf",    "bulk",     "alone",      "mtu",   "dialect", "unreadable",  "refused", "table",
+    "silent", "names", "loss_in", "loss_out", "divergence", "drops", "carp",    "config_sync", "snapshot"};
 [[nodiscard]] constexpr std::string_view word(Trouble trouble) noexcept {
   return trouble_words[static_cast<std::size_t>(trouble)];
 }
@@ -122,6 +124,12 @@ struct PeerFacts {
   std::vector<std::string> apart{};           ///< who does not take it: "10.0.0.1 (1500)"
   std::vector<std::string> unmapped_names{};  ///< without a row in its map
   std::vector<std::string> refused_names{};   ///< of states that it asks for again and again
+  /// Samples tell that it has surely too many states otherwise or not: a share of all, and its bounds of 95 %.
+  struct Differing {
+    double share = 0, low = 0, high = 1;
+    std::uint64_t judged = 0;
+  };
+  std::optional<Differing> differing{};
 };
 
 struct HealthFacts {
@@ -139,6 +147,7 @@ struct HealthFacts {
   std::string carp{};                                     ///< a sentence; empty: all is well
   std::string config_sync{};                              ///< likewise
   std::string snapshot{};                                 ///< likewise
+  std::string divergence{}, divergence_peer{};            ///< likewise, of a comparison; with whom
   std::vector<PeerFacts> peers{};
 };
 
@@ -187,6 +196,7 @@ class HealthMonitor {
   /// Whether a peer sent full packets all the time, and none of late.
   [[nodiscard]] static bool has_lost_full_packets(const History& history, Instant now);
   void judge_bulk(const HealthFacts& facts, const PeerFacts& peer);
+  void judge_samples(const PeerFacts& peer);
   void judge_content(const HealthFacts& facts, const PeerFacts& peer, const History& history);
   void judge_losses(const HealthFacts& facts, const PeerFacts& peer, const History& history);
   void add(Verdict level, Trouble trouble, const std::string& peer, std::string sentence);

@@ -119,6 +119,11 @@ HealthFacts health_facts(const DaemonView& daemon) {
   if (daemon.snapshot)
     if (const Json told = daemon.snapshot(); told.is_object() && told.at("error").is_string())
       facts.snapshot = told.at("error").get<std::string>();
+  if (daemon.divergence)
+    if (const Json told = daemon.divergence(false)["comparison"]; told.is_object() && told.at("trouble").is_string()) {
+      facts.divergence = told.at("trouble").get<std::string>();
+      if (told.at("trouble_peer").is_string()) facts.divergence_peer = told.at("trouble_peer").get<std::string>();
+    }
   std::vector<const Session*> parts{&daemon.session};
   parts.insert(parts.end(), daemon.others.begin(), daemon.others.end());
   for (unsigned peer = 0; peer < daemon.session.peers(); ++peer) {
@@ -128,6 +133,9 @@ HealthFacts health_facts(const DaemonView& daemon) {
     one.bulk_taking = daemon.session.bulk(peer).taking(facts.now);
     // A dead peer, or a sync network that is cut: a node with virtual addresses does not know what the others change.
     if (daemon.carp != nullptr) one.silent_since = daemon.session.silent_since(peer);
+    if (daemon.sampling)
+      if (const Json told = daemon.sampling(peer); told.is_object() && told.value("alarming", false))
+        one.differing = {told.at("share"), told.at("low"), told.at("high"), told.at("judged")};
     const BulkSender& sender = *daemon.senders[peer];
     one.is_served = sender.running();
     one.counts.names_unmapped += sender.interfaces().unmapped_out().total();

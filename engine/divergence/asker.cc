@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "wire/address.h"
+
 namespace pfsync::engine::divergence {
 namespace {
 
@@ -149,8 +151,18 @@ void Asker::run() {
     totals_.bytes += findings.bytes_sent + findings.bytes_received;
     if (lines_.size() < lines_max)
       lines_.push_back({!findings.failure.empty() || findings.different() > 0, sentence_of(findings, order.mend)});
+    note_trouble(findings, order.mend);
     last_ = Last{order, time_s(), std::move(findings)};
   }
+}
+
+/// A node that cannot be reached for once tells nothing about what the comparison before found.
+void Asker::note_trouble(const Findings& findings, bool was_to_mend) {
+  if (!findings.failure.empty() && !findings.is_too_much) return;
+  trouble_ = trouble_of(findings, was_to_mend);
+  trouble_peer_ =
+      trouble_.empty() || findings.family == wire::Family::none ? "" : wire::to_string(findings.peer, findings.family);
+  if (trouble_.empty()) agreement_ = findings.peer;
 }
 
 Json Asker::status(bool with_differences) const {
@@ -166,6 +178,8 @@ Json Asker::status(bool with_differences) const {
                 {"sentence", sentence_of(last_->findings, last_->order.mend)}};
     last.update(findings_json(last_->findings, with_differences));
   }
+  json["trouble"] = trouble_.empty() ? Json(nullptr) : Json(trouble_);
+  json["trouble_peer"] = trouble_peer_.empty() ? Json(nullptr) : Json(trouble_peer_);
   json["comparisons"] = totals_.comparisons;
   json["failures"] = totals_.failures;
   json["different_total"] = totals_.different;
@@ -182,6 +196,11 @@ Asker::Totals Asker::totals() const {
 std::vector<Asker::Line> Asker::take_lines() {
   const std::lock_guard lock{mutex_};
   return std::exchange(lines_, {});
+}
+
+std::optional<wire::Address> Asker::take_agreement() {
+  const std::lock_guard lock{mutex_};
+  return std::exchange(agreement_, {});
 }
 
 }  // namespace pfsync::engine::divergence

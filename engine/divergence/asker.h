@@ -48,7 +48,8 @@ class Asker {
   /// The order's number; nothing: another one waits or runs.
   [[nodiscard]] std::optional<std::uint64_t> order(bool mend);
   /// `running` (the step, or null), `last` (null: there was none), with `order`, `repair`, `time` and what
-  /// findings_json() has. The differences cost time: only when they are wanted.
+  /// findings_json() has. The differences cost time: only when they are wanted. `trouble` and `trouble_peer` (null:
+  /// none) stand until a comparison that tells it finds nothing left to be mended.
   [[nodiscard]] Json status(bool with_differences) const;
   [[nodiscard]] Totals totals() const;
 
@@ -58,6 +59,8 @@ class Asker {
   };
   /// For the log, those since the last call.
   [[nodiscard]] std::vector<Line> take_lines();
+  /// With whom nothing was left to be mended, since the last call.
+  [[nodiscard]] std::optional<wire::Address> take_agreement();
 
  private:
   struct Order {
@@ -71,6 +74,7 @@ class Asker {
   };
   void run();
   [[nodiscard]] Findings compare(const Order& order, const OwnFacts& facts);
+  void note_trouble(const Findings& findings, bool was_to_mend);
   /// Sleeps; false: all ends.
   [[nodiscard]] bool pause(std::chrono::nanoseconds time);
 
@@ -87,6 +91,8 @@ class Asker {
   std::uint64_t orders_ = 0;
   std::string running_;  ///< the step; empty: none runs
   std::optional<Last> last_;
+  std::string trouble_, trouble_peer_;
+  std::optional<wire::Address> agreement_;
   Totals totals_;
   std::vector<Line> lines_;
   std::thread thread_;

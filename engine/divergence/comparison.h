@@ -49,6 +49,10 @@ struct Findings {
     for (const std::uint64_t count : of_kind) sum += count;
     return sum;
   }
+  /// Of those, what is so still, after a comparison that was to mend them or not.
+  [[nodiscard]] std::uint64_t left(bool was_to_mend) const noexcept {
+    return was_to_mend ? refused + unclear : different();
+  }
 };
 
 /// The side of a comparison that asks, as a course of steps: requests out, answers in, and pauses between. First the

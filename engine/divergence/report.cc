@@ -52,6 +52,7 @@ Json sampling_json(const Sampler& sampler, unsigned per_s) {
     json[std::string{word(static_cast<SampleVerdict>(i))}] = sampler.counts()[i];
   json["answering"] = sampler.is_answering();
   json["judged"] = sampler.judged();
+  json["alarming"] = sampler.alarm().has_value();
   const auto estimate = sampler.estimate();
   json["share"] = estimate ? Json(estimate->share) : Json(nullptr);
   json["low"] = estimate ? Json(estimate->low) : Json(nullptr);
@@ -74,6 +75,30 @@ std::string sentence_of(const Findings& findings, bool was_to_mend) {
   if (findings.refused > 0) text += fmt::format(", {} refused", findings.refused);
   if (findings.unclear > 0) text += fmt::format(", {} left, since neither version is the newer", findings.unclear);
   return text;
+}
+
+std::string trouble_of(const Findings& findings, bool was_to_mend) {
+  const std::string who = findings.family == wire::Family::none
+                              ? "the paired engine"
+                              : "the paired engine " + wire::to_string(findings.peer, findings.family);
+  if (findings.is_too_much)
+    return fmt::format(
+        "{} has so many states otherwise than this node ({} here, {} there) that they are not mended one by one: "
+        "pfsyncctl resync --full on the node that lacks them, then pfsyncctl diff",
+        who, findings.states_here, findings.states_there);
+  const std::uint64_t left = findings.failure.empty() ? findings.left(was_to_mend) : 0;
+  if (left == 0) return "";
+  const char* verb = left == 1 ? "state differs" : "states differ";
+  if (was_to_mend)
+    return fmt::format(
+        "{} {} from those of {} after a repair, too ({} refused, {} of which neither version is the newer): pfsyncctl "
+        "show counters tells why on the node that refused; kill what nobody needs",
+        left, verb, who, findings.refused, findings.unclear);
+  const auto count = [&](Kind kind) { return findings.of_kind[static_cast<std::size_t>(kind)]; };
+  return fmt::format(
+      "{} {} from those of {} ({} only here, {} only there), as the last comparison found: pfsyncctl diff shows "
+      "them, pfsyncctl diff --repair mends them",
+      left, verb, who, count(Kind::only_here), count(Kind::only_there));
 }
 
 }  // namespace pfsync::engine::divergence

@@ -87,6 +87,12 @@ std::optional<bool> Sampler::take_change() {
   return is_alarming_;
 }
 
+void Sampler::forget() noexcept {
+  judged_.clear();
+  bad_ = 0;
+  is_alarming_ = false;
+}
+
 std::optional<Estimate> Sampler::estimate() const {
   if (judged_.empty() || !is_answering()) return std::nullopt;
   return wilson(bad_, judged_.size());

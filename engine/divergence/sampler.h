@@ -54,6 +54,10 @@ class Sampler {
   [[nodiscard]] bool is_answering() const noexcept { return unanswered_ < silent_after; }
   /// Of all states, those that the peer has otherwise or not; nullopt: nothing was judged, or it does not answer.
   [[nodiscard]] std::optional<Estimate> estimate() const;
+  /// Now that peer and node are known to agree: what was judged before says nothing any more.
+  void forget() noexcept;
+  /// What estimate() has while more than alarming_share of the states surely differ.
+  [[nodiscard]] std::optional<Estimate> alarm() const { return is_alarming_ ? estimate() : std::nullopt; }
   /// True once when more than alarming_share of the states surely differ, false once when surely no more do.
   [[nodiscard]] std::optional<bool> take_change();
 

@@ -286,6 +286,7 @@ std::string Daemon::Parts::repair(const wire::Address& from, std::span<Repair> r
   Repairs all{peer, repairs};
   if (!carry_out(Command{.kind = Command::Kind::repair, .repairs = &all}, data_path.commands(), command_patience))
     return "the data path has not answered within two seconds: nothing was repaired; try again";
+  if (peer < samplers.size()) samplers[peer].forget();
   return "";
 }
 
@@ -463,6 +464,9 @@ void Daemon::Parts::retry_bulk(Instant now) {
 
 void Daemon::Parts::sample_peers(Instant now) {
   samplers.resize(session.peers());
+  if (const auto with = divergence.take_agreement())
+    for (unsigned peer = 0; peer < config.peers.size(); ++peer)
+      if (config.peers[peer].address == *with) samplers[peer].forget();
   for (unsigned peer = 0; peer < session.peers(); ++peer) {
     divergence::Sampler& sampler = samplers[peer];
     divergence::Sampler::Counts counts{};
@@ -484,6 +488,7 @@ void Daemon::Parts::sample_peers(Instant now) {
     const bool can_be_asked = session.is_active(peer) && session.heard_at(peer) && !session.silent_since(peer) &&
                               phase != BulkPhase::asked && phase != BulkPhase::receiving &&
                               !lanes[peer].sender.running();
+    if (lanes[peer].sender.running() || phase == BulkPhase::receiving) sampler.forget();
     if (!can_be_asked || !sampler.is_due(config.sync.sample_per_s, now)) continue;
     const auto id = divergence::random_state(table->reader(), statetable::to_seconds(now), random_);
     if (!id) continue;

@@ -33,6 +33,10 @@ class Divergence {
 
   /// Often: carries out what other threads wait for, and logs.
   void serve();
+  /// With whom a comparison found nothing left to be mended, since the last call.
+  [[nodiscard]] std::optional<wire::Address> take_agreement() {
+    return asker_ ? asker_->take_agreement() : std::nullopt;
+  }
   /// The configuration is another one.
   void follow(const Config& config);
   /// Answers {"command": "compare", "repair": false}.

@@ -78,6 +78,49 @@ TEST_F(AskerTest, ComparesWhenOrdered) {
   EXPECT_EQ(door.requests(), asked);
 }
 
+TEST_F(AskerTest, TroubleStandsUntilNothingIsLeft) {
+  std::atomic<bool> is_away{false};
+  const Ask ask = [&](const std::string& request) -> std::variant<std::string, Unasked> {
+    if (is_away) return Unasked{"it is not there"};
+    return by_door()(request);
+  };
+  Asker asker{{.facts = here.facts}, *here.table, here.ground(), ask, now};
+  EXPECT_TRUE(asker.status(false)["trouble"].is_null());
+  static_cast<void>(last_of(asker, *asker.order(false)));
+  const Json trouble = asker.status(false)["trouble"];
+  ASSERT_TRUE(trouble.is_string());
+  EXPECT_NE(trouble.get<std::string>().find("(1 only here, 0 only there)"), std::string::npos) << trouble;
+  EXPECT_EQ(asker.status(false)["trouble_peer"], "10.0.0.2");
+  EXPECT_FALSE(asker.take_agreement());
+  is_away = true;
+  EXPECT_EQ(last_of(asker, *asker.order(true))["error"], "it is not there");
+  EXPECT_EQ(asker.status(false)["trouble"], trouble) << "nothing new is known";
+  is_away = false;
+  static_cast<void>(last_of(asker, *asker.order(true)));
+  EXPECT_TRUE(asker.status(false)["trouble"].is_null());
+  EXPECT_EQ(asker.take_agreement(), there.facts.address);
+  EXPECT_FALSE(asker.take_agreement()) << "told once";
+}
+
+TEST(TroubleTest, IsWhatIsLeft) {
+  Findings found;
+  found.family = wire::Family::inet;
+  found.peer = wire::ipv4_address(10, 0, 0, 4);
+  EXPECT_EQ(trouble_of(found, false), "");
+  found.of_kind[static_cast<std::size_t>(Kind::only_there)] = 2;
+  EXPECT_EQ(trouble_of(found, false),
+            "2 states differ from those of the paired engine 10.0.0.4 (0 only here, 2 only there), as the last "
+            "comparison found: pfsyncctl diff shows them, pfsyncctl diff --repair mends them");
+  found.mended_here = 2;
+  EXPECT_EQ(trouble_of(found, true), "");
+  found.mended_here = found.unclear = 1;
+  EXPECT_TRUE(trouble_of(found, true).starts_with("1 state differs from those of the paired engine 10.0.0.4 after a"));
+  found.failure = "so many states differ";
+  EXPECT_EQ(trouble_of(found, true), "") << "it came to no end";
+  found.is_too_much = true;
+  EXPECT_NE(trouble_of(found, true).find("pfsyncctl resync --full"), std::string::npos);
+}
+
 TEST_F(AskerTest, ComparesFromTimeToTimeAndMendsNothing) {
   Asker asker{{.facts = here.facts, .every = 1s}, *here.table, here.ground(), by_door(), now};
   EXPECT_EQ(last_of(asker, 2)["repair"], false);

@@ -193,6 +193,60 @@ TEST(HealthVerdict, PacketsThatCannotBeRead) {
   EXPECT_EQ(judged.pass().reasons.front().trouble, Trouble::unreadable);
 }
 
+TEST(HealthVerdict, WhatAComparisonFoundStandsUntilItIsMended) {
+  Judged judged;
+  judged.facts.divergence = "3 states differ from those of the paired engine 10.0.0.2";
+  judged.facts.divergence_peer = "10.0.0.2";
+  const Health& health = judged.look();
+  EXPECT_EQ(health.verdict, Verdict::degraded);
+  EXPECT_EQ(health.reason, judged.facts.divergence);
+  EXPECT_EQ(health.reasons.front().trouble, Trouble::divergence);
+  judged.peer().differing = {.share = 0.02, .low = 0.012, .high = 0.031, .judged = 400};
+  EXPECT_EQ(judged.pass().reasons.size(), 1u) << "samples say the same of that peer";
+  judged.facts.divergence.clear();
+  judged.peer().differing.reset();
+  EXPECT_TRUE(judged.pass().is_healthy());
+}
+
+TEST(HealthVerdict, SamplesThatDifferAreToldUnlessTheyFollowFromSomethingElse) {
+  Judged judged;
+  judged.peer().differing = {.share = 0.02, .low = 0.012, .high = 0.031, .judged = 400};
+  EXPECT_EQ(judged.look().verdict, Verdict::degraded);
+  EXPECT_TRUE(judged.look().reason.starts_with(
+      "10.0.0.2 has about 2.0 % of the states otherwise than here, or not at all (1.2 to 3.1, by 400 samples)"))
+      << judged.look().reason;
+  judged.node().silent_since = judged.facts.now - 6s;
+  judged.node().unanswered = 6;
+  const Health& health = judged.pass();
+  ASSERT_EQ(health.reasons.size(), 1u);
+  EXPECT_EQ(health.reasons.front().trouble, Trouble::deaf);
+}
+
+/// A peer that is set up for another group, or for unicast, looks the same as none.
+TEST(HealthVerdict, WhoHearsNobodyInAGroupSaysSoAfterTenSeconds) {
+  Judged judged;
+  judged.facts.device = "eth1";
+  PeerFacts& group = judged.peer();
+  group = {.address = "224.0.0.240", .is_group = true, .phase = BulkPhase::asked, .tries = 2, .bulk_taking = 9s};
+  EXPECT_TRUE(judged.look().is_healthy()) << "a start is waited for";
+  group.bulk_taking = 10s;
+  group.tries = 3;
+  EXPECT_EQ(judged.pass().verdict, Verdict::degraded);
+  EXPECT_EQ(judged.look().reasons.front().trouble, Trouble::alone);
+  EXPECT_TRUE(judged.look().reason.starts_with("nobody has been heard in the group 224.0.0.240 yet"))
+      << judged.look().reason;
+  group.heard_at = judged.facts.now;
+  EXPECT_EQ(judged.pass().reasons.front().trouble, Trouble::deaf) << "somebody is heard, who does not answer";
+  group.phase = BulkPhase::receiving;
+  EXPECT_LE(judged.seconds_until_healthy(), 11);
+  group.heard_at.reset();
+  group.phase = BulkPhase::none;
+  EXPECT_TRUE(judged.pass().is_healthy()) << "nobody is asked here, so nobody is missed";
+  group.is_group = false;
+  group.phase = BulkPhase::asked;
+  EXPECT_EQ(judged.pass().reasons.front().trouble, Trouble::mute) << "one address that was configured";
+}
+
 TEST(LossEstimate, CountsPacketsNotTheStatesInThem) {
   // 1000 packets of five states, of which ten were lost: the bounds are those of ten of a thousand.
   const LossEstimate loss = estimate_loss(4950, 990, 50, 60);

@@ -220,6 +220,26 @@ TEST(SamplerChangeTest, IsToldOnceEachWay) {
   EXPECT_EQ(one.judged(), Sampler::window);
 }
 
+TEST(SamplerChangeTest, WhoIsKnownToAgreeIsJudgedAnew) {
+  Sampler one;
+  Sampler::Counts counts{};
+  one.follow(counts);
+  counts[static_cast<std::size_t>(SampleVerdict::missing)] = 10;
+  counts[static_cast<std::size_t>(SampleVerdict::same)] = 100;
+  one.follow(counts);
+  EXPECT_FALSE(one.alarm()) << "nobody has looked";
+  EXPECT_EQ(one.take_change(), true);
+  ASSERT_TRUE(one.alarm());
+  EXPECT_GT(one.alarm()->low, Sampler::alarming_share);
+  one.forget();
+  EXPECT_FALSE(one.alarm());
+  EXPECT_EQ(one.judged(), 0u);
+  EXPECT_FALSE(one.take_change());
+  ++counts[static_cast<std::size_t>(SampleVerdict::same)];
+  one.follow(counts);
+  EXPECT_EQ(one.judged(), 1u) << "what was counted before stays forgotten";
+}
+
 TEST_F(SamplerTest, WhatIsNotAnnouncedIsNotAskedFor) {
   wire::State state = idle(1);
   state.id.creatorid = own_creatorid;

@@ -167,12 +167,16 @@ TEST(HealthSimulation, APeerThatWasNeverHeard) {
   EXPECT_TRUE(tells(sentence, "nothing is heard of 10.0.0.2")) << sentence;
 }
 
-/// Nobody is missed who was never heard, until the last request for all states has had its time.
+/// Nobody is missed who was never heard, but that it is so is said; and failed once all requests have had their time.
 TEST(HealthSimulation, AGroupInWhichNobodyIsHeard) {
   Pair net{1, true};
   net.sim.silence(Pair::other, Pair::self);
-  net.observer.expect_healthy_for(60s);
+  net.observer.expect_healthy_for(9s);
   EXPECT_EQ(net.observer.last().reason, "waiting for a peer to answer the bulk request");
+  const std::string sentence = net.observer.expect(Trouble::alone, Verdict::degraded);
+  EXPECT_TRUE(tells(sentence, "nobody has been heard in the group 224.0.0.240 yet")) << sentence;
+  static_cast<void>(net.observer.await([](const Health&) { return false; }, 47s));
+  EXPECT_EQ(net.observer.last().verdict, Verdict::degraded);
   EXPECT_TRUE(tells(net.observer.expect(Trouble::bulk, Verdict::failed), "no peer answered 13 requests"));
 }
 

@@ -74,6 +74,10 @@ class Paired(Case):
     def status(node):
         return node.ask("show", what="status", digest=True)
 
+    def troubles(self, node):
+        """Without what a cable that was cut leaves for a while."""
+        return [(reason["trouble"], reason["peer"], reason["level"]) for reason in self.status(node)["reasons"] if reason["trouble"] == "divergence"]
+
     def digests(self, a, b):
         return [self.status(node)["digest"] for node in (a, b)]
 
@@ -107,8 +111,10 @@ class Paired(Case):
         self.mend_cable()
         self.assertNotEqual(*self.digests(a, b))
 
+        self.assertEqual(self.troubles(a), [])
         status, found = self.diff(a)
         self.assertEqual(status, 1, found)
+        self.assertEqual(self.troubles(a), [("divergence", "192.0.2.2", "degraded")])
         self.assertGreater(found["only_here"], 20)
         self.assertGreater(found["only_there"], 6)
         self.assertGreater(found["newer_here"], 0)
@@ -121,6 +127,7 @@ class Paired(Case):
         mended = a.ctl("diff", "--repair")
         traffic = self.mgmt_bytes() - traffic
         self.assertEqual(mended.returncode, 0, mended.stdout + mended.stderr)
+        self.assertEqual(self.troubles(a), [])
         self.assertEqual(*self.digests(a, b))
         last = a.ask("show", what="divergence")["comparison"]["last"]
         # Their creator is certain that they ended.
@@ -135,6 +142,9 @@ class Paired(Case):
         self.assertIn("none differs", again.stdout)
         whole = a.ctl("resync", "--full")
         self.assertIn("a bulk update was asked for", whole.stdout)
+        one = a.ctl("resync", "--full", "--peer", "192.0.2.2")
+        self.assertEqual((one.returncode, one.stdout), (0, "that peer was asked for a bulk update.\n"), one.stderr)
+        self.assertIn("is no peer of this node", a.ctl("resync", "--full", "--peer", "192.0.2.9").stderr)
         self.assertIn("5 comparisons, 0 failed", a.ctl("show", "divergence").stdout)
         # B has no peer of configuration sync, and says so; it asks for everything instead.
         refused = b.ctl("diff")
