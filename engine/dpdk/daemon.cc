@@ -574,7 +574,7 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
   for (PartPath& path : part_paths) path.stop();
   for (; lcore >= first_data_lcore; --lcore) rte_eal_wait_lcore(lcore);
   watch_carp(clock.now());
-  snapshots.end();
+  snapshots.end([this] { service.stops("writing the last snapshot", clock.now()); });
   spdlog::info("pfsyncd ends with {} states", table->size());
 }
 

@@ -95,4 +95,15 @@ void Service::tell_ready(const std::string& line) {
 
 void Service::stopping() const { sd_notify(0, "STOPPING=1"); }
 
+void Service::stops(const std::string& line, Instant now) {
+  constexpr std::chrono::seconds more{30}, every{1};
+  stops_since_ = stops_since_.value_or(now);
+  if (now >= *stops_since_ + stop_max) return;
+  if (stop_extended_at_ != Instant::min() && now < stop_extended_at_ + every) return;
+  stop_extended_at_ = now;
+  sd_notify(
+      0, fmt::format("WATCHDOG=1\nEXTEND_TIMEOUT_USEC={}\nSTATUS={}", duration_cast<microseconds>(more).count(), line)
+             .c_str());
+}
+
 }  // namespace pfsync::engine::dpdk

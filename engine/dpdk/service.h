@@ -57,6 +57,9 @@ class Service {
   void reloading() const;
   void reloaded(bool done);
   void stopping() const;
+  /// What goes on while it stops, often: asks for more time, up to stop_max in all. Whoever waits longer may end it.
+  void stops(const std::string& line, Instant now);
+  static constexpr std::chrono::minutes stop_max{10};
 
  private:
   void tell_ready(const std::string& line);
@@ -69,6 +72,8 @@ class Service {
   Duration watchdog_{};  ///< within which it wants to hear; zero: it does not
   Instant looked_at_{Instant::min()};
   bool stands_still_ = false;
+  std::optional<Instant> stops_since_;
+  Instant stop_extended_at_{Instant::min()};
   std::string status_;
 };
 

@@ -100,10 +100,29 @@ void Keeper::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Keeper::end() {
-  stop();
+void Keeper::write_last() {
+  stop();  // which waits for a disk, too
   std::unique_lock lock{guard_};
   if (status_.settings && status_.settings->at_exit) write_one(lock, true);
+}
+
+void Keeper::end(const std::function<void()>& meanwhile) {
+  bool is_over = false;
+  std::thread last{[&] {
+    prctl(PR_SET_NAME, "pfsyncd-snap");
+    write_last();
+    const std::lock_guard lock{guard_};
+    is_over = true;
+    wake_.notify_all();
+  }};
+  std::unique_lock lock{guard_};
+  do {
+    lock.unlock();
+    meanwhile();
+    lock.lock();
+  } while (!wake_.wait_for(lock, meanwhile_every, [&] { return is_over; }));
+  lock.unlock();
+  last.join();
 }
 
 void Keeper::run() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -67,9 +68,11 @@ class Keeper {
   /// One now, whatever the interval. Its number: status().answered reaches it once there is a snapshot of a moment
   /// after this. Nothing where there are none.
   std::optional<std::uint64_t> ask();
-  /// No more; one that is being written is given up. Then the last one, by the calling thread and without a pace, if
-  /// the settings want it.
-  void end();
+  /// No more; one that is being written is given up. Then the last one, without a pace and on a thread of its own, if
+  /// the settings want it. Returns when that is on the disk; until then `meanwhile` is called at once and again and
+  /// again, however long the disk takes.
+  void end(const std::function<void()>& meanwhile = [] {});
+  static constexpr std::chrono::milliseconds meanwhile_every{500};
 
   [[nodiscard]] Status status() const;
 
@@ -82,6 +85,7 @@ class Keeper {
   };
   void run();
   void stop();
+  void write_last();
   /// While `lock` is open meanwhile.
   void write_one(std::unique_lock<std::mutex>& lock, bool is_last);
   [[nodiscard]] Result write(const Settings& settings, bool is_paced);

@@ -1,7 +1,12 @@
 // What the service manager is told, and how much is logged; the clock is the test's.
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdlib>
 
 #include <array>
 #include <cstdio>
@@ -65,6 +70,54 @@ TEST(Progress, IsThatOfEachCore) {
   EXPECT_FALSE(progress.all_went_on(std::array<std::uint64_t, 2>{9, 8}));
   EXPECT_FALSE(progress.all_went_on(std::array<std::uint64_t, 2>{12, 8}));
   EXPECT_TRUE(progress.all_went_on(std::array<std::uint64_t, 2>{13, 9}));
+}
+
+/// A service manager that listens.
+class Manager {
+ public:
+  Manager() : socket_{::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)} {
+    // A name without a file, which ends with the socket.
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    EXPECT_EQ(::bind(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof(sa_family_t)), 0);
+    socklen_t length = sizeof address;
+    EXPECT_EQ(::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &length), 0);
+    std::string name{address.sun_path, length - offsetof(sockaddr_un, sun_path)};
+    name.front() = '@';
+    EXPECT_EQ(::setenv("NOTIFY_SOCKET", name.c_str(), 1), 0);
+  }
+  ~Manager() {
+    ::unsetenv("NOTIFY_SOCKET");
+    ::close(socket_);
+  }
+  Manager(const Manager&) = delete;
+  Manager& operator=(const Manager&) = delete;
+  /// What has been said; empty: nothing.
+  std::string hear() const {
+    std::array<char, 4096> room{};
+    const ssize_t got = ::recv(socket_, room.data(), room.size(), 0);
+    return got <= 0 ? "" : std::string{room.data(), static_cast<std::size_t>(got)};
+  }
+
+ private:
+  int socket_;
+};
+
+/// A disk may take longer than the manager waits, but not for ever.
+TEST(Service, AsksForTimeWhileItStops) {
+  const Manager manager;
+  Service service;
+  const std::string wanted = "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=30000000\nSTATUS=writing the last snapshot";
+  service.stops("writing the last snapshot", start);
+  EXPECT_EQ(manager.hear(), wanted) << "at once";
+  service.stops("writing the last snapshot", start + 500ms);
+  EXPECT_EQ(manager.hear(), "");
+  for (std::chrono::seconds passed{1}; passed < Service::stop_max; passed += 1s) {
+    service.stops("writing the last snapshot", start + passed);
+    ASSERT_EQ(manager.hear(), wanted) << passed.count();
+  }
+  service.stops("writing the last snapshot", start + Service::stop_max);
+  EXPECT_EQ(manager.hear(), "");
 }
 
 struct CloseFile {

@@ -28,6 +28,16 @@ class FullDisk final : public SystemCalls {
   std::atomic<bool> is_full{false};
 };
 
+/// A disk that is slower than its user's patience: syncing lasts until somebody lets it end.
+class SlowDisk final : public SystemCalls {
+ public:
+  int sync(int file) override {
+    for (int i = 0; i < 6000 && calls_to_come.load() > 0; ++i) std::this_thread::sleep_for(10ms);
+    return SystemCalls::sync(file);
+  }
+  std::atomic<int> calls_to_come{3};
+};
+
 class KeeperTest : public ::testing::Test {
  protected:
   KeeperTest() {
@@ -199,6 +209,23 @@ TEST_F(KeeperTest, LeavesSomebodysFileAlone) {
   keeper->end();
   EXPECT_EQ(std::filesystem::file_size(settings.path), 10u);
   EXPECT_NE(keeper->status().error, "");
+}
+
+/// Whoever watches over this node must hear that it goes on while a slow disk takes the last one.
+TEST_F(KeeperTest, TheLastOneLeavesItsCallerFree) {
+  SlowDisk slow;
+  Keeper last{{.table = *table,
+               .creatorid = own_creatorid,
+               .now = [] { return t0; },
+               .wall_s = [] { return then_s; },
+               .log = [](Keeper::Severity, const std::string&) {},
+               .calls = &slow},
+              settings};
+  last.start();
+  last.end([&] { --slow.calls_to_come; });
+  EXPECT_LE(slow.calls_to_come.load(), 0) << "it was called while the disk was slow";
+  EXPECT_EQ(last.status().written, 1u);
+  EXPECT_EQ(file_is(), "whole");
 }
 
 }  // namespace

@@ -109,6 +109,15 @@ class Readiness(Case):
         daemon.process.terminate()
         self.manager.await_line("STOPPING=1")
 
+    def test_the_last_snapshot_is_given_time(self):
+        path = self.folder / "states.snapshot"
+        daemon = self.start("A", NULL + f'[snapshot]\npath = "{path}"\n')
+        self.manager.await_line("READY=1")
+        daemon.process.terminate()
+        self.manager.await_line("EXTEND_TIMEOUT_USEC=30000000")
+        self.assertEqual(daemon.process.wait(SOON_S), 0)
+        self.assertTrue(path.exists())
+
 
 class Watchdog(Case):
     def thread(self, daemon, name):

@@ -141,6 +141,46 @@ class Snapshot(unittest.TestCase):
             self.assertEqual(self.ctl(node, "snapshot").returncode, 0, "the next one has the place")
             node.end()
 
+    def test_a_full_disk_keeps_the_one_before(self):
+        """A real file system of one MiB, which is this daemon's alone."""
+        disk = self.folder / "disk"
+        disk.mkdir()
+        mount = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"', str(disk)]
+        if subprocess.run([*mount, "true"], capture_output=True).returncode != 0:
+            self.skipTest("no file system can be mounted here: it takes root and unshare(1) with a mount namespace")
+        link = '[link]\ndevice = "net_null0"\naddress = "10.9.0.1/24"\n[table]\nstates_max = 10000\nmemory = "grow"\n'
+        path = disk / "states.snapshot"
+        node = Daemon("full", tap.PFSYNCD, self.folder, link + SNAPSHOT.format(path=path, interval_s=3600, at_exit="false") + LOAD,
+                      prefix=mount, state_dir=self.folder / "full")
+        node.start()
+        self.addCleanup(node.end)
+        node.await_socket(PATIENCE_S)
+        tap.eventually(lambda: node.status()["states"] == STATES, PATIENCE_S, "it has its states")
+        self.assertEqual(self.ctl(node, "snapshot").returncode, 0)
+        seen = pathlib.Path(f"/proc/{node.process.pid}/root") / path.relative_to("/")  # as the daemon sees it
+        before = seen.read_bytes()
+        self.assertGreater(len(before), 10_000)
+        filler = seen.parent / "filler"
+        with open(filler, "wb", buffering=0) as file, self.assertRaises(OSError):
+            while True:
+                file.write(bytes(4096))
+
+        done = self.ctl(node, "snapshot")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn(f"writing {path}.tmp: No space left on device; free some space there", done.stderr)
+        self.assertEqual(seen.read_bytes(), before, "the one before is whole")
+        self.assertEqual([file.name for file in seen.parent.glob("*.tmp")], [])
+        status = node.status()
+        self.assertIn(("snapshot", "degraded"), [(reason["trouble"], reason["level"]) for reason in status["reasons"]])
+        self.assertEqual(node.ask("show", what="counters")["outside"]["snapshot_failures"], 1)
+        self.assertIn("No space left on device", node.log.read_text())
+
+        filler.unlink()
+        self.assertEqual(self.ctl(node, "snapshot").returncode, 0, "it goes on once there is room")
+        self.assertIsNone(self.snapshot(node)["error"])
+        self.assertNotIn("snapshot", [reason["trouble"] for reason in node.status()["reasons"]])
+        self.assertEqual(node.ask("show", what="counters")["outside"]["snapshot_writes"], 2)
+
     def test_what_cannot_be_written_is_told_everywhere(self):
         somebodys = self.folder / "notes.txt"
         somebodys.write_text("not ours")
