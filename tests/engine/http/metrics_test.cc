@@ -287,6 +287,10 @@ TEST(Metrics, HaveAllThatTheAlertRulesAndTheDashboardAskFor) {
   measured.status["peers"][0]["answers"] = {{{"address", "10.0.0.2"}, {"unanswered", 0}}};
   for (const char* key : {"heard_s", "sent_s", "bulk_round_trip_s"}) measured.status["peers"][0][key] = 1.5;
   measured.status["creators"]["creators"] = {{{"creatorid", "97bc0c81"}, {"states", 1}}};
+  measured.status["peers"][0]["sampling"] = {{"same", 7},  {"different", 0}, {"missing", 0}, {"in_flux", 0},
+                                             {"ended", 0}, {"share", 0.0},   {"low", 0.0},   {"high", 0.35}};
+  measured.status["divergence"]["comparison"]["last"] = {
+      {"error", nullptr}, {"time", 1'700'000'000}, {"different", 0}, {"in_flux", 1}};
   const std::set<std::string> told =
       Exposition(metrics_text(measured, MetricsForm::prometheus), MetricsForm::prometheus).names();
   static const std::regex name{"\\b(pfsync|carp)_[a-z0-9_]+"};
