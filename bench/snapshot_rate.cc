@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -191,21 +193,34 @@ class Updates {
   std::vector<wire::Room> records_;
 };
 
-/// Updates a second that the data path applies while `goes_on` holds.
-double rate_while(engine::Session& session, Updates& updates, Uniform& numbers, const std::function<bool()>& goes_on) {
+/// Updates that the data path applies in a second, and in one of its own processor time: other programs that have its
+/// CPU meanwhile count in the first only, what takes of caches and memory in both.
+struct Rate {
+  double of_wall = 0, of_cpu = 0;
+};
+
+double thread_cpu_s() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
+Rate rate_while(engine::Session& session, Updates& updates, Uniform& numbers, const std::function<bool()>& goes_on) {
   std::size_t count = 0;
   const auto began = Clock::now();
+  const double cpu_began = thread_cpu_s();
   while (goes_on()) {
     for (int bursts = 0; bursts < 64; ++bursts) {
       count += updates.renew(numbers);
       session.on_packets(updates.packets(), now);
     }
   }
-  return static_cast<double>(count) / seconds_since(began);
+  const double updates_done = static_cast<double>(count);
+  return {updates_done / seconds_since(began), updates_done / (thread_cpu_s() - cpu_began)};
 }
 
 struct Rates {
-  std::vector<double> alone, beside, ratios, seconds;
+  std::vector<double> alone, beside, ratios, of_cpu, seconds;
 };
 
 /// The data path on CPU 0, the snapshot on the others, as with [cores] data = 0.
@@ -234,24 +249,122 @@ Rates measure_rates(engine::PartitionedSession& node, const Table& table, const 
   Rates rates;
   for (std::size_t run = 0; run < runs; ++run) {
     const auto number = keeper.ask();
-    const double beside = rate_while(node.first(), updates, numbers, [&] { return keeper.status().answered < number; });
+    const Rate beside = rate_while(node.first(), updates, numbers, [&] { return keeper.status().answered < number; });
     require(keeper.status().error.empty(), keeper.status().error);
     const double seconds = keeper.status().last->seconds;
-    const double alone = run_for(std::clamp(seconds, 1.0, 20.0));
-    rates.beside.push_back(beside);
-    rates.alone.push_back(alone);
-    rates.ratios.push_back(beside / alone);
+    const Rate alone = run_for(std::clamp(seconds, 1.0, 20.0));
+    rates.beside.push_back(beside.of_wall);
+    rates.alone.push_back(alone.of_wall);
+    rates.ratios.push_back(beside.of_wall / alone.of_wall);
+    rates.of_cpu.push_back(beside.of_cpu / alone.of_cpu);
     rates.seconds.push_back(seconds);
   }
   sched_setaffinity(0, sizeof before, &before);
   return rates;
 }
 
+/// The same question on a machine that others use, too, whose rates change by more than a snapshot costs from one
+/// second to the next: a snapshot that is written for a fifth of a second and held up for the next, by turns, and the
+/// data path's rates of its own processor time in both. Of each pair the ratio; of all their mean, and how far it is
+/// certain.
+struct ByTurns {
+  std::size_t pairs = 0;
+  double ratio = 0, half_width = 0;  ///< 95 %
+  double states_per_s = 0;           ///< that were written meanwhile
+};
+
+class HeldUpSnapshot {
+ public:
+  HeldUpSnapshot(const Table& table, const std::string& path, std::uint64_t states_per_s)
+      : thread_{[this, &table, path, states_per_s] {
+          cpu_set_t cpus;
+          require(sched_getaffinity(0, sizeof cpus, &cpus) == 0, "no CPU can be had");
+          CPU_CLR(0, &cpus);
+          if (CPU_COUNT(&cpus) > 0) sched_setaffinity(0, sizeof cpus, &cpus);
+          SystemCalls calls;
+          NewFile file{path, calls};
+          require(file.open(), file.error());
+          Writer writer{{.written_at_s = 1, .states = table.size()}, file};
+          static_cast<void>(write_table(table, now_s, writer, [&] { return keeps_pace(writer, states_per_s); }));
+          is_over_ = true;
+        }} {}
+  ~HeldUpSnapshot() {
+    is_wanted_ = false;
+    thread_.join();
+  }
+  HeldUpSnapshot(const HeldUpSnapshot&) = delete;
+  HeldUpSnapshot& operator=(const HeldUpSnapshot&) = delete;
+  void go_on(bool on) { is_on_ = on; }
+  [[nodiscard]] bool is_over() const { return is_over_; }
+  [[nodiscard]] std::uint64_t states() const { return states_; }
+
+ private:
+  bool keeps_pace(const Writer& writer, std::uint64_t states_per_s) {
+    constexpr std::chrono::duration<double> look{0.002};
+    states_ = writer.states();
+    const double due_s = static_cast<double>(writer.states()) / static_cast<double>(states_per_s);
+    while (is_wanted_) {
+      const auto time = Clock::now();
+      if (is_on_) went_on_s_ += std::chrono::duration<double>(time - looked_at_).count();
+      looked_at_ = time;
+      if (is_on_ && went_on_s_ >= due_s) return true;
+      const double left_s = is_on_ ? due_s - went_on_s_ : look.count();
+      std::this_thread::sleep_for(std::min(std::chrono::duration<double>{left_s}, look));
+    }
+    return false;
+  }
+
+  std::atomic<bool> is_on_{false}, is_wanted_{true}, is_over_{false};
+  std::atomic<std::uint64_t> states_{0};
+  double went_on_s_ = 0;
+  Clock::time_point looked_at_ = Clock::now();
+  std::thread thread_;
+};
+
+ByTurns measure_by_turns(engine::PartitionedSession& node, const Table& table, const std::string& path,
+                         std::size_t states, std::uint64_t states_per_s) {
+  constexpr std::chrono::milliseconds turn{200};
+  cpu_set_t before, first;
+  sched_getaffinity(0, sizeof before, &before);
+  HeldUpSnapshot snapshot{table, path, states_per_s};
+  CPU_ZERO(&first);
+  CPU_SET(0, &first);
+  sched_setaffinity(0, sizeof first, &first);
+  Updates updates;
+  Uniform numbers{states};
+  const auto run_for = [&](std::chrono::milliseconds time) {
+    const auto until = Clock::now() + time;
+    return rate_while(node.first(), updates, numbers, [until] { return Clock::now() < until; }).of_cpu;
+  };
+  static_cast<void>(run_for(std::chrono::seconds{1}));
+  std::vector<double> ratios;
+  for (;;) {
+    const bool is_first = ratios.size() % 2 == 0;  // neither kind always comes first
+    snapshot.go_on(is_first);
+    const double one = run_for(turn);
+    snapshot.go_on(!is_first);
+    const double other = run_for(turn);
+    if (snapshot.is_over()) break;
+    ratios.push_back(is_first ? one / other : other / one);
+  }
+  sched_setaffinity(0, sizeof before, &before);
+  ByTurns found{.pairs = ratios.size()};
+  require(found.pairs > 1, "the table is too small to be written by turns");
+  const auto n = static_cast<double>(found.pairs);
+  for (const double ratio : ratios) found.ratio += ratio / n;
+  double variance = 0;
+  for (const double ratio : ratios) variance += (ratio - found.ratio) * (ratio - found.ratio) / (n - 1);
+  found.half_width = 1.96 * std::sqrt(variance / n);
+  found.states_per_s = static_cast<double>(snapshot.states()) / (n * std::chrono::duration<double>(turn).count());
+  return found;
+}
+
 std::string rates_json(const Rates& rates) {
   return fmt::format(
-      R"({{"alone_per_s": {:.0f}, "beside_per_s": {:.0f}, "ratio": {:.3f}, "lowest": {:.3f}, "snapshot_s": {:.2f}}})",
+      R"({{"alone_per_s": {:.0f}, "beside_per_s": {:.0f}, "ratio": {:.3f}, "lowest": {:.3f}, "ratio_of_cpu": {:.3f}, "lowest_of_cpu": {:.3f}, "snapshot_s": {:.2f}}})",
       median(rates.alone), median(rates.beside), median(rates.ratios),
-      *std::min_element(rates.ratios.begin(), rates.ratios.end()), median(rates.seconds));
+      *std::min_element(rates.ratios.begin(), rates.ratios.end()), median(rates.of_cpu),
+      *std::min_element(rates.of_cpu.begin(), rates.of_cpu.end()), median(rates.seconds));
 }
 
 int run(std::size_t states, const std::string& folder, std::size_t runs) {
@@ -262,6 +375,7 @@ int run(std::size_t states, const std::string& folder, std::size_t runs) {
   {
     const auto table = make_table(states);
     fill(*table, states);
+    if (runs == 0) static_cast<void>(write_snapshot(*table, path));
     for (std::size_t i = 0; i < runs; ++i) {
       write.push_back(write_snapshot(*table, path));
       of_file.push_back(copy_and_write(content(path), copy));
@@ -277,7 +391,7 @@ int run(std::size_t states, const std::string& folder, std::size_t runs) {
   std::unique_ptr<engine::PartitionedSession> node;
   engine::SessionConfig config{.creatorid = 1, .request_bulk = false};
   config.timeouts.value[engine::pftm::adaptive_start] = 0;
-  for (std::size_t i = 0; i < runs; ++i) {
+  for (std::size_t i = 0; i < std::max<std::size_t>(runs, 1); ++i) {
     node.reset();
     table.reset();
     table = make_table(states);
@@ -289,6 +403,19 @@ int run(std::size_t states, const std::string& folder, std::size_t runs) {
     restored.push_back(
         timed([&] { require(std::holds_alternative<Restoration>(restore(file, *node, 1, now)), "it is not whole"); }));
     require(table->size() + 1 > states - states / 1000, "states are missing");
+  }
+  // A snapshot of less than a second has too few turns.
+  if (const std::uint64_t states_per_s = Settings{}.states_per_s; states >= states_per_s) {
+    const ByTurns by_turns = measure_by_turns(*node, *table, path, states, states_per_s);
+    fmt::print(
+        R"({{"states": {}, "by_turns": {{"pairs": {}, "ratio": {:.3f}, "half_width": {:.3f}, "states_per_s": {:.0f}}}}})"
+        "\n",
+        states, by_turns.pairs, by_turns.ratio, by_turns.half_width, by_turns.states_per_s);
+    std::fflush(stdout);
+  }
+  if (runs == 0) {
+    std::filesystem::remove(path);
+    return 0;
   }
   const Rates paced = measure_rates(*node, *table, path, states, Settings{}.states_per_s, runs);
   const Rates unpaced = measure_rates(*node, *table, path, states, 0, runs);
@@ -307,8 +434,9 @@ int run(std::size_t states, const std::string& folder, std::size_t runs) {
 int main(int argc, char** argv) {
   const std::size_t states = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 0;
   const std::size_t runs = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 3;
-  if (argc < 3 || argc > 4 || states == 0 || runs == 0) {
-    std::fputs("usage: snapshot_rate STATES FOLDER [RUNS]\n", stderr);
+  if (argc < 3 || argc > 4 || states == 0) {
+    std::fputs("usage: snapshot_rate STATES FOLDER [RUNS]    RUNS: 3; 0: the data path's rate by turns alone\n",
+               stderr);
     return 2;
   }
   try {
