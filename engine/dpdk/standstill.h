@@ -8,7 +8,7 @@ namespace pfsync::engine::dpdk {
 /// the device again whenever that reports to have dropped it, and the others wait behind: a virtual device (veth,
 /// macvlan) does so with one that is longer than its other end takes, for ever. Pure: looked at once a second.
 /// Source: Linux net/packet/af_packet.c, tpacket_snd(); drivers/net/veth.c, veth_xmit(), which tells of drops
-/// since 6.6.
+/// since 6.6, and in the older lines since September 2023.
 class Standstill {
  public:
   /// Numbers that only grow.
