@@ -31,17 +31,17 @@ class Value {
   using Struct = std::vector<Member>;  ///< in the order of the document; no name twice
 
   Value() = default;  ///< nil
-  Value(bool value) : data_{value} {}
-  Value(int value) : data_{std::int64_t{value}} {}
-  Value(std::int64_t value) : data_{value} {}
-  Value(double value) : data_{value} {}
-  Value(const char* value) : data_{std::string{value}} {}
-  Value(std::string_view value) : data_{std::string{value}} {}
-  Value(std::string value) : data_{std::move(value)} {}
-  Value(DateTime value) : data_{std::move(value)} {}
-  Value(Binary value) : data_{std::move(value)} {}
-  Value(Array value) : data_{std::move(value)} {}
-  Value(Struct value) : data_{std::move(value)} {}
+  Value(bool value);
+  Value(int value);
+  Value(std::int64_t value);
+  Value(double value);
+  Value(const char* value);
+  Value(std::string_view value);
+  Value(std::string value);
+  Value(DateTime value);
+  Value(Binary value);
+  Value(Array value);
+  Value(Struct value);
 
   /// As it was sent; nullptr when it is of another kind.
   template <class T>
@@ -74,6 +74,19 @@ struct Member {
   Value value;
   friend bool operator==(const Member&, const Member&) = default;
 };
+
+// Behind Member: who makes a variant must be able to destroy each of its kinds.
+inline Value::Value(bool value) : data_{value} {}
+inline Value::Value(int value) : data_{std::int64_t{value}} {}
+inline Value::Value(std::int64_t value) : data_{value} {}
+inline Value::Value(double value) : data_{value} {}
+inline Value::Value(const char* value) : data_{std::string{value}} {}
+inline Value::Value(std::string_view value) : data_{std::string{value}} {}
+inline Value::Value(std::string value) : data_{std::move(value)} {}
+inline Value::Value(DateTime value) : data_{std::move(value)} {}
+inline Value::Value(Binary value) : data_{std::move(value)} {}
+inline Value::Value(Array value) : data_{std::move(value)} {}
+inline Value::Value(Struct value) : data_{std::move(value)} {}
 
 struct Fault {
   std::int64_t code = 0;

@@ -1,10 +1,12 @@
 // What follows an IP header of protocol 112: told apart from VRRP, read, written again, signed and verified.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <variant>
 #include <vector>
 
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 #include "wire/carp.h"
 #include "wire/carp_digest.h"
 #include "wire/ip.h"
@@ -53,10 +55,39 @@ void check_payload(Bytes payload) {
   check(std::get<CarpReject>(second) == CarpReject::vrrp, "with its checksum right it is CARP or VRRP");
 }
 
+/// A record with its version, its checksum and sometimes its HMAC right, whatever else it says.
+void mend(Input& input, Random& random) {
+  if (input.size() < sizeof(CarpRecord)) input.resize(sizeof(CarpRecord));
+  const Room room{input};
+  const std::size_t bytes = random.one_in(4) ? input.size() : sizeof(CarpRecord);
+  if (!random.one_in(8)) input[0] = 0x21;
+  if (random.one_in(2)) {
+    CarpAdvert advert{.vhid = input[1],
+                      .advbase = input[5],
+                      .advskew = input[2],
+                      .demote = input[4],
+                      .counter = random.next(),
+                      .md = {}};
+    advert.md = digest().md(advert.counter);
+    static_cast<void>(write_carp(advert, room));
+  }
+  store(room, offsetof(CarpRecord, checksum), Be16{0});
+  store(room, offsetof(CarpRecord, checksum), Be16{internet_checksum(Bytes{input}.first(bytes))});
+}
+
 }  // namespace
 }  // namespace pfsync::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   pfsync::fuzz::check_payload({data, size});
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
+    fuzz::mutate_bytes(input);
+    fuzz::mend(input, random);
+  });
 }

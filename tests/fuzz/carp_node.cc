@@ -8,6 +8,7 @@
 #include "engine/carp/node.h"
 #include "engine/carp/order.h"
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 #include "wire/icmp.h"
 
 namespace pfsync::fuzz {
@@ -193,6 +194,21 @@ class Run {
   std::uint64_t seen_ = 0;
 };
 
+/// The events of a script, one a piece: as many bytes as each takes, but for what depends on what the node has sent.
+std::vector<Input> events_of(const Input& input) {
+  std::vector<Input> events;
+  for (std::size_t at = 0; at < input.size();) {
+    constexpr std::array<std::size_t, 8> bytes_of{2, 5, 2, 2, 3, 2, 2, 4};
+    std::size_t bytes = at == 0 ? 1 : bytes_of[input[at] % bytes_of.size()];
+    if (at != 0 && input[at] % bytes_of.size() == 0 && at + 1 < input.size()) bytes += input[at + 1];
+    bytes = std::min(bytes, input.size() - at);
+    const auto from = input.begin() + static_cast<std::ptrdiff_t>(at);
+    events.emplace_back(from, from + static_cast<std::ptrdiff_t>(bytes));
+    at += bytes;
+  }
+  return events;
+}
+
 }  // namespace
 }  // namespace pfsync::fuzz
 
@@ -201,4 +217,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   pfsync::fuzz::Run run{script.byte()};
   for (unsigned steps = 0; script.more() && steps < 400; ++steps) run.step(script);
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
+    auto events = fuzz::events_of(input);
+    fuzz::mutate_pieces(events, random);
+    input = fuzz::joined(events);
+  });
 }

@@ -8,6 +8,7 @@
 #include "engine/config.h"
 #include "engine/session.h"
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 
 namespace pfsync::fuzz {
 namespace {
@@ -81,4 +82,41 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::check_rest(config);
   for (const std::string& warning : config.warnings) fuzz::check(fuzz::is_one_line(warning), "a warning is one line");
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
+    fuzz::mutate_text(input, random, "\n,=",
+                      {"[link]\n",
+                       "[[peer]]\n",
+                       "[[carp]]\n",
+                       "[[interface]]\n",
+                       "[[sync.rule]]\n",
+                       "[config_sync]\n",
+                       "[config_sync.compat]\n",
+                       "[http]\n",
+                       "[snapshot]\n",
+                       "[table]\n",
+                       "[timeouts]\n",
+                       "[synthetic]\n",
+                       "[cores]\n",
+                       "device = \"eth1\"\n",
+                       "address = \"10.0.0.3/24\"\n",
+                       "address = \"fd00::3/64\"\n",
+                       "interface_map = { a = \"b\" }\n",
+                       "states_max = 1000\n",
+                       "action = \"delay\"\n",
+                       "age_s = 10\n",
+                       "role = \"primary\"\n",
+                       "peer = \"10.1.0.4:8444\"\n",
+                       "listen = \"10.1.0.4:8444\"\n",
+                       "vhid = 1\n",
+                       "password = \"p\"\n",
+                       "addresses = [\"10.0.0.254/24\"]\n",
+                       "data = [1, 2]\n",
+                       "multicast = \"224.0.0.240\"\n",
+                       "source = \"10.0.0.254\"\n"});
+  });
 }

@@ -9,6 +9,7 @@
 #include "engine/config_sync/effective.h"
 #include "engine/xmlrpc/codec.h"
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 
 namespace pfsync::fuzz {
 namespace {
@@ -60,4 +61,32 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   pfsync::fuzz::check_call(input);
   static_cast<void>(pfsync::engine::config_sync::parse_stored(input));
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
+    fuzz::mutate_text(input, random, "\n,{<",
+                      {"carp\n",
+                       "node\n",
+                       "peer\n",
+                       "sync\n",
+                       "timeouts\n",
+                       "\"vhid\": 1",
+                       "\"advskew\": 100",
+                       "\"addresses\": [\"10.0.0.254/24\"]",
+                       "\"password\": \"p\"",
+                       "\"interface\": \"eth2\"",
+                       "<methodCall>",
+                       "<methodName>pfsense.restore_config_section</methodName>",
+                       "<struct>",
+                       "<member><name>virtualip</name>",
+                       "<value><string>",
+                       "</value></member>",
+                       "</struct>",
+                       "<array><data>",
+                       "null",
+                       "1e308"});
+  });
 }

@@ -17,6 +17,7 @@
 #include "tests/engine/node.h"
 #include "tests/engine/temporary_directory.h"
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 
 namespace pfsync::fuzz {
 namespace {
@@ -121,4 +122,38 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static pfsync::fuzz::Target target;
   target.run({reinterpret_cast<const char*>(data), size});
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
+    fuzz::mutate_text(input, random, "\n,:\"",
+                      {"{\"command\":\"show\"}\n",
+                       "{\"command\":\"show\",\"what\":\"states\"}\n",
+                       "{\"command\":\"kill\",\"filter\":\"id 1\"}\n",
+                       "{\"command\":\"flush\"}\n",
+                       "{\"command\":\"bulk\"}\n",
+                       "{\"command\":\"push\"}\n",
+                       "{\"command\":\"reload\"}\n",
+                       "{\"command\":\"snapshot\"}\n",
+                       "{\"command\":\"digest\"}\n",
+                       "{\"command\":\"compare\",\"repair\":true}\n",
+                       "\"what\":\"counters\"",
+                       "\"what\":\"peers\"",
+                       "\"what\":\"tdbs\"",
+                       "\"what\":\"status\"",
+                       "\"cursor\":{\"shard\":0,\"slot\":2}",
+                       "\"limit\":10",
+                       "\"filter\":\"proto tcp\"",
+                       "\"id\":\"1/22222222\"",
+                       "\"interface\":\"em0\"",
+                       "{",
+                       "}",
+                       "[",
+                       "]",
+                       "null",
+                       "-1",
+                       "1e400"});
+  });
 }

@@ -7,11 +7,13 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "engine/divergence/answerer.h"
 #include "engine/divergence/comparison.h"
 #include "engine/session.h"
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 
 namespace pfsync::fuzz {
 namespace {
@@ -87,6 +89,21 @@ void check_answer(std::string_view input) {
   }
 }
 
+/// Behind the magic word and the version, what counts are numbers of four bytes, or two of them.
+void mutate_message(Input& input, Random& random) {
+  constexpr std::size_t head = 6, number = 4;
+  if (input.size() <= head) return mutate_bytes(input);
+  std::vector<Input> numbers;
+  for (std::size_t at = head; at < input.size(); at += number)
+    numbers.emplace_back(input.begin() + static_cast<std::ptrdiff_t>(at),
+                         input.begin() + static_cast<std::ptrdiff_t>(std::min(at + number, input.size())));
+  mutate_pieces(numbers, random);
+  input.resize(head);
+  if (random.one_in(8)) input[head - 1] = static_cast<std::uint8_t>(random.below(16));  // the kind
+  const Input rest = joined(numbers);
+  input.insert(input.end(), rest.begin(), rest.end());
+}
+
 }  // namespace
 }  // namespace pfsync::fuzz
 
@@ -95,4 +112,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   pfsync::fuzz::check_request(input);
   pfsync::fuzz::check_answer(input);
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, fuzz::mutate_message);
 }

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mend.h"
+#include "tests/fuzz/mutate.h"
 #include "wire/address.h"
 #include "wire/arp.h"
 #include "wire/ethernet.h"
@@ -93,4 +95,13 @@ void check_frame(Bytes bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   pfsync::fuzz::check_frame({data, size});
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random&) {
+    fuzz::mutate_bytes(input);
+    fuzz::mend(input);
+  });
 }

@@ -14,6 +14,7 @@
 #include "engine/http/users.h"
 #include "engine/http/words.h"
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 
 namespace pfsync::fuzz {
 namespace {
@@ -107,4 +108,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   pfsync::fuzz::check_words(bytes);
   pfsync::fuzz::check_body({.is_chunked = true}, bytes);
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
+    fuzz::mutate_text(input, random, "\r\n 	,;",
+                      {"GET / HTTP/1.1\r\n", "Host: a\r\n", "Content-Length: 10\r\n", "Transfer-Encoding: chunked\r\n",
+                       "Connection: close\r\n", "Expect: 100-continue\r\n", "\r\n", "0\r\n\r\n", "5\r\nhello\r\n",
+                       "ffffffffffffffff\r\n", ";a=b", "Basic dTpw", "a=b; ", "[::1]:8443", "states", "cursor", "%2e"});
+  });
 }

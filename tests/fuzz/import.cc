@@ -8,6 +8,7 @@
 #include "engine/config.h"
 #include "engine/import/translate.h"
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 
 namespace pfsync::fuzz {
 namespace {
@@ -47,4 +48,36 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   pfsync::fuzz::check_import(files, {});
   pfsync::fuzz::check_import(files, {.address = "10.0.0.3/24", .devices = {{"em2", "eth1"}}});
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
+    fuzz::mutate_text(input, random, "\n<=\" ",
+                      {"== /etc/hostname.pfsync0\n",
+                       "== /etc/rc.conf\n",
+                       "== config.xml\n",
+                       "syncdev em2",
+                       "syncpeer 10.0.0.1",
+                       "inet 10.0.0.2/24 vhid 1 advskew 0 pass secret alias 10.0.0.254/24",
+                       "pfsync_syncdev=\"em2\"\n",
+                       "pfsync_syncpeer=\"10.0.0.1\"\n",
+                       "ifconfig_em0_alias0=",
+                       "<pfsense>",
+                       "<opnsense>",
+                       "<hasync>",
+                       "<pfsyncenabled>on</pfsyncenabled>",
+                       "<pfsyncinterface>lan</pfsyncinterface>",
+                       "<virtualip>",
+                       "<vip>",
+                       "<mode>carp</mode>",
+                       "<vhid>1</vhid>",
+                       "<subnet>10.0.0.254</subnet>",
+                       "<interfaces>",
+                       "defer",
+                       "maxupd 128",
+                       "rdomain 1",
+                       "carpdev em0"});
+  });
 }

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <vector>
 
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 #include "tests/wire/plain_walk.h"
 #include "tests/wire/walk.h"
 #include "wire/fields.h"
@@ -88,6 +90,46 @@ void check_packet(Bytes payload) {
   check_rewrite(dialect, sayable);
 }
 
+/// A packet whose sections, and records in them, are changed as wholes. Counts and the length are made right again.
+void mutate_packet(Input& input, Random& random) {
+  struct Part {
+    Subheader head;
+    std::vector<Input> records;
+  };
+  std::vector<Part> parts;
+  PacketReader reader{input};
+  for (Section section; reader.next(section);) {
+    Part& part = parts.emplace_back();
+    part.head = {section.action->number, static_cast<std::uint8_t>(section.record_bytes / 4), Be16{section.count}};
+    for (std::size_t i = 0; i < section.count; ++i) {
+      const Bytes record = section.record(i);
+      part.records.emplace_back(record.begin(), record.end());
+    }
+  }
+  if (parts.empty()) return mutate_bytes(input);
+  Part& chosen = parts[random.below(parts.size())];
+  switch (random.below(7)) {
+    case 0: parts.push_back(Part{chosen}); break;
+    case 1: std::swap(chosen, parts[random.below(parts.size())]); break;
+    case 2: chosen.records.clear(); break;
+    case 3: chosen.head.action = static_cast<std::uint8_t>(random.below(20)); break;
+    case 4: chosen.head.len_words = random.byte(); break;
+    default: mutate_pieces(chosen.records, random); break;
+  }
+  input.resize(sizeof(Header));
+  for (const Part& part : parts) {
+    Subheader head = part.head;
+    if (!random.one_in(16)) head.count = Be16{static_cast<std::uint16_t>(part.records.size())};
+    const std::size_t at = input.size();
+    input.resize(at + sizeof head);
+    store(Room{input}, at, head);
+    const Input records = joined(part.records);
+    input.insert(input.end(), records.begin(), records.end());
+  }
+  if (random.one_in(16)) input[0] = random.one_in(2) ? header_version_freebsd : header_version_openbsd;
+  if (!random.one_in(16)) store(Room{input}, offsetof(Header, len), Be16{static_cast<std::uint16_t>(input.size())});
+}
+
 }  // namespace
 }  // namespace pfsync::fuzz
 
@@ -103,4 +145,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
               wire::Be16{static_cast<std::uint16_t>(size)});
   fuzz::check_packet({corrected.get(), size});
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, fuzz::mutate_packet);
 }

@@ -1,5 +1,5 @@
-// Drives any fuzz target without libFuzzer: the committed corpus first, then mutations of it that
-// depend on the seed alone. usage: NAME CORPUS_DIR ITERATIONS [SEED [ONLY_THIS_ITERATION]]
+// Drives any fuzz target without libFuzzer: the committed corpus first, then mutations of it, half of them by the
+// target's own mutator, that depend on the seed alone. usage: NAME CORPUS_DIR ITERATIONS [SEED [ONLY_THIS_ITERATION]]
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/fuzz/mutate.h"
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 // So that a sanitizer's finding reaches on_abort() below. A reserved name: ASan looks it up.
@@ -23,28 +25,10 @@ extern "C" const char* __asan_default_options() { return "abort_on_error=1"; }
 
 namespace {
 
-using Input = std::vector<std::uint8_t>;
+using pfsync::fuzz::Input;
+using pfsync::fuzz::Random;
 
 constexpr std::size_t input_bytes_max = 2048;
-
-/// splitmix64: small, and each iteration can have its own stream. Source: Steele, Lea and Flood,
-/// "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014.
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : state_{seed} {}
-  std::uint64_t next() {
-    state_ += 0x9e3779b97f4a7c15u;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30u)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27u)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31u);
-  }
-  std::size_t below(std::size_t bound) { return static_cast<std::size_t>(next() % bound); }
-  std::uint8_t byte() { return static_cast<std::uint8_t>(next()); }
-
- private:
-  std::uint64_t state_;
-};
 
 char what_runs[256] = "nothing yet";
 
@@ -103,20 +87,37 @@ Input random_bytes(Random& random) {
   return input;
 }
 
+/// One step of what any fuzzer does.
+void step(Input& input, Random& random) {
+  switch (random.below(7)) {
+    case 0:
+    case 1: flip_bit(input, random); break;
+    case 2: input[random.below(input.size())] = random.byte(); break;
+    case 3: set_word(input, random); break;
+    case 4: input.resize(random.below(input.size())); break;
+    case 5: insert_bytes(input, random); break;
+    default: erase_bytes(input, random); break;
+  }
+}
+
+/// For LLVMFuzzerMutate, which is handed none.
+Random* now_random = nullptr;
+
 Input mutate(const std::vector<Input>& corpus, Random& random) {
   if (random.below(16) == 0) return random_bytes(random);
   Input input = corpus[random.below(corpus.size())];
+  if (random.below(2) == 0) {
+    now_random = &random;
+    const std::size_t size = std::min(input.size(), input_bytes_max);
+    input.resize(input_bytes_max);
+    input.resize(LLVMFuzzerCustomMutator(input.data(), size, input.size(), static_cast<unsigned>(random.next())));
+    return input;
+  }
   for (std::size_t steps = 1 + random.below(4); steps > 0 && !input.empty(); --steps) {
-    switch (random.below(8)) {
-      case 0:
-      case 1: flip_bit(input, random); break;
-      case 2: input[random.below(input.size())] = random.byte(); break;
-      case 3: set_word(input, random); break;
-      case 4: input.resize(random.below(input.size())); break;
-      case 5: insert_bytes(input, random); break;
-      case 6: erase_bytes(input, random); break;
-      default: splice(input, corpus[random.below(corpus.size())], random); break;
-    }
+    if (random.below(8) == 0)
+      splice(input, corpus[random.below(corpus.size())], random);
+    else
+      step(input, random);
   }
   if (input.size() > input_bytes_max) input.resize(input_bytes_max);
   return input;
@@ -138,6 +139,17 @@ std::vector<Input> replay_corpus(const char* directory) {
 }
 
 }  // namespace
+
+std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size) {
+  Input input{data, data + size};
+  if (input.empty())
+    input = random_bytes(*now_random);
+  else
+    step(input, *now_random);
+  const std::size_t bytes = std::min(input.size(), max_size);
+  std::copy_n(input.begin(), bytes, data);
+  return bytes;
+}
 
 int main(int argc, char** argv) {
   if (argc < 3 || argc > 5) {

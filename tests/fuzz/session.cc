@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "engine/bulk_sender.h"
+#include "tests/fuzz/mutate.h"
 #include "tests/fuzz/session_model.h"
 
 namespace pfsync::fuzz {
@@ -26,6 +27,7 @@ class Script {
  public:
   Script(const std::uint8_t* data, std::size_t size) : left_{data, size} {}
   [[nodiscard]] bool ended() const { return left_.empty(); }
+  [[nodiscard]] std::size_t left() const { return left_.size(); }
   std::uint8_t byte() {
     if (left_.empty()) return 0;
     const std::uint8_t byte = left_.front();
@@ -433,6 +435,67 @@ class Run {
   std::uint64_t acks_sent_ = 0, requests_sent_ = 0, bulk_requests_sent_ = 0;
 };
 
+/// The events of a script, one a piece: what is drawn for one depends on nothing but the script.
+class Splitter {
+ public:
+  explicit Splitter(const Input& input) : input_{input}, script_{input.data(), input.size()} {}
+  std::vector<Input> events() {
+    std::vector<Input> events;
+    skip(2);  // the setting
+    end_piece(events);
+    while (!script_.ended()) {
+      event();
+      end_piece(events);
+    }
+    return events;
+  }
+
+ private:
+  void skip(std::size_t bytes) {
+    while (bytes-- > 0) static_cast<void>(script_.byte());
+  }
+  void end_piece(std::vector<Input>& events) {
+    const auto at = static_cast<std::ptrdiff_t>(begun_),
+               end = static_cast<std::ptrdiff_t>(input_.size() - script_.left());
+    events.emplace_back(input_.begin() + at, input_.begin() + end);
+    begun_ = static_cast<std::size_t>(end);
+  }
+  void event() {
+    switch (script_.byte() % 14) {
+      case 0:
+      case 1:
+      case 2: return packet();
+      case 3:
+        for (unsigned packets = 1 + script_.byte() % 4u; packets > 0; --packets) packet();
+        return;
+      case 4: static_cast<void>(script_.state()); return;
+      case 5: static_cast<void>(script_.update()); return;
+      case 6:
+      case 7:
+      case 8: return skip(1);
+      default: return;
+    }
+  }
+  void packet() {
+    skip(1);
+    const std::uint8_t shape = script_.byte();
+    for (unsigned messages = 1 + shape % 8u; messages > 0; --messages) {
+      const std::uint8_t kind = script_.byte();
+      if (kind % 11 < 3)
+        static_cast<void>(script_.state());
+      else if (kind % 11 < 6)
+        static_cast<void>(script_.update());
+      else if (kind % 11 != 7 || kind < 128)
+        skip(1);
+    }
+    skip((shape & 0x20 ? 1u : 0u) + (shape & 0x40 ? 2u : 0u) + (shape & 0x80 ? 1u : 0u));
+  }
+
+  const Input& input_;
+  Script script_;
+  std::size_t begun_ = 0;
+};
+
 }  // namespace
 }  // namespace pfsync::fuzz
 
@@ -444,4 +507,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto run = std::make_unique<pfsync::fuzz::Run>(script);  // a session is large for a stack
   run->play();
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
+    auto events = fuzz::Splitter{input}.events();
+    fuzz::mutate_pieces(events, random);
+    input = fuzz::joined(events);
+  });
 }

@@ -12,6 +12,7 @@
 #include "engine/snapshot/walk.h"
 #include "tests/engine/snapshot_memory.h"
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 
 namespace pfsync::fuzz {
 namespace {
@@ -109,6 +110,27 @@ void check_all(std::span<const std::uint8_t> bytes) {
   if (!states.empty()) check(read_all(written(states)) == states, "what was read can be written and reads the same");
 }
 
+/// Header, blocks and trailer.
+std::vector<Input> parts_of(const Input& file) {
+  std::vector<Input> parts;
+  std::size_t at = 0;
+  const auto take = [&](std::size_t bytes) {
+    bytes = std::min(bytes, file.size() - at);
+    const auto from = file.begin() + static_cast<std::ptrdiff_t>(at);
+    parts.emplace_back(from, from + static_cast<std::ptrdiff_t>(bytes));
+    at += bytes;
+  };
+  take(header_bytes);
+  while (at + block_head_bytes <= file.size()) {
+    Take head{std::span{file}.subspan(at)};
+    if (head.number<std::uint32_t>() != block_mark) break;
+    static_cast<void>(head.number<std::uint64_t>());
+    take(block_head_bytes + head.number<std::uint32_t>() + hash_bytes);
+  }
+  take(file.size());
+  return parts;
+}
+
 }  // namespace
 }  // namespace pfsync::fuzz
 
@@ -117,4 +139,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   pfsync::fuzz::check_all(bytes);
   pfsync::fuzz::check_all(pfsync::fuzz::with_good_hashes(bytes));
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
+    auto parts = fuzz::parts_of(input);
+    fuzz::mutate_pieces(parts, random);
+    input = fuzz::with_good_hashes(fuzz::joined(parts));
+  });
 }

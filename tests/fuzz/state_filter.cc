@@ -8,6 +8,7 @@
 
 #include "engine/state_filter.h"
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 
 namespace pfsync::fuzz {
 namespace {
@@ -71,4 +72,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   fuzz::check(std::get<engine::StateFilter>(engine::parse_state_filter("")).is_empty(), "no words: no terms");
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
+    fuzz::mutate_text(input, random, " =:-/,",
+                      {"host ",      "net ",    "port ",    "src ", "dst ",      "proto tcp ",       "proto udp ",
+                       "proto 132 ", "on em0 ", "creator ", "id ",  "10.0.0.1 ", "10.0.0.0/8 ",      "fd00::/64 ",
+                       "fd00::1 ",   "80 ",     "1:65535 ", "0x1 ", "/33 ",      "255.255.255.255 ", "65536 "});
+  });
 }

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "tests/fuzz/check.h"
+#include "tests/fuzz/mutate.h"
 
 namespace pfsync::fuzz {
 namespace {
@@ -67,4 +68,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   pfsync::fuzz::check_call(input);
   pfsync::fuzz::check_response(input);
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+  using namespace pfsync;
+  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
+    fuzz::mutate_text(input, random, "<>",
+                      {"<value><int>1</int></value>", "<value><i8>-9223372036854775808</i8></value>",
+                       "<value><double>1.5</double></value>", "<value><boolean>1</boolean></value>",
+                       "<value><string>a</string></value>", "<value><base64>YQ==</base64></value>",
+                       "<value><dateTime.iso8601>20260101T00:00:00</dateTime.iso8601></value>", "<value><nil/></value>",
+                       "<value><struct><member><name>a</name><value/></member></struct></value>",
+                       "<value><array><data></data></array></value>", "<param><value>a</value></param>", "<params>",
+                       "</params>", "<fault>", "&#x0;", "&lt;", "<![CDATA[a]]>", "<!-- a -->"});
+  });
 }
