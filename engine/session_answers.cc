@@ -80,7 +80,9 @@ void Session::note_request(Peer& peer, Slot slot, statetable::Hash hash, Seconds
 
 std::array<wire::StateId, 2> Session::lasting_states(Instant now) noexcept {
   constexpr std::size_t looked_at_most = 256;  // once a second at most, so that a turn stays short
-  constexpr auto young_s = static_cast<Seconds>(PeerWatch::young.count());
+  // Older than a young one by what two nodes may differ in about a state's age, which they tell each other in whole
+  // seconds: there it must not be young, or it would count as one whose insert was lost.
+  constexpr Seconds lasting_s = static_cast<Seconds>(PeerWatch::young.count()) + 3;
   const Seconds now_s = statetable::to_seconds(now);
   std::array<wire::StateId, 2> found{};
   const auto slots = static_cast<Slot>(writers_.size() * slots_per_shard_);
@@ -95,7 +97,7 @@ std::array<wire::StateId, 2> Session::lasting_states(Instant now) noexcept {
     const statetable::HotEntry& entry = writer.entry(static_cast<Slot>(first_shard_ * slots_per_shard_) + probed_);
     if (!entry.in_use() || !is_announced(entry.state_flags())) continue;
     // Nor one that may have ended elsewhere.
-    if (std::int64_t{now_s} - entry.created_s() <= young_s || entry.expire_at_s() <= now_s + 1) continue;
+    if (std::int64_t{now_s} - entry.created_s() < lasting_s || entry.expire_at_s() <= now_s + 1) continue;
     wire::StateId& place = found[statetable::is_said_here(entry.heard_s()) ? 1 : 0];
     if (place.creatorid == 0) place = {entry.id, entry.creatorid};
     if (found[0].creatorid != 0 && found[1].creatorid != 0) break;

@@ -11,11 +11,12 @@ namespace {
 
 constexpr double z = 1.959964;  // 95 % of a normal distribution lie within
 constexpr unsigned tries_max = 64;
-constexpr statetable::Seconds young_s = 10, ends_s = 15;
+/// As of a sign of life: no peer may take the question for one about a state whose insert it lost.
+constexpr statetable::Seconds lasting_s = 13, ends_s = 15;
 constexpr unsigned slower = 10;
 
 bool can_be_judged(const statetable::HotState& hot, statetable::Seconds now_s) noexcept {
-  return (hot.state_flags & wire::state_flag::nosync) == 0 && std::int64_t{now_s} - hot.created_s >= young_s &&
+  return (hot.state_flags & wire::state_flag::nosync) == 0 && std::int64_t{now_s} - hot.created_s >= lasting_s &&
          std::int64_t{hot.expire_at_s} - now_s >= ends_s;
 }
 

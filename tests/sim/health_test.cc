@@ -115,6 +115,28 @@ TEST(HealthSimulation, IsHealthyWhileAllIsWell) {
     }
 }
 
+/// Both ask the other for signs of life: of states that are as young on one side as they may be on the other, none is
+/// taken for a loss.
+TEST(HealthSimulation, QuestionsOfTheOtherAreNoLosses) {
+  for (const bool multicast : {false, true}) {
+    // On its way a second ends for every third state.
+    Simulation sim{seed_of_run(1), {.delay = 300ms}};
+    sim.add({.creatorid = 1,
+             .peers = multicast ? std::vector<std::size_t>{} : std::vector<std::size_t>{1},
+             .probe_every = 1s});
+    sim.add({.creatorid = 2,
+             .load = load_of(1),
+             .peers = multicast ? std::vector<std::size_t>{} : std::vector<std::size_t>{0},
+             .probe_every = 1s});
+    Observer standby{sim, 0}, active{sim, 1};
+    for (unsigned s = 0; s < 120; ++s) {
+      standby.expect_healthy_for(1s);
+      EXPECT_TRUE(active.look().is_healthy()) << active.last().reason;
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+}
+
 /// Nor do reordered and doubled packets make a loss.
 TEST(HealthSimulation, IsHealthyOnALinkThatDoubles) {
   Simulation sim{seed_of_run(1), {.delay = 200us, .jitter = 200us, .duplicate_percent = 5}};
