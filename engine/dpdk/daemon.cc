@@ -16,6 +16,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 #include <thread>
 
 #include "engine/carp/report.h"
@@ -381,6 +382,8 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
       {"answers_dropped", "answers not given: too many at once, or too large",
        count_of(carp::Tally::answers_dropped) + link.answers_dropped()},
       {"bulk_frames", "frames of bulk updates sent", data_path.bulk_frames()},
+      {"absences", "times that the data path stood still for three seconds or longer, so that all is asked for again",
+       data_path.absences()},
   };
   for (const MembershipTallyInfo& row : membership_tally_table) {
     std::uint64_t sum = 0;
@@ -403,46 +406,6 @@ std::vector<NamedCount> Daemon::Parts::counts() const {
 }
 
 // --- the control thread ------------------------------------------------------------------------------
-
-void Daemon::Parts::watch_links(Instant now) {
-  constexpr milliseconds every{50};
-  if (links_seen_ && now < links_seen_at_ + every) return;
-  std::array<bool, 1 + interfaces_max> seen{};
-  for (std::size_t number = 0; number < stacks.size(); ++number) seen[number] = is_up(number);
-  // Those that are down come first: what this node stands back for is known before it can be elected elsewhere.
-  for (const bool up : {false, true})
-    for (std::size_t number = 0; number < stacks.size(); ++number)
-      if (seen[number] == up) stacks[number]->set_link(up);
-  for (std::size_t number = 0; number < stacks.size(); ++number) {
-    const bool up = seen[number];
-    const bool before = links_up_[number].exchange(up, std::memory_order_relaxed);
-    if (!links_seen_ || up != before) spdlog::info("link {} is {}", devices[number].name(), up ? "up" : "down");
-    if (up && !before) config_sync->link_up();
-    // A link that comes up may have a peer behind it that knows more than we do.
-    if (number == 0 && up && !before && !call({.kind = Command::Kind::link_up})) {
-      links_up_[0].store(false, std::memory_order_relaxed);  // said again in the next round
-      spdlog::warn("the data path is busy: the bulk update is asked for later");
-    }
-  }
-  links_seen_ = true;
-  links_seen_at_ = now;
-}
-
-void Daemon::Parts::watch_frames(Instant now) {
-  constexpr std::chrono::seconds every{1};
-  if (now < frames_seen_at_ + every) return;
-  frames_seen_at_ = now;
-  for (std::size_t number = 0; number < stacks.size(); ++number) {
-    if (devices[number].interface.empty()) continue;
-    if (!links_up_[number].load(std::memory_order_relaxed)) {  // drops are what is to be expected then
-      standstills_[number] = {};
-      continue;
-    }
-    const std::uint64_t given = stacks[number]->port().statistics().opackets;
-    if (const auto counts = sent_and_dropped(devices[number].interface))
-      static_cast<void>(standstills_[number].look({.given = given, .sent = counts->sent, .dropped = counts->dropped}));
-  }
-}
 
 void Daemon::Parts::tell_service(Instant now) {
   std::array<BulkPhase, peers_max> phases{};
@@ -551,9 +514,10 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
   spdlog::info("pfsyncd {}: host id {}, {} states at most, on {}", version, creatorid_text(config.sync.creatorid),
                config.table.states_max, devices[0].port);
   snapshots.start();
-  while (!ended()) {
+  while (!ended() && failure_.empty()) {
     watch_links(clock.now());
     watch_frames(clock.now());
+    watch_absences();
     const milliseconds wait = serve_bulk();
     session_log.look(clock.now());
     health_log.look(view, service, clock.now());
@@ -576,6 +540,7 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
   watch_carp(clock.now());
   snapshots.end([this] { service.stops("writing the last snapshot", clock.now()); });
   spdlog::info("pfsyncd ends with {} states", table->size());
+  if (!failure_.empty()) throw std::runtime_error{failure_};
 }
 
 Daemon::Daemon(const Config& config, const std::string& file, const std::optional<Identity>& user)

@@ -83,9 +83,10 @@ struct PortParts {
 };
 
 struct Daemon::Parts {
-  std::string file;             ///< that the configuration comes from
-  Config config;                ///< what is at work
-  std::vector<Device> devices;  ///< the link's first
+  std::string file;                                                        ///< that the configuration comes from
+  Config config;                                                           ///< what is at work
+  std::vector<Device> devices;                                             ///< the link's first
+  std::vector<InterfaceWatch> interfaces{devices.begin(), devices.end()};  ///< behind them
   std::unique_ptr<statetable::Table> table;
   Eal eal;
   CycleClock clock;
@@ -153,6 +154,7 @@ struct Daemon::Parts {
   void watch_links(Instant now);
   /// Whether frames leave the devices that take them.
   void watch_frames(Instant now);
+  void watch_absences();
   void tell_service(Instant now);
   /// Asks peers for states at random, and counts what came of those before.
   void sample_peers(Instant now);
@@ -175,6 +177,8 @@ struct Daemon::Parts {
   bool links_seen_ = false;
   Instant frames_seen_at_{};
   std::array<Standstill, 1 + interfaces_max> standstills_{};
+  std::uint64_t absences_seen_ = 0;
+  std::string failure_;  ///< why this process cannot go on; empty: it can
   std::array<std::atomic<bool>, 1 + interfaces_max> links_up_{};
   carp::LogBound carp_lines_{1 + interfaces_max};
 };

@@ -164,8 +164,10 @@ carp::Sync DataPath::sync() noexcept {
 
 void DataPath::note_absence(Instant now) noexcept {
   const Duration absent = now - std::exchange(turned_at_, now);
-  const SessionConfig& config = session().config();
-  if (!started_ || absent < absence || !config.request_bulk || config.passive) return;
+  if (!started_ || absent < absence) return;
+  last_absence_.store(absent, std::memory_order_relaxed);
+  absences_.add();
+  if (const SessionConfig& config = session().config(); !config.request_bulk || config.passive) return;
   session().request_bulk(now);
   // Before what waits in the device's queue is read: a master among it is the better one.
   parts_.demotion.follow(sync(), now);

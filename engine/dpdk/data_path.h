@@ -74,6 +74,9 @@ class DataPath {
   [[nodiscard]] std::uint64_t queued() const noexcept { return queued_.value(); }  ///< of this core
   [[nodiscard]] std::uint64_t turns() const noexcept { return turns_.value(); }  ///< that ended: grows while it goes on
   [[nodiscard]] std::uint64_t bulk_frames() const noexcept { return bulk_frames_.value(); }
+  /// How often it stood still for `absence` or longer, and for how long the last time.
+  [[nodiscard]] std::uint64_t absences() const noexcept { return absences_.value(); }
+  [[nodiscard]] Duration last_absence() const noexcept { return last_absence_.load(std::memory_order_relaxed); }
 
  private:
   [[nodiscard]] HostStack& link_stack() noexcept { return *parts_.stacks.front(); }
@@ -96,7 +99,8 @@ class DataPath {
   std::array<carp::Node*, 1 + interfaces_max> nodes_{};  ///< of the stacks
   std::atomic<bool> stop_{false};
   CommandSlot commands_;
-  Counter queued_, bulk_frames_, turns_;
+  Counter queued_, bulk_frames_, turns_, absences_;
+  std::atomic<Duration> last_absence_{};
   std::array<Arrival, Port::burst_max> packets_{};
   bool started_ = false;    ///< the session's life has begun
   bool has_begun_ = false;  ///< the command that waits is being carried out by all parts

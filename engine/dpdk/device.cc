@@ -88,6 +88,26 @@ std::optional<SentAndDropped> sent_and_dropped(const std::string& interface) {
   return counts;
 }
 
+/// Of a file, not by a socket: a process that has given up making those can read it all the same. 0: it is not there.
+unsigned InterfaceWatch::index() const {
+  unsigned index = 0;
+  std::ifstream{"/sys/class/net/" + interface_ + "/ifindex"} >> index;
+  return index;
+}
+
+InterfaceWatch::InterfaceWatch(const Device& device)
+    : interface_{device.interface}, index_{interface_.empty() ? 0 : index()} {}
+
+bool InterfaceWatch::is_replaced() {
+  if (index_ == 0) return false;
+  const unsigned index = this->index();
+  if (index == 0) {
+    was_gone_ = true;
+    return false;
+  }
+  return was_gone_ || index != index_;
+}
+
 std::variant<Device, std::string> find_device(const std::string& device, std::size_t mtu, const std::string& section) {
   if (is_pci_address(device)) {
     if (!fs::exists("/sys/bus/pci/devices/" + device))

@@ -35,4 +35,21 @@ struct SentAndDropped {
 };
 [[nodiscard]] std::optional<SentAndDropped> sent_and_dropped(const std::string& interface);
 
+/// Whether the Linux interface behind an open port is still the one that was opened. One that was removed and made
+/// again, or moved away and back, bears the same name, but the port's sockets hear of it no more. Thread-bound.
+class InterfaceWatch {
+ public:
+  /// Right before its port is opened. Of a device without an interface nothing is ever said.
+  explicit InterfaceWatch(const Device& device);
+  /// Looks; from then on it was seen.
+  [[nodiscard]] bool is_replaced();
+
+ private:
+  [[nodiscard]] unsigned index() const;
+
+  std::string interface_;
+  unsigned index_ = 0;  ///< as it was opened
+  bool was_gone_ = false;
+};
+
 }  // namespace pfsync::engine::dpdk

@@ -352,9 +352,12 @@ TEST(DataPath, OnceSuspendedItAsksForEverythingAndStandsBackMeanwhile) {
   pass(1s);
   EXPECT_EQ(requests(), before);
   EXPECT_EQ(node.demotion.total(), 0);
+  EXPECT_EQ(node.path.absences(), 0u);
 
   now += 4s;
   node.turn(now);
+  EXPECT_EQ(node.path.absences(), 1u);
+  EXPECT_GE(node.path.last_absence(), 4s);
   EXPECT_EQ(node.demotion.total(), carp::Demotion::factor) << "what the others said meanwhile may be missing here";
   EXPECT_FALSE(node.demotion.may_preempt());
   pass(1s);

@@ -30,6 +30,15 @@ TEST(Device, AnInterfaceByItsPlainName) {
   EXPECT_EQ(std::get<Device>(result).interface, "lo");
 }
 
+TEST(Device, AnInterfaceThatStaysIsNotReplaced) {
+  Device device{.port = "net_null0"};
+  EXPECT_FALSE(InterfaceWatch{device}.is_replaced()) << "there is none";
+  device.interface = "lo";
+  InterfaceWatch watch{device};
+  EXPECT_FALSE(watch.is_replaced());
+  EXPECT_FALSE(watch.is_replaced());
+}
+
 TEST(Device, LargeFramesGetLargePlaces) {
   const auto result = found("net_af_packet0,iface=lo", 9000);
   if (std::holds_alternative<std::string>(result)) GTEST_SKIP() << std::get<std::string>(result);
