@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <type_traits>
 
@@ -373,7 +374,8 @@ std::size_t Outbox::deletes_allowed() noexcept {
 std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect, const StateSource& source) noexcept {
   if (queued() == 0 || standing_by_) return 0;
   if (now >= oldest_ + config_.delay) push_ = true;  // until all that is queued now has left
-  if (!push_ && bytes_queued(dialect) + sizeof(wire::Header) + 2 * sizeof(wire::Subheader) <= room.size()) return 0;
+  const bool fits_all = bytes_queued(dialect) + sizeof(wire::Header) + 2 * sizeof(wire::Subheader) <= room.size();
+  if (!push_ && fits_all) return 0;
 
   // A bulk frame that was filled before a clear carries what it is about. All that is queued waits with it.
   if (!clears_.empty() && gate_ != nullptr && !gate_->has_passed(clear_stamp_)) return 0;
@@ -381,8 +383,14 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
   wire::PacketWriter writer{dialect, room};
   // What a clear is about left the queues with it: all that is queued now is later, or of other creators.
   for (; !clears_.empty() && writer.append_clear(clears_.front()); clears_.pop()) counters_->out(Message::clr).add();
-  dialect == wire::Dialect::openbsd ? write_as_openbsd(writer, now, source)
-                                    : write_as_freebsd(writer, now, dialect, source);
+  constexpr Shares everything = [] {
+    Shares all{};
+    all.fill(std::numeric_limits<std::size_t>::max());
+    return all;
+  }();
+  const Shares shares = fits_all ? everything : this->shares(room.size(), dialect);
+  dialect == wire::Dialect::openbsd ? write_as_openbsd(writer, now, source, shares)
+                                    : write_as_freebsd(writer, now, dialect, source, shares);
 
   if (queued() == 0) push_ = false;
   if (writer.empty()) return 0;  // only deletes that wait behind a bulk frame, or states without words for them
@@ -390,40 +398,80 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
   return writer.finish();
 }
 
+/// The kernels send all that they have and never come to choose. In the order of their sections alone, updates would
+/// keep deletes and requests from leaving for as long as the link is too slow for them.
+Outbox::Shares Outbox::shares(std::size_t room_bytes, wire::Dialect dialect) noexcept {
+  struct Waiting {
+    std::size_t count, bytes;
+    std::size_t part;  ///< of the packet that is its own, if it has so many: one in so much; 0: none
+  };
+  // An OpenBSD's requests have packets of their own.
+  const std::size_t requests = dialect == wire::Dialect::openbsd ? 0 : requests_.size();
+  const std::size_t state_bytes = wire::info(dialect).state_bytes, id_bytes = sizeof(wire::IdRecord);
+  const std::array<Waiting, kind_count> waiting{{
+      {list(Queue::ins).count, state_bytes, 0},
+      {list(Queue::upd).count, state_bytes, 0},
+      {deletes_allowed(), id_bytes, 4},
+      {acks_.size(), id_bytes, 8},
+      {requests, id_bytes, 8},
+      {tdbs_.size(), wire::find_action(dialect, Message::tdb)->record_bytes, 8},
+      {list(Queue::upd_c).count, sizeof(wire::UpdCRecord), 0},
+  }};
+  Shares shares{};
+  std::size_t left = room_bytes - sizeof(wire::Header) - sizeof(wire::Subheader);
+  const auto add = [&](std::size_t kind, std::size_t bytes_most) {
+    const std::size_t section = shares[kind] == 0 ? sizeof(wire::Subheader) : 0;
+    const std::size_t bytes = std::min(left, bytes_most);
+    if (bytes < section) return;
+    const std::size_t count = std::min(waiting[kind].count - shares[kind], (bytes - section) / waiting[kind].bytes);
+    if (count == 0) return;
+    shares[kind] += count;
+    left -= section + count * waiting[kind].bytes;
+  };
+  for (std::size_t kind = 0; kind < kind_count; ++kind)
+    if (waiting[kind].part != 0)
+      add(kind, std::max(room_bytes / waiting[kind].part, sizeof(wire::Subheader) + waiting[kind].bytes));
+  for (std::size_t kind = 0; kind < kind_count; ++kind) add(kind, left);
+  return shares;
+}
+
 /// In the order of the kernel's sections. Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_qs[].
-void Outbox::write_as_freebsd(wire::PacketWriter& writer, Instant now, wire::Dialect dialect,
-                              const StateSource& source) noexcept {
-  write_states(writer, now, Queue::ins, Message::ins, dialect, source);
-  write_ids(writer, acks_, Message::ins_ack, acks_.size());
-  write_states(writer, now, Queue::upd, Message::upd, dialect, source);
-  write_states(writer, now, Queue::upd_c, Message::upd_c, dialect, source);
-  write_deletes(writer);
-  write_tdbs(writer, dialect, source);
-  write_ids(writer, requests_, Message::upd_req, requests_.size());
+void Outbox::write_as_freebsd(wire::PacketWriter& writer, Instant now, wire::Dialect dialect, const StateSource& source,
+                              const Shares& shares) noexcept {
+  const auto share = [&](Kind kind) { return shares[static_cast<std::size_t>(kind)]; };
+  write_states(writer, now, Queue::ins, Message::ins, dialect, source, share(Kind::ins));
+  write_ids(writer, acks_, Message::ins_ack, share(Kind::acks));
+  write_states(writer, now, Queue::upd, Message::upd, dialect, source, share(Kind::upd));
+  write_states(writer, now, Queue::upd_c, Message::upd_c, dialect, source, share(Kind::upd_c));
+  write_deletes(writer, share(Kind::deletes));
+  write_tdbs(writer, dialect, source, share(Kind::tdbs));
+  write_ids(writer, requests_, Message::upd_req, share(Kind::requests));
 }
 
 /// Clears and requests have packets of their own there. Source: OpenBSD sys/net/if_pfsync.c.
-void Outbox::write_as_openbsd(wire::PacketWriter& writer, Instant now, const StateSource& source) noexcept {
+void Outbox::write_as_openbsd(wire::PacketWriter& writer, Instant now, const StateSource& source,
+                              const Shares& shares) noexcept {
   constexpr wire::Dialect dialect = wire::Dialect::openbsd;
   if (!writer.empty()) return;
   write_ids(writer, requests_, Message::upd_req, requests_.size());
   if (!writer.empty()) return;
-  write_ids(writer, acks_, Message::ins_ack, acks_.size());
-  write_states(writer, now, Queue::upd_c, Message::upd_c, dialect, source);
-  write_deletes(writer);
-  write_states(writer, now, Queue::ins, Message::ins, dialect, source);
-  write_states(writer, now, Queue::upd, Message::upd, dialect, source);
-  write_tdbs(writer, dialect, source);
+  const auto share = [&](Kind kind) { return shares[static_cast<std::size_t>(kind)]; };
+  write_ids(writer, acks_, Message::ins_ack, share(Kind::acks));
+  write_states(writer, now, Queue::upd_c, Message::upd_c, dialect, source, share(Kind::upd_c));
+  write_deletes(writer, share(Kind::deletes));
+  write_states(writer, now, Queue::ins, Message::ins, dialect, source, share(Kind::ins));
+  write_states(writer, now, Queue::upd, Message::upd, dialect, source, share(Kind::upd));
+  write_tdbs(writer, dialect, source, share(Kind::tdbs));
 }
 
-void Outbox::write_deletes(wire::PacketWriter& writer) noexcept {
+void Outbox::write_deletes(wire::PacketWriter& writer, std::size_t count_max) noexcept {
   const std::size_t before = deletes_.size();
-  write_ids(writer, deletes_, Message::del_c, deletes_allowed());
+  write_ids(writer, deletes_, Message::del_c, std::min(deletes_allowed(), count_max));
   deletes_gated_ -= std::min(deletes_gated_, before - deletes_.size());
 }
 
 void Outbox::write_states(wire::PacketWriter& writer, Instant now, Queue queue, Message message, wire::Dialect dialect,
-                          const StateSource& source) noexcept {
+                          const StateSource& source, std::size_t count_max) noexcept {
   // Some way ahead of the one that is written, so that its memory is here by then.
   constexpr std::size_t ahead = 8;
   std::uint32_t fetched = list(queue).first;
@@ -433,7 +481,7 @@ void Outbox::write_states(wire::PacketWriter& writer, Instant now, Queue queue, 
     fetched = places_[fetched - 1].next;
   };
   for (std::size_t i = 0; i < ahead; ++i) fetch_next();
-  while (list(queue).first != 0 && writer.fits(message)) {
+  while (count_max > 0 && list(queue).first != 0 && writer.fits(message)) {
     const Slot slot = list(queue).first - 1;
     fetch_next();
     told(slot, now);
@@ -449,18 +497,21 @@ void Outbox::write_states(wire::PacketWriter& writer, Instant now, Queue queue, 
       if (!counters_->lost.allow(state, dialect)) continue;
       static_cast<void>(writer.append_state(message, state));
     }
+    --count_max;
     counters_->out(message).add();
   }
 }
 
-void Outbox::write_tdbs(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source) noexcept {
-  while (!tdbs_.empty() && writer.fits(Message::tdb)) {
+void Outbox::write_tdbs(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source,
+                        std::size_t count_max) noexcept {
+  while (count_max > 0 && !tdbs_.empty() && writer.fits(Message::tdb)) {
     const TdbTable::Place place = tdbs_.front();
     tdbs_.pop();
     tdb_queued_[place] = false;
     const wire::Tdb tdb = source.tdb(place);
     if (!counters_->lost.allow(tdb, dialect)) continue;
     static_cast<void>(writer.append_tdb(tdb));  // it fits
+    --count_max;
     counters_->out(Message::tdb).add();
   }
 }
@@ -474,7 +525,7 @@ void Outbox::write_ids(wire::PacketWriter& writer, BoundedQueue<T>& ids, Message
     else
       return ids.front();
   };
-  for (; count_max > 0 && writer.append_id(message, front()); --count_max) {
+  for (; count_max > 0 && !ids.empty() && writer.append_id(message, front()); --count_max) {
     ids.pop();
     counters_->out(message).add();
   }

@@ -64,6 +64,8 @@ class StateSource {
 /// ids are bounded; what does not fit is counted.
 /// Answers have a limit that changes have not: an answer whose turn has not come stands in no queue that is written,
 /// and counts for no packet. A change of its state is told in time meanwhile.
+/// While the link takes less than there is to say, what begins and ends goes before what changes: updates of one state
+/// merge while they wait, so that nothing is lost by it but time.
 /// Source: FreeBSD sys/netpfil/pf/if_pfsync.c, pfsync_q_ins(), pfsync_q_del(), pfsync_sendout().
 class Outbox {
  public:
@@ -220,13 +222,21 @@ class Outbox {
   [[nodiscard]] List& list(Queue queue) noexcept { return lists_[static_cast<std::size_t>(queue)]; }
   [[nodiscard]] const List& list(Queue queue) const noexcept { return lists_[static_cast<std::size_t>(queue)]; }
   [[nodiscard]] std::size_t bytes_queued(wire::Dialect dialect) const noexcept;
-  void write_as_freebsd(wire::PacketWriter& writer, Instant now, wire::Dialect dialect,
-                        const StateSource& source) noexcept;
-  void write_as_openbsd(wire::PacketWriter& writer, Instant now, const StateSource& source) noexcept;
-  void write_deletes(wire::PacketWriter& writer) noexcept;
+  /// What is written, in the order in which a packet fills when not all of it fits.
+  enum class Kind : std::uint8_t { ins, upd, deletes, acks, requests, tdbs, upd_c };
+  static constexpr std::size_t kind_count = 7;
+  /// How many of each kind a packet takes at most; the sections' order is another matter.
+  using Shares = std::array<std::size_t, kind_count>;
+  [[nodiscard]] Shares shares(std::size_t room_bytes, wire::Dialect dialect) noexcept;
+  void write_as_freebsd(wire::PacketWriter& writer, Instant now, wire::Dialect dialect, const StateSource& source,
+                        const Shares& shares) noexcept;
+  void write_as_openbsd(wire::PacketWriter& writer, Instant now, const StateSource& source,
+                        const Shares& shares) noexcept;
+  void write_deletes(wire::PacketWriter& writer, std::size_t count_max) noexcept;
   void write_states(wire::PacketWriter& writer, Instant now, Queue queue, wire::Message message, wire::Dialect dialect,
-                    const StateSource& source) noexcept;
-  void write_tdbs(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source) noexcept;
+                    const StateSource& source, std::size_t count_max) noexcept;
+  void write_tdbs(wire::PacketWriter& writer, wire::Dialect dialect, const StateSource& source,
+                  std::size_t count_max) noexcept;
   template <class T>
   void write_ids(wire::PacketWriter& writer, BoundedQueue<T>& ids, wire::Message message,
                  std::size_t count_max) noexcept;

@@ -179,8 +179,11 @@ void Simulation::turn(std::size_t index) {
     while (node.session->turn(core, now_) > 0 && node.session->has_to_take(core)) {
     }
     for (unsigned peer = 0; peer < first.peers(); ++peer)
-      while (const std::size_t bytes = node.session->part(core).transmit(peer, room, now_))
+      for (std::size_t sent = 0; node.config.packets_per_turn == 0 || sent < node.config.packets_per_turn; ++sent) {
+        const std::size_t bytes = node.session->part(core).transmit(peer, room, now_);
+        if (bytes == 0) break;
         send(index, peer, wire::Bytes{room}.first(bytes));
+      }
   }
   for (unsigned peer = 0; peer < first.peers(); ++peer) serve_bulk(index, peer);
 }

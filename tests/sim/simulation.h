@@ -46,6 +46,8 @@ struct NodeConfig {
   /// Bulk frames that its control thread fills ahead of the data path, which sends frames_per_turn of them a turn; 0:
   /// each leaves as soon as it is filled.
   std::size_t frames_ahead = 0;
+  /// What its link takes of it in a millisecond, bulk frames apart; 0: all that there is.
+  std::size_t packets_per_turn = 0;
   unsigned cores = 1;      ///< of its data path; turned one after the other
   Duration probe_every{};  ///< as in SessionConfig
   /// The interfaces that a kernel has: it skips full states of others, without a word. Empty: all that there are.
