@@ -37,6 +37,18 @@ std::vector<ShardWriter> claim(const SessionPart& part, statetable::Table& table
 /// beside.
 constexpr std::size_t full_packet_bytes = 1500 - 40 - 64 - sizeof(wire::UpdCRecord);
 
+/// When a state ends of which a full state said nothing new: that answers a request or belongs to a bulk update, and is
+/// no traffic. If it were, whoever asks a peer for its states again and again would keep them alive for ever. The
+/// sender may know of traffic that was not heard of here. Both count in whole seconds, so that of two who tell each
+/// other the same neither may gain by rounding.
+Seconds still_ends_at(const HotEntry& held, wire::Layout layout, wire::Bytes record, Seconds most_s,
+                      Seconds now_s) noexcept {
+  constexpr std::int64_t rounding_s = 2;
+  const std::int64_t left_s = wire::read_state(layout, record).expire_s - rounding_s;
+  if (left_s <= 0) return held.expire_at_s();
+  return std::max(held.expire_at_s(), std::min(saturated(now_s + left_s), most_s));
+}
+
 /// Whether an update says anything new.
 bool is_changed(const HotEntry& before, const Renewal& renewal) noexcept {
   return (renewal.src != nullptr && !statetable::is_same(before.src, *renewal.src)) ||
@@ -464,6 +476,11 @@ inline bool Session::merge_into(ShardWriter& writer, Slot slot, const wire::Upda
     renewal.timeout = update.timeout;
     renewal.expire_at_s = expires_at(update.timeout, now_s);
     counters_[Tally::updates].add();
+    if (pending.message == Message::upd && !pending.record.empty() && !is_changed(held, renewal)) [[unlikely]] {
+      renewal.expire_at_s = still_ends_at(held, pending.layout, pending.record, renewal.expire_at_s, now_s);
+      // Nor is it the peer that has the connection now.
+      if (statetable::is_said_here(held.heard_s())) renewal.heard_s = held.heard_s();
+    }
     // Only traffic refreshes; a full state that says nothing new answers somebody's request.
     pass_on = announced && peers_.size() > 1 &&
               (is_changed(held, renewal) || (pending.message == Message::upd_c && is_refresh_due(held, now_s)));

@@ -1,3 +1,5 @@
+#include <set>
+
 #include "tests/engine/session_fixture.h"
 
 namespace pfsync::engine {
@@ -270,6 +272,46 @@ TEST_F(SessionTest, AnUpdateRestartsTheTimer) {
   EXPECT_EQ(held(state.id)->hot.expire_at_s, now_s + 5);
   receive_update(update_of(state), t0 + 2s);
   EXPECT_EQ(held(state.id)->hot.expire_at_s, now_s + 2 + 30);
+}
+
+TEST_F(SessionTest, AFullStateThatSaysNothingNewKeepsNoneAlive) {
+  make_quiet();
+  const wire::StateId own{7, own_creatorid}, theirs{8, peer_creatorid};
+  wire::State state = udp_state(7, own_creatorid);
+  ASSERT_EQ(session->insert(state, t0), Session::Local::done);
+  receive_state(Message::ins, udp_state(8));
+  std::set<Message> said_of_own;
+  for (int second = 1; second <= 60; ++second) {
+    const Instant now = t0 + std::chrono::seconds{second};
+    // As a peer answers that holds both, and was told of no traffic either.
+    for (const wire::StateId id : {own, theirs}) {
+      if (!held(id)) continue;
+      state = udp_state(id.id, id.creatorid);
+      state.expire_s = static_cast<std::uint32_t>(std::max(31 - second, 0));
+      receive_state(Message::upd, state, now);
+    }
+    session->on_timeout(now);
+    for (const Said& message : said(now))
+      if (message.id == own) said_of_own.insert(message.message);
+    if (second < 29) {
+      EXPECT_TRUE(held(own) && held(theirs)) << second;
+    }
+  }
+  EXPECT_FALSE(held(own));
+  EXPECT_FALSE(held(theirs));
+  EXPECT_TRUE(said_of_own.contains(Message::del_c)) << "it is still this node's, and told by it";
+}
+
+TEST_F(SessionTest, AFullStateTellsOfTrafficThatWasNotHeardOf) {
+  make_quiet();
+  receive_state(Message::ins, udp_state(1));
+  wire::State state = udp_state(1);
+  state.expire_s = 25;
+  receive_state(Message::upd, state, t0 + 20s);
+  EXPECT_EQ(held(state.id)->hot.expire_at_s, statetable::to_seconds(t0) + 20 + 25 - 2);
+  state.expire_s = 86'400;
+  receive_state(Message::upd, state, t0 + 20s);
+  EXPECT_EQ(held(state.id)->hot.expire_at_s, statetable::to_seconds(t0) + 20 + 30) << "no longer than our own timeout";
 }
 
 TEST_F(SessionTest, ARequestIsAnsweredWithTheFullState) {

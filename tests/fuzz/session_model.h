@@ -306,7 +306,7 @@ class SessionModel {
 
   void on_full_update(const wire::State& state, Instant now) {
     const wire::Update update{state.id, state.src, state.dst, state.timeout};
-    if (held.contains(state.id) || !in_range(update)) return on_update(update, now);
+    if (held.contains(state.id) || !in_range(update)) return on_update(update, now, &state);
     if (is_late(state.id, now)) return;
     if (!in_range(state))
       ++badval;
@@ -318,7 +318,7 @@ class SessionModel {
       acks += (state.state_flags & wire::state_flag::ack) != 0 && !config_.passive;
   }
 
-  void on_update(const wire::Update& update, Instant now) {
+  void on_update(const wire::Update& update, Instant now, const wire::State* whole = nullptr) {
     if (!in_range(update)) {
       ++badval;
       return;
@@ -334,6 +334,7 @@ class SessionModel {
       return;
     }
     HotState& hot = found->second.hot;
+    const HotState before = hot;
     const bool tcp = hot.proto == wire::ipproto::tcp;
     const auto is_behind = [tcp](const wire::Peer& ours, const wire::Peer& theirs) {
       if (ours.state != theirs.state) return ours.state > theirs.state;
@@ -356,6 +357,12 @@ class SessionModel {
     hot.timeout = update.timeout;
     hot.expire_at_s = ends_at(update.timeout, now);
     ++updates;
+    if (whole == nullptr || hot.src != before.src || hot.dst != before.dst || hot.timeout != before.timeout) return;
+    // Nothing new is no traffic: the state lives as long as the sender says, if that is longer by more than rounding.
+    const Seconds theirs = clamped(std::int64_t{statetable::to_seconds(now)} + whole->expire_s - 2);
+    hot.expire_at_s =
+        whole->expire_s > 2 ? std::max(before.expire_at_s, std::min(theirs, hot.expire_at_s)) : before.expire_at_s;
+    if (before.heard_s < 0) hot.heard_s = before.heard_s;
   }
 
   void on_request(StateId id) {
