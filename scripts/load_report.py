@@ -1,0 +1,175 @@
+"""What the samples of a soak say: the verdict, and a page with plots that is read in a minute."""
+import dataclasses
+import html
+import platform
+import statistics
+
+# What is not judged by, at the begin of a run: a fifth of it, within these bounds, and never more than half.
+WARM_UP_SHARE, WARM_UP_LEAST_S, WARM_UP_MOST_S = 0.2, 300, 1800
+JUDGED_LEAST_S = 300                      # a shorter time tells nothing of growth and drift
+GROWTH_KIB_PER_H, GROWTH_KIB = 256, 512   # both are exceeded by what counts as a leak: a slope, and what it came to
+FDS_MORE = 4                              # descriptors that a moment's clients may have open
+DRIFT = 2.0                               # of the last quarter's median over the first one's
+LOAD_RISE = 1.5                           # of the machine's load: above it, longer times are other work's
+DRIFT_MS = {"control_ms": 10.0, "page_ms": 50.0, "ack_ms": 0.5}  # and by so much: a machine that is shared is no drift
+NAMES = {"control_ms": "control socket", "page_ms": "web page", "ack_ms": "INS to INS_ACK"}
+NODES = ("A", "B")
+COLOURS = {"A": "#1f6feb", "B": "#d1570b"}
+
+
+@dataclasses.dataclass
+class Verdict:
+    sentence: str
+    failures: list
+    rows: list  # (what, value of A, value of B)
+
+
+def slope_per_h(points):
+    """Least squares, of (seconds, value)."""
+    mean_x = statistics.fmean(x for x, _ in points)
+    mean_y = statistics.fmean(y for _, y in points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return 3600 * sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
+
+
+def quarters(values):
+    """The first and the last quarter, at least one value each."""
+    size = max(len(values) // 4, 1)
+    return values[:size], values[-size:]
+
+
+def series(samples, node, word):
+    if word != "ack_ms":
+        return [(row["at_s"], row[node][word]) for row in samples]
+    points = []
+    for before, row in zip(samples, samples[1:]):
+        count = row[node]["ack_count"] - before[node]["ack_count"]
+        if count > 0:
+            points.append((row["at_s"], (row[node]["ack_sum_us"] - before[node]["ack_sum_us"]) / count / 1000))
+    return points
+
+
+def rates(samples, node, word):
+    return [(row["at_s"], (row[node]["totals"][word] - before[node]["totals"][word]) / (row["at_s"] - before["at_s"]))
+            for before, row in zip(samples, samples[1:])]
+
+
+def judge_node(samples, node, failures):
+    """(memory, its slope, descriptors, threads, latencies), as text; appends to the failures."""
+    is_long = samples[-1]["at_s"] - samples[0]["at_s"] >= JUDGED_LEAST_S
+    memory = [(row["at_s"], row[node]["rss_kib"]) for row in samples]
+    first, last = quarters([kib for _, kib in memory])
+    growth, slope = statistics.median(last) - statistics.median(first), slope_per_h(memory)
+    if is_long and growth > GROWTH_KIB and slope > GROWTH_KIB_PER_H:
+        failures.append(f"{node}: memory grows by {slope:.0f} KiB/h, {growth:.0f} KiB after the warm-up")
+    rows = {"memory at the end": f"{memory[-1][1] / 1024:.1f} MiB", "growth after the warm-up": f"{growth:+.0f} KiB",
+            "slope": f"{slope:+.0f} KiB/h" + ("" if is_long else ", too short a time to judge")}
+    for word, more in (("fds", FDS_MORE), ("threads", 0)):
+        first, last = quarters([row[node][word] for row in samples])
+        rows[word] = f"{max(first)} → {max(last)}"
+        if is_long and max(last) > max(first) + more:
+            failures.append(f"{node}: {word} grew from {max(first)} to {max(last)}")
+    loads = [statistics.median(quarter) for quarter in quarters([row["load"] for row in samples])]
+    rows["load of the machine, median"] = f"{loads[0]:.1f} → {loads[1]:.1f}"
+    is_long = is_long and loads[1] <= LOAD_RISE * max(loads[0], 1)
+    for word, at_least_ms in DRIFT_MS.items():
+        values = [value for _, value in series(samples, node, word)]
+        if not values:
+            continue
+        before, after = (statistics.median(quarter) for quarter in quarters(values))
+        rows[f"{NAMES[word]}, median"] = f"{before:.2f} → {after:.2f} ms"
+        if is_long and after > DRIFT * before and after > before + at_least_ms:
+            failures.append(f"{node}: {NAMES[word]} drifts from {before:.2f} to {after:.2f} ms")
+    return rows
+
+
+def judge(samples, quiet, hours, is_over, trouble=""):
+    failures = [trouble] if trouble else []
+    for moment in quiet:
+        if not moment["same"]:
+            failures.append(f"after {moment['at_s'] / 60:.1f} min the digests differ: {moment['differences']}")
+    began, ended = samples[0]["at_s"], samples[-1]["at_s"]
+    length = ended - began
+    warm = min(max(WARM_UP_SHARE * length, WARM_UP_LEAST_S), WARM_UP_MOST_S, length / 2)
+    judged = [row for row in samples if row["at_s"] >= began + warm]
+    of_nodes = {node: judge_node(judged, node, failures) for node in NODES}
+    for node in NODES:
+        last = samples[-1][node]
+        of_nodes[node]["healthy samples"] = f"{sum(row[node]['verdict'] == 'healthy' for row in samples)} of {len(samples)}"
+        of_nodes[node]["CPU"] = f"{100 * (last['cpu_s'] - samples[0][node]['cpu_s']) / max(ended - began, 1):.0f} %"
+        of_nodes[node]["messages heard"] = f"{last['totals']['messages_in']:,}"
+        of_nodes[node]["lost or refused here"] = ", ".join(f"{word} {count:,}" for word, count in last["losses"].items()) or "nothing"
+    agreed = sum(moment["same"] for moment in quiet)
+    sentence = (f"{'FAILED' if failures else 'passed'}{'' if is_over else ' so far'}: {ended / 3600:.2f} of {hours:g} hours, {len(samples)} samples, "
+                f"digests equal in {agreed} of {len(quiet)} quiet moments, memory {of_nodes['A']['slope']} and {of_nodes['B']['slope']}")
+    words = list(of_nodes["A"])
+    return Verdict(sentence, failures, [(word, of_nodes["A"].get(word, ""), of_nodes["B"].get(word, "")) for word in words])
+
+
+# --- the page ------------------------------------------------------------------------------------------
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 860, 150, 70, 18, 8
+
+
+def plot(title, unit, lines, marks=(), from_zero=True):
+    """An SVG of the lines {name: [(seconds, value)]}; marks: seconds at which something happened."""
+    points = [point for line in lines.values() for point in line]
+    if not points:
+        return ""
+    end = max(x for x, _ in points) or 1
+    high = max(y for _, y in points)
+    low = 0 if from_zero else min(y for _, y in points)
+    if high <= low:
+        high = low + 1
+
+    def place(x, y):
+        return f"{LEFT + (WIDTH - LEFT) * x / end:.1f},{TOP + (HEIGHT - BOTTOM - TOP) * (1 - (y - low) / (high - low)):.1f}"
+
+    parts = [f"<h3>{html.escape(title)}, {html.escape(unit)}</h3><svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img'>",
+             f"<rect x='{LEFT}' y='{TOP}' width='{WIDTH - LEFT}' height='{HEIGHT - BOTTOM - TOP}' class='frame'/>"]
+    for mark in marks:
+        x = LEFT + (WIDTH - LEFT) * min(mark / end, 1)
+        parts.append(f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{TOP}' y2='{HEIGHT - BOTTOM}' class='mark'/>")
+    for value, y in ((high, TOP + 10), (low, HEIGHT - BOTTOM)):
+        parts.append(f"<text x='{LEFT - 6}' y='{y}' text-anchor='end'>{value:,.6g}</text>")
+    parts.append(f"<text x='{WIDTH}' y='{HEIGHT - 4}' text-anchor='end'>{end / 60:.0f} min</text>")
+    for name, line in lines.items():
+        if line:
+            parts.append(f"<polyline points='{' '.join(place(x, y) for x, y in line)}' stroke='{COLOURS[name]}'><title>{name}</title></polyline>")
+    return "".join(parts) + "</svg>"
+
+
+STYLE = """body{font:14px/1.45 system-ui,sans-serif;max-width:880px;margin:1.5em auto;padding:0 1em}h1{font-size:1.3em}h3{font-size:1em;margin:1.2em 0 .2em}
+svg{width:100%}polyline{fill:none;stroke-width:1.2}.frame{fill:none;stroke:#8884}.mark{stroke:#8886;stroke-dasharray:2 3}text{font-size:11px;fill:#666}
+table{border-collapse:collapse}td,th{padding:.1em 1em .1em 0;text-align:left}.passed{color:#1a7f37}.failed{color:#cf222e}"""
+
+
+def write_report(path, verdict, samples, quiet, events, options):
+    both = lambda word: {node: series(samples, node, word) for node in NODES}
+    moments = [moment["at_s"] for moment in quiet]
+    plots = [
+        plot("Memory (RSS)", "KiB", both("rss_kib"), moments, from_zero=False),
+        plot("INS to INS_ACK through both data paths, mean of each sample", "ms", both("ack_ms")),
+        plot("Control socket, one status", "ms", both("control_ms")),
+        plot("Web page, /metrics over TLS", "ms", both("page_ms")),
+        plot("States held", "", both("states"), moments),
+        plot("Changes queued", "", both("queued"), moments),
+        plot("Updates taken", "per second", {node: rates(samples, node, "updates") for node in NODES}),
+        plot("Descriptors", "", both("fds")),
+        plot("Threads", "", both("threads")),
+    ]
+    kind = "failed" if verdict.failures else "passed"
+    rows = "".join(f"<tr><th>{html.escape(what)}</th><td>{html.escape(a)}</td><td>{html.escape(b)}</td></tr>" for what, a, b in verdict.rows)
+    agreed = "".join(f"<tr><td>{moment['at_s'] / 60:.1f} min</td><td>{'equal' if moment['same'] else 'DIFFERENT'}</td><td>{moment['took_s']:.1f} s</td>"
+                     f"<td>{moment['states']:,} states</td></tr>" for moment in quiet)
+    load = f"{options['states']:,} states, {options['new_per_s']}/s opened and closed, {options['updates_per_s']:,}/s updated, on each node"
+    path.write_text(f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>soak: {kind}</title><style>{STYLE}</style>
+<h1 class="{kind}">{html.escape(verdict.sentence)}</h1>
+<ul>{''.join(f'<li class="failed">{html.escape(line)}</li>' for line in verdict.failures)}</ul>
+<p>{html.escape(load)}; {len(events)} bulk updates asked for again; {html.escape(platform.machine())}, {html.escape(platform.release())}.
+A leak is a slope above {GROWTH_KIB_PER_H} KiB/h that came to more than {GROWTH_KIB} KiB; a drift is a last quarter's median above {DRIFT:g} times the first one's,
+unless the machine's load rose by half.</p>
+<table><tr><th></th><th style="color:{COLOURS['A']}">A</th><th style="color:{COLOURS['B']}">B</th></tr>{rows}</table>
+{''.join(plots)}
+<h3>Quiet moments (dashed above): the load stands still until both hold the same</h3><table>{agreed}</table></html>
+""", encoding="utf-8")

@@ -1,0 +1,378 @@
+"""What may happen to a pair happens to it, and it heals by itself and says what it was: two pfsyncd, each playing a firewall, on a bridge
+between network namespaces. Whoever has ended is started again, as the service's manager does.
+
+CHAOS_KILLS=1000: as many rounds of kill -9 instead of a few.
+"""
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import tap
+from namespaces_test import ip
+
+from daemon import Daemon, compare, differences
+
+PATIENCE_S = 40   # a machine that is shared
+TIMEOUT_S = 6     # of every kind of state: what ended unheard ends for all after it, and the grace for others' states
+ABSENCE_S = 4     # longer than a node may stand still without asking for everything
+GROUP_SPARE = 2 << 20  # bytes, of a group whose memory is bounded
+MANY = 30_000          # states that need more than that
+SPACE = 100 << 20      # bytes of address space that are not enough for a start
+KILLS = int(os.environ.get("CHAOS_KILLS", "3"))
+FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")  # Debian's libfaketime
+TIMEOUTS = ("tcp_first", "tcp_opening", "tcp_established", "tcp_closing", "tcp_finwait", "tcp_closed", "udp_first", "udp_single",
+            "udp_multiple", "icmp_first", "icmp_error", "other_first", "other_single", "other_multiple")
+
+CONFIG = """
+[link]
+device = "sync"
+address = "192.0.2.{host}/24"
+[[peer]]
+address = "192.0.2.{peer}"
+[table]
+states_max = 40000
+memory = "grow"
+[table.timeouts]
+{timeouts}
+[sync]
+creatorid = "0000000{host}"
+delay_ms = 50
+[synthetic]
+states = {states}
+fill_per_s = 20000
+new_per_s = {new_per_s}
+updates_per_s = {updates_per_s}
+seed = {seed}
+{more}
+"""
+
+
+class Network:
+    """Two namespaces with an interface "sync" each, on a bridge in a third."""
+
+    def __init__(self, test, name):
+        self.spaces = [f"pfchaos{os.getpid()}{name}{side}" for side in "ab"]
+        self.bridge = f"pfchaos{os.getpid()}{name}s"
+        for space in (*self.spaces, self.bridge):
+            ip("netns", "add", space)
+            test.addClassCleanup(ip, "netns", "del", space)
+            ip("netns", "exec", space, "true")
+        ip("-n", self.bridge, "link", "add", "segment", "type", "bridge", "mcast_snooping", "0")
+        ip("-n", self.bridge, "link", "set", "segment", "up")
+        for side in (0, 1):
+            self.plug(side)
+
+    def plug(self, side):
+        ip("link", "add", "sync", "netns", self.spaces[side], "type", "veth", "peer", "name", f"port-{side}", "netns", self.bridge)
+        ip("-n", self.spaces[side], "link", "set", "sync", "up")
+        ip("-n", self.bridge, "link", "set", f"port-{side}", "master", "segment", "up")
+
+    def unplug(self, side):
+        ip("-n", self.spaces[side], "link", "del", "sync")
+
+    def set(self, side, *words):
+        ip("-n", self.spaces[side], "link", "set", "sync", *words)
+
+    def impair(self, side):
+        """What reaches that side is lost, late and out of order, or has to pass a narrow place. Returns what it is, in words."""
+        tc = ["tc", "-n", self.bridge, "qdisc", "replace", "dev", f"port-{side}", "root"]
+        for words, qdisc in (("a tenth lost, and out of order", ["netem", "delay", "2ms", "2ms", "loss", "10%", "reorder", "25%"]),
+                             ("400 kbit/s, since this kernel has no sch_netem", ["tbf", "rate", "400kbit", "burst", "3kb", "latency", "20ms"])):
+            done = subprocess.run([*tc, *qdisc], capture_output=True, text=True)
+            if done.returncode == 0:
+                return words
+        raise unittest.SkipTest(f"this kernel has neither sch_netem nor sch_tbf: {' '.join(done.stderr.split())}")
+
+    def repair(self, side):
+        subprocess.run(["tc", "-n", self.bridge, "qdisc", "del", "dev", f"port-{side}", "root"], check=True)
+
+
+class Pair(unittest.TestCase):
+    """One pair for all cases of a class: each finds it well and leaves it well."""
+    letter = "p"
+    states, new_per_s, updates_per_s, timeout_s = 400, 20, 2000, TIMEOUT_S
+
+    @classmethod
+    def setUpClass(cls):
+        for program in ("ip", "tc"):
+            if not shutil.which(program):
+                raise unittest.SkipTest(f"{program} is not installed: scripts/setup installs it")
+        folder = tempfile.TemporaryDirectory(prefix="pfsync-chaos-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        try:
+            cls.network = Network(cls, cls.letter)
+        except OSError as error:
+            raise unittest.SkipTest(f"no network namespaces with a bridge can be had here: {error}")
+        cls.seeds = iter(range(1, 1_000_000))
+        cls.started_s = [0, 0]
+        cls.nodes = [None, None]
+        for side in (0, 1):
+            cls.start(side)
+
+    @classmethod
+    def start(cls, side, more="", prefix=(), group=(), states=None):
+        """A life of that node: other connections than in the lives before, as a firewall's are."""
+        while int(time.time()) == cls.started_s[side]:  # pf's ids begin with the second of the start
+            time.sleep(0.01)
+        cls.started_s[side] = int(time.time())
+        config = CONFIG.format(host=side + 1, peer=2 - side, states=states or cls.states, new_per_s=cls.new_per_s, updates_per_s=cls.updates_per_s,
+                               seed=next(cls.seeds), timeouts="\n".join(f"{word} = {cls.timeout_s}" for word in TIMEOUTS), more=more)
+        node = Daemon("AB"[side], tap.PFSYNCD, cls.folder, config, prefix=[*group, "ip", "netns", "exec", cls.network.spaces[side], *prefix],
+                      state_dir=cls.folder / f"state-{side}")
+        cls.addClassCleanup(node.end)
+        cls.nodes[side] = node
+        node.start()
+        node.await_socket(PATIENCE_S)
+        return node
+
+    @classmethod
+    def kill(cls, side):
+        node = cls.nodes[side]
+        node.process.kill()
+        node.process.wait()
+        node.end()
+
+    def setUp(self):
+        for side, node in enumerate(self.nodes):
+            if node.process.poll() is not None:  # a case before has failed
+                self.start(side)
+        self.wait_well()
+
+    def wait_well(self):
+        for node in self.nodes:
+            tap.eventually(lambda: node.status()["bulk"]["phase"] == "done", PATIENCE_S, f"{node.name} has received everything")
+
+    def assert_heals(self):
+        """The load stands still, and both come to hold the same; then it goes on."""
+        self.wait_well()
+        a, b = self.nodes
+        for node in self.nodes:
+            node.ask("synthetic", run=False)
+        try:
+            tap.eventually(lambda: compare(a, b)[2], PATIENCE_S, "both hold the same")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {differences(a, b)}") from error
+        for node in self.nodes:
+            node.ask("synthetic", run=True)
+
+    def expect_trouble(self, side, *troubles):
+        node = self.nodes[side]
+        return tap.eventually(lambda: [reason["sentence"] for reason in node.status()["reasons"] if reason["trouble"] in troubles],
+                              PATIENCE_S, f"{node.name} says {' or '.join(troubles)}")[0]
+
+    def expect_line(self, side, words):
+        node = self.nodes[side]
+        return tap.eventually(lambda: [line for line in node.log.read_text().splitlines() if words in line], PATIENCE_S,
+                              f"{node.name}'s log says \"{words}\"")[-1]
+
+    def count(self, side, word):
+        return self.nodes[side].ask("show", what="counters")["outside"][word]
+
+
+class Chaos(Pair):
+    letter = "c"
+
+    def test_a_node_stands_still(self):
+        _, b = self.nodes
+        before = self.count(1, "absences")
+        b.process.send_signal(signal.SIGSTOP)
+        time.sleep(ABSENCE_S)
+        b.process.send_signal(signal.SIGCONT)
+        tap.eventually(lambda: self.count(1, "absences") == before + 1, PATIENCE_S, "B counts it")
+        self.expect_line(1, "this node stood still for")
+        self.assert_heals()
+
+    def test_a_link_goes_down_and_up(self):
+        self.network.set(1, "down")
+        self.assertIn("the link is down", self.expect_trouble(1, "link"))
+        self.network.set(1, "up")
+        self.assert_heals()
+        self.assertNotIn("link", [reason["trouble"] for reason in self.nodes[1].status()["reasons"]])
+
+    def test_packets_are_lost_on_the_way(self):
+        what = self.network.impair(1)
+        print(f"# the link to B: {what}", flush=True)
+        time.sleep(2)
+        self.network.repair(1)
+        self.assert_heals()
+
+    def test_an_mtu_changes(self):
+        self.network.set(1, "mtu", "700")
+        print(f"# {self.expect_trouble(0, 'mtu', 'loss_in')}", flush=True)
+        self.network.set(1, "mtu", "1500")
+        self.assert_heals()
+
+    def test_a_port_disappears(self):
+        self.network.unplug(1)
+        self.assertIn("the link is down", self.expect_trouble(1, "link"))
+        held = self.nodes[0].states().keys()
+        self.network.plug(1)
+        b = self.nodes[1]
+        self.assertEqual(b.process.wait(PATIENCE_S), 1)
+        self.assertIn("pfsyncd: link.device: sync was removed and made again, and is another interface now: pfsyncd ends, to be started again.\n",
+                      b.log.read_text())
+        b.end()
+        self.start(1)
+        self.wait_well()
+        self.assertTrue(held & self.nodes[1].states().keys())
+        self.assert_heals()
+
+    def test_a_full_disk(self):
+        disk = self.folder / "disk"
+        disk.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "chaos", str(disk)], capture_output=True, text=True)
+        if done.returncode != 0:
+            self.skipTest(f"no small disk can be had here: {' '.join(done.stderr.split())}")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(disk)], check=True)
+        self.kill(1)
+        b = self.start(1, more=f'[snapshot]\npath = "{disk}/states.snapshot"\ninterval_s = 3600\n')
+        self.wait_well()
+        fill = disk / "fill"
+        with fill.open("wb", buffering=0) as file, self.assertRaises(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        answered = b.ask("snapshot")["number"]
+        tap.eventually(lambda: b.status()["snapshot"]["answered"] >= answered, PATIENCE_S, "a snapshot was tried")
+        self.assertIn("No space left on device", self.expect_trouble(1, "snapshot"))
+        self.expect_line(1, "the snapshot could not be written")
+        self.assertGreater(self.count(1, "snapshot_failures"), 0)
+        fill.unlink()
+        answered = b.ask("snapshot")["number"]
+        tap.eventually(lambda: (now := b.status()["snapshot"])["answered"] >= answered and now["error"] is None, PATIENCE_S, "a snapshot is written")
+        self.assertNotIn("snapshot", [reason["trouble"] for reason in b.status()["reasons"]])
+        self.assert_heals()
+        self.kill(1)
+        self.start(1)
+
+    def test_the_wall_clock_steps(self):
+        """The engine's own clock counts cycles: a step shows in what is told with a date, and in the age of a snapshot."""
+        if not FAKETIME.exists():
+            self.skipTest(f"{FAKETIME} is not there: scripts/setup installs it")
+        now = self.folder / "now"
+        path = self.folder / "states.snapshot"
+        more = f'[snapshot]\npath = "{path}"\ninterval_s = 3600\nat_exit = false\n'
+        prefix = ["env", f"LD_PRELOAD={FAKETIME}", f"FAKETIME_TIMESTAMP_FILE={now}", "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1",
+                  "FAKETIME_DONT_RESET=1"]
+        now.write_text("+0\n")
+        self.kill(1)
+        b = self.start(1, more, prefix)
+        self.wait_well()
+        for step in ("+3650d", "-3650d"):
+            now.write_text(step + "\n")
+            self.assert_heals()
+            self.assertEqual(b.status()["totals"]["expired"] > 10 * self.states, False)
+        now.write_text("+1d\n")
+        number = b.ask("snapshot")["number"]
+        tap.eventually(lambda: b.status()["snapshot"]["answered"] >= number, PATIENCE_S, "a snapshot is written, a day ahead")
+        self.kill(1)
+        now.write_text("+0\n")
+        self.start(1, more, prefix)
+        self.expect_line(1, "ahead of the clock")
+        self.assert_heals()
+        self.kill(1)
+        self.start(1)
+
+    def test_memory_is_scarce(self):
+        group = MemoryGroup(self)
+        self.kill(1)
+        b = self.start(1, group=group.enter)
+        self.wait_well()
+        group.bound(GROUP_SPARE)
+        self.assert_heals()
+        # A firewall with many more states: they do not fit, and the kernel ends the node.
+        self.kill(0)
+        self.start(0, states=MANY)
+        self.assertEqual(b.process.wait(PATIENCE_S), -signal.SIGKILL)
+        b.end()
+        # Where there is too little from the start, that is said; where there is enough, all comes back.
+        refused = subprocess.run(b.command, capture_output=True, text=True, timeout=PATIENCE_S,
+                                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (SPACE, SPACE)))
+        self.assertEqual(refused.returncode, 1, refused.stderr)
+        self.assertRegex(refused.stderr, r"\Apfsyncd: [^\n]*memory[^\n]*\.\n\Z")
+        self.start(1)
+        tap.eventually(lambda: self.nodes[1].status()["states"] > MANY, PATIENCE_S, "B has them all")
+        self.assert_heals()
+        self.kill(0)
+        self.start(0)
+
+
+class MemoryGroup:
+    """A control group, of either kind, whose processes together may have so much memory."""
+
+    def __init__(self, test):
+        for mount, limit, used in (("/sys/fs/cgroup", "memory.max", "memory.current"),
+                                   ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes")):
+            folder = pathlib.Path(mount) / f"pfchaos{os.getpid()}"
+            try:
+                folder.mkdir()
+            except OSError:
+                continue
+            self.limit, self.used = folder / limit, folder / used
+            if self.limit.exists():
+                test.addClassCleanup(folder.rmdir)  # when the last process has ended
+                self.enter = ["sh", "-c", f'echo $$ > {folder}/cgroup.procs && exec "$@"', "sh"]
+                return
+            folder.rmdir()
+        test.skipTest("no control group that bounds memory can be made here")
+
+    def bound(self, spare):
+        """What is used now, and so many bytes."""
+        self.limit.write_text(str(int(self.used.read_text()) + spare))
+
+
+class Kills(Pair):
+    """States that both nodes had before a kill -9, and that did not end, are held by both once the node is back."""
+    letter = "k"
+    # Of a life that is over nobody uses the states any more: so many rounds of them are there at a time as pass within their timeout.
+    states, new_per_s, updates_per_s, timeout_s = 100, 30, 500, 30
+    ends_soon_s = 15  # left of a timeout: it may run out before the node is back
+
+    def ended(self, side):
+        """How many states have ended on that node, for whatever reason."""
+        status = self.nodes[side].status()
+        return sum(status["totals"][word] for word in ("removals", "expired")) + status["synthetic"]["closed"]
+
+    def test_kill_9(self):
+        random_ = random.Random(KILLS)
+        judged = ended = 0
+        slowest_s = 0.0
+        for number in range(KILLS):
+            victim, other = number % 2, 1 - number % 2
+            time.sleep(random_.uniform(0, 0.3))
+            before = self.ended(other)
+            tables = [node.states() for node in self.nodes]
+            both = {id for id in tables[0].keys() & tables[1].keys() if min(table[id]["expires_s"] for table in tables) > self.ends_soon_s}
+            time.sleep(random_.uniform(0, 0.1))
+            killed = time.monotonic()
+            self.kill(victim)
+            if number % 8 == 7:  # and again, before it has everything
+                self.start(victim)
+                self.kill(victim)
+            self.start(victim)
+            self.wait_well()
+            slowest_s = max(slowest_s, time.monotonic() - killed)
+            held = [node.states().keys() for node in self.nodes]
+            gone = both - held[other]
+            self.assertLessEqual(len(gone), self.ended(other) - before, f"round {number}: the other node lost states: {sorted(gone)[:3]}")
+            lost = {id for id in both & held[other] if id not in held[victim]}
+            if lost:  # ended since the other was asked?
+                lost &= self.nodes[other].states().keys()
+            self.assertEqual(sorted(lost)[:3], [], f"round {number}: {len(lost)} of {len(both)} states that both had are lost")
+            judged, ended = judged + len(both & held[other]), ended + len(gone)
+        print(f"# {KILLS} kill -9 rounds: {judged} states that both had were judged, 0 lost, {ended} ended meanwhile; back after {slowest_s:.1f} s at most",
+              flush=True)
+        self.assertGreater(judged, KILLS * self.states / 4)
+        self.assert_heals()
+
+
+if __name__ == "__main__":
+    sys.exit(tap.main())
