@@ -1,0 +1,381 @@
+#!/usr/bin/env python3
+"""What does a pfsyncd do with more than its core can take, and with floods of nobody's friend?
+
+overload: a firewall sends its node more than it takes: that has 1/1, 1/2, 1/4 and 1/8 of the processor time that this load needs, for some
+          seconds, and then all of it. Offered, taken, memory, and how long until both hold the same, without anybody's doing.
+floods:   another host of the same segment sends what it can, while a firewall goes on: how much of what that opens arrives, how
+          long its node's control socket takes, memory, processor time.
+
+usage: overload.py [--seconds S] [--only overload,floods] [--json FILE]
+As root: network namespaces with veth pairs on a bridge, and control groups, all removed at the end.
+"""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path += [str(ROOT / "scripts"), str(ROOT / "tests" / "smoke")]
+
+from daemon import Daemon, Trouble, compare, differences
+from pf_peer import pack
+
+NODE, FIREWALL, STRANGER = "192.0.2.1", "192.0.2.2", "192.0.2.9"
+GROUP, FOE = "224.0.0.240", b"\0\0\0\x0e"
+TIMEOUT_S = 20         # of every state: what ended unheard ends for all after it, and a grace
+AGREE_S = 120
+START_S = 30
+PROBE_QUOTAS = (0.08, 0.04, 0.02, 0.01)
+PERIOD_US = 200_000    # in which a control group's processor time is given out
+TIMEOUTS = ("tcp_first", "tcp_opening", "tcp_established", "tcp_closing", "tcp_finwait", "tcp_closed", "udp_first", "udp_single",
+            "udp_multiple", "icmp_first", "icmp_error", "other_first", "other_single", "other_multiple")
+
+CONFIG = """
+[link]
+device = "sync"
+address = "{address}/24"
+{link}
+[table]
+states_max = {states_max}
+[table.timeouts]
+{timeouts}
+[sync]
+creatorid = "0000000{number}"
+"""
+LOAD = """
+[synthetic]
+states = {states}
+fill_per_s = 20000
+new_per_s = {new_per_s}
+updates_per_s = {updates_per_s}
+seed = 3
+"""
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Trouble(f"{' '.join(command)}: {' '.join(done.stderr.split())}")
+
+
+class Segment:
+    """Namespaces with an interface "sync" each, on a bridge in one more."""
+
+    def __init__(self, stack, names):
+        self.spaces = {name: f"pfload{os.getpid()}{name}" for name in names}
+        bridge = f"pfload{os.getpid()}s"
+        for space in (*self.spaces.values(), bridge):
+            run("ip", "netns", "add", space)
+            stack.callback(run, "ip", "netns", "del", space)
+        run("ip", "-n", bridge, "link", "add", "segment", "type", "bridge", "mcast_snooping", "0")
+        run("ip", "-n", bridge, "link", "set", "segment", "up")
+        for name, space in self.spaces.items():
+            run("ip", "link", "add", "sync", "netns", space, "type", "veth", "peer", "name", f"port-{name}", "netns", bridge)
+            run("ip", "-n", space, "link", "set", "sync", "up")
+            run("ip", "-n", bridge, "link", "set", f"port-{name}", "master", "segment", "up")
+
+    def inside(self, name):
+        return ["ip", "netns", "exec", self.spaces[name]]
+
+
+class Group:
+    """A control group of either kind whose processes may have a share of a processor's time."""
+
+    def __init__(self, stack):
+        for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/cpu"):
+            self.folder = pathlib.Path(mount) / f"pfload{os.getpid()}"
+            with contextlib.suppress(OSError):
+                self.folder.mkdir()
+                if any((self.folder / name).exists() for name in ("cpu.max", "cpu.cfs_quota_us")):
+                    stack.callback(self.folder.rmdir)
+                    self.enter = ["sh", "-c", f'echo $$ > {self.folder}/cgroup.procs && exec "$@"', "sh"]
+                    return
+                self.folder.rmdir()
+        raise Trouble("no control group that bounds processor time can be made here: run as root, outside a container that has none")
+
+    def give(self, share):
+        """None: all that there is."""
+        quota = None if share is None else max(int(share * PERIOD_US), 1000)
+        if (self.folder / "cpu.max").exists():
+            (self.folder / "cpu.max").write_text(f"{quota or 'max'} {PERIOD_US}")
+        else:
+            (self.folder / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+            (self.folder / "cpu.cfs_quota_us").write_text(str(quota or -1))
+
+
+def start(stack, options, folder, segment, name, number, address, link, load="", group=(), states_max=200_000):
+    config = CONFIG.format(address=address, link=link, number=number, states_max=states_max,
+                           timeouts="\n".join(f"{word} = {TIMEOUT_S}" for word in TIMEOUTS)) + load
+    daemon = Daemon(name, options.pfsyncd, folder, config, prefix=[*group, *segment.inside(name)], state_dir=folder / name)
+    stack.callback(daemon.end)
+    daemon.start()
+    daemon.await_socket(START_S)
+    return daemon
+
+
+def await_(what, seconds, condition):
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise Trouble(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+def rss_mib(daemon):
+    line = next(line for line in pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def cpu_s(daemon):
+    fields = pathlib.Path(f"/proc/{daemon.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def heal_s(node, firewall):
+    """The load stands still; how long until both hold the same."""
+    firewall.ask("synthetic", run=False)
+    began = time.monotonic()
+    while not compare(firewall, node)[2]:
+        if time.monotonic() > began + AGREE_S:
+            raise Trouble(f"the tables still differ after {AGREE_S} s: {differences(firewall, node)}")
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+# --- more than a core takes ------------------------------------------------------------------------------
+
+def overload(options, quota):
+    """One run of a node that has so much of a processor."""
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pfsync-load-")))
+        segment, group = Segment(stack, ("node", "wall")), Group(stack)
+        node = start(stack, options, folder, segment, "node", 1, NODE, f'[[peer]]\naddress = "{FIREWALL}"', group=group.enter)
+        load = LOAD.format(states=options.states, new_per_s=options.new_per_s, updates_per_s=options.updates_per_s)
+        wall = start(stack, options, folder, segment, "wall", 2, FIREWALL, f'[[peer]]\naddress = "{NODE}"', load)
+        await_("the node has the firewall's states", 60, lambda: node.status()["states"] >= 0.95 * options.states)
+        time.sleep(2)
+        before_mib = rss_mib(node)
+        group.give(quota)
+        offered, taken, spent, began = wall.status()["totals"]["opackets"], node.status()["totals"]["ipackets"], cpu_s(node), time.monotonic()
+        time.sleep(options.seconds)
+        offered, taken = wall.status()["totals"]["opackets"] - offered, node.status()["totals"]["ipackets"] - taken
+        took = time.monotonic() - began
+        row = {"offered_per_s": offered / took, "taken_per_s": taken / took, "quota": quota, "cpu": (cpu_s(node) - spent) / took}
+        most_mib = rss_mib(node)
+        group.give(None)
+        time.sleep(5)  # the load goes on, and the node keeps up again
+        after = node.status()["totals"]["ipackets"], wall.status()["totals"]["opackets"]
+        time.sleep(2)
+        keeps_up = (node.status()["totals"]["ipackets"] - after[0]) / max(wall.status()["totals"]["opackets"] - after[1], 1)
+        counts = node.ask("show", what="counters")
+        row |= {"factor": offered / max(taken, 1), "memory_mib": (before_mib, most_mib), "keeps_up": keeps_up,
+                "heal_s": heal_s(node, wall), "asked": counts["sent"]["upd_req"], "requests_withheld": counts["counters"]["requests_withheld"]}
+        return row
+
+
+def run_overload(options):
+    # What it takes is measured where it is too little, since a loop that waits uses time, too.
+    for quota in PROBE_QUOTAS:
+        probe = overload(options, quota)
+        if probe["taken_per_s"] < 0.8 * probe["offered_per_s"]:
+            break
+    else:
+        raise Trouble(f"the load of {probe['offered_per_s']:,.0f} packets/s is too small for this machine: give more --updates-per-s")
+    needed = probe["offered_per_s"] / probe["taken_per_s"] * probe["cpu"]
+    print(f"  the load needs {needed:.0%} of a processor", flush=True)
+    rows = []
+    for divisor in (1, 2, 4, 8):
+        row = overload(options, needed / divisor)
+        rows.append(row | {"divisor": divisor})
+        print(f"  1/{divisor} of that: offered {row['offered_per_s']:,.0f}, taken {row['taken_per_s']:,.0f} packets/s ({row['factor']:.1f} times), "
+              f"memory {row['memory_mib'][0]:.0f} -> {row['memory_mib'][1]:.0f} MiB, {row['asked']:,} states asked for; then takes {row['keeps_up']:.0%}, "
+              f"the same on both after {row['heal_s']:.1f} s", flush=True)
+    return {"cpu_needed": needed, "rows": rows}
+
+
+# --- floods ----------------------------------------------------------------------------------------------
+
+def pfsync(action, messages):
+    body = struct.pack("!BBH", action, 0, len(messages)) + b"".join(messages) + struct.pack("!BBH", 12, 0, 1)
+    return struct.pack("!BBH16x", 5, 0, 20 + len(body)) + body
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xffff) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xffff
+
+
+def frame(payload, protocol=240, to=GROUP, ttl=255, options=b"", mac=b"\x01\x00\x5e\x00\x00\xf0"):
+    header = struct.pack("!BBHHHBBH4s4s", 0x45 + len(options) // 4, 0x10, 20 + len(options) + len(payload), 1, 0x4000, ttl, protocol, 0,
+                         socket.inet_aton(STRANGER), socket.inet_aton(to)) + options
+    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+    return mac + b"\x02\0\0\0\0\x09" + b"\x08\x00" + header + payload
+
+
+def full_state(id_, number):
+    keys = {}
+    for key in (0, 1):
+        keys |= {f"key[{key}].addr[0]": bytes([10, 9, 0, 1]), f"key[{key}].addr[1]": struct.pack("!I", 0x0b000000 + number // 60000),
+                 f"key[{key}].port[0]": 80, f"key[{key}].port[1]": 1024 + number % 60000}
+    sides = {f"{side}.{word}": value for side in ("src", "dst") for word, value in (("seqlo", 1000), ("seqhi", 66000), ("max_win", 500), ("state", 4))}
+    return pack("state_1301", id=id_, creatorid=FOE, ifname=b"all", **keys, **sides, rule=0xffffffff, anchor=0xffffffff,
+                nat_rule=0xffffffff, expire=86400, af=2, proto=6, direction=2, timeout=2)
+
+
+def flood_frames(kind, known):
+    """Frames to send in turn, again and again."""
+    random_ = random.Random(9)
+    identity = lambda: random_.randbytes(8)
+    if kind == "updates of random ids":
+        return [frame(pfsync(4, [pack("upd_c.freebsd", id=identity(), creatorid=FOE, timeout=2) for _ in range(15)])) for _ in range(4000)]
+    if kind == "requests for states":
+        return [frame(pfsync(5, [random_.choice(known) for _ in range(110)])) for _ in range(1000)]
+    if kind == "bulk requests":
+        return [frame(pfsync(5, [bytes(12)]))]
+    if kind == "inserts":
+        return [frame(pfsync(1, [full_state(identity(), 5 * n + k) for k in range(5)])) for n in range(20_000)]
+    if kind == "ARP":
+        return [b"\xff" * 6 + b"\x02\0\0\0\0\x09" + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1) + b"\x02\0\0\0\0\x09" + bytes([192, 0, 2, n]) +
+                bytes(6) + socket.inet_aton(NODE) for n in range(100, 200)]
+    if kind == "IGMP queries":
+        body = struct.pack("!BBH4sBBH", 0x11, 1, 0, bytes(4), 2, 1, 0)
+        body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
+        return [frame(body, protocol=2, to="224.0.0.1", ttl=1, options=b"\x94\x04\0\0", mac=b"\x01\x00\x5e\x00\x00\x01")]
+    if kind == "pings":
+        body = struct.pack("!BBHHH", 8, 0, 0, 1, 1) + bytes(56)
+        body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
+        return [frame(body, protocol=1, to=NODE, ttl=64, mac=b"\xff" * 6)]
+    raise ValueError(kind)
+
+
+FLOODS = ("none", "updates of random ids", "requests for states", "bulk requests", "inserts", "ARP", "IGMP queries", "pings")
+
+
+def send_flood(kind, seconds, known_file):
+    """In the stranger's namespace: as many frames as this process can send."""
+    known = [bytes.fromhex(line) for line in pathlib.Path(known_file).read_text().split()]
+    frames = flood_frames(kind, known)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+        out.bind(("sync", 0))
+        print("ready", flush=True)
+        until, sent = time.monotonic() + seconds, 0
+        while time.monotonic() < until:
+            for one in frames[:1000] if len(frames) > 1000 else frames * (256 // len(frames) + 1):
+                with contextlib.suppress(OSError):
+                    out.send(one)
+                    sent += 1
+            if len(frames) > 1000:
+                frames = frames[1000:] + frames[:1000]
+    print(sent, flush=True)
+
+
+def flood(options, kind, sources):
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pfsync-load-")))
+        segment = Segment(stack, ("node", "wall", "foe"))
+        link = f'sources = ["{FIREWALL}"]' if sources else ""
+        node = start(stack, options, folder, segment, "node", 1, NODE, link, states_max=options.flood_states_max)
+        load = LOAD.format(states=5000, new_per_s=100, updates_per_s=5000)
+        wall = start(stack, options, folder, segment, "wall", 2, FIREWALL, f'sources = ["{NODE}"]', load)
+        await_("the node has the firewall's states", 60, lambda: node.status()["states"] >= 4900)
+        known = folder / "known"
+        known.write_text("\n".join(id_.replace("/", "") for id_ in list(wall.states())[:2000]))
+        before_mib, spent, began = rss_mib(node), cpu_s(node), time.monotonic()
+        opened, sent = wall.status()["synthetic"]["opened"], 0
+        if kind != "none":
+            foe = subprocess.Popen([*segment.inside("foe"), sys.executable, "-B", __file__, "--flood", kind, "--seconds", str(options.seconds),
+                                    "--known", str(known)], stdout=subprocess.PIPE, text=True)
+            stack.callback(foe.wait)
+            stack.callback(foe.kill)
+            foe.stdout.readline()
+        answers, arrived, missing = [], [], 0
+        until = time.monotonic() + options.seconds
+        while time.monotonic() < until:
+            at = time.monotonic()
+            node.status()
+            answers.append(1000 * (time.monotonic() - at))
+            time.sleep(0.5)
+        if kind != "none":
+            sent = int(foe.stdout.readline())
+        took = time.monotonic() - began
+        most_mib, cpu, status = rss_mib(node), (cpu_s(node) - spent) / took, node.status()
+        # What is older than two seconds had its time to arrive, or to be asked for.
+        young = {id_ for id_, state in wall.states().items() if 2 <= state["age_s"] < options.seconds}
+        held = node.states().keys()
+        arrived = len(young & held) / max(len(young), 1)
+        refused = node.ask("show", what="counters")["counters"]["table_full"]
+        row = {"kind": kind, "sources": sources, "sent_per_s": sent / options.seconds, "opened": wall.status()["synthetic"]["opened"] - opened,
+               "arrived": arrived, "judged": len(young), "control_ms": statistics.median(answers), "control_most_ms": max(answers), "cpu": cpu,
+               "memory_mib": (before_mib, most_mib), "verdict": status["verdict"], "states": status["states"], "table_full": refused}
+        wall.ask("synthetic", run=False)
+        own = lambda daemon: {id_: state["src"] for id_, state in daemon.states().items() if id_.endswith("00000002")}
+        began = time.monotonic()
+        while own(wall) != own(node) and time.monotonic() < began + AGREE_S:
+            time.sleep(0.5)
+        row["heal_s"] = time.monotonic() - began
+        row["same"] = own(wall) == own(node)
+        return row
+
+
+def run_floods(options):
+    rows = []
+    for kind in FLOODS:
+        for sources in (False, True) if kind in ("updates of random ids", "inserts") else (False,):
+            row = flood(options, kind, sources)
+            rows.append(row)
+            print(f"  {kind}{' (sources listed)' if sources else ''}: {row['sent_per_s']:,.0f} frames/s; of {row['judged']} new states {row['arrived']:.1%} arrived; "
+                  f"control socket {row['control_ms']:.1f} ms (at most {row['control_most_ms']:.0f}); CPU {row['cpu']:.0%}; memory {row['memory_mib'][0]:.0f} -> "
+                  f"{row['memory_mib'][1]:.0f} MiB; {row['states']:,} states, {row['table_full']:,} refused, {row['verdict']}; the firewall's states "
+                  f"{'equal' if row['same'] else 'DIFFERENT'} after {row['heal_s']:.1f} s", flush=True)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--pfsyncd", type=pathlib.Path, default=ROOT / "build/engine/dpdk/pfsyncd")
+    parser.add_argument("--seconds", type=float, default=10, help="of each overload and flood")
+    parser.add_argument("--states", type=int, default=20_000)
+    parser.add_argument("--new-per-s", type=int, default=2_000)
+    parser.add_argument("--updates-per-s", type=int, default=400_000)
+    parser.add_argument("--flood-states-max", type=int, default=40_000)
+    parser.add_argument("--only", default="overload,floods")
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--flood", help=argparse.SUPPRESS)
+    parser.add_argument("--known", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.flood:
+        send_flood(options.flood, options.seconds, options.known)
+        return 0
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        print("overload: needs root and ip, for namespaces", file=sys.stderr)
+        return 2
+    found = {}
+    try:
+        for name, part in (("overload", run_overload), ("floods", run_floods)):
+            if name in options.only.split(","):
+                print(f"{name}:", flush=True)
+                found[name] = part(options)
+    except Trouble as trouble:
+        print(f"overload: {trouble}", file=sys.stderr)
+        for line in trouble.daemon.last_words() if trouble.daemon else []:
+            print("  " + line, file=sys.stderr)
+        return 1
+    if options.json:
+        options.json.write_text(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
