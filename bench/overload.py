@@ -16,6 +16,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import socket
 import statistics
 import struct
@@ -361,6 +362,7 @@ def main():
     if os.geteuid() != 0 or not shutil.which("ip"):
         print("overload: needs root and ip, for namespaces", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # in order: namespaces and groups are removed
     found = {}
     try:
         for name, part in (("overload", run_overload), ("floods", run_floods)):
