@@ -40,6 +40,14 @@ class Hardened(unittest.TestCase):
                 self.assertFalse("W" in flags and "E" in flags, f"{kind} {flags}")
         self.for_each(check)
 
+    def test_checks_buffers_containers_and_the_stack_as_it_runs(self):
+        def check(program):
+            symbols = readelf("--dyn-syms", program)
+            self.assertRegex(symbols, r"\b__stack_chk_fail\b")
+            self.assertRegex(symbols, r"\b__\w+_chk\b")
+            self.assertRegex(symbols, r"\b_ZSt21__glibcxx_assert_fail")
+        self.for_each(check)
+
 
 if __name__ == "__main__":
     tap.main()
