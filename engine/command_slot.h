@@ -7,6 +7,7 @@
 #include "engine/carp/order.h"
 #include "engine/repair.h"
 #include "statetable/time.h"
+#include "wire/address.h"
 #include "wire/state.h"
 
 namespace pfsync::engine {
@@ -40,12 +41,14 @@ struct Command {
     change,   ///< let `change` take place
     repair,   ///< take `repairs`
     sample,   ///< ask `peer` for the state `id`, to see whether it has the same
+    forget,   ///< miss the node `node` no longer
   };
   Kind kind = Kind::push;
   unsigned peer = 0;
   std::optional<unsigned> only_peer{};
   wire::InterfaceName ifname{};
   wire::StateId id{};
+  wire::Address node{};
   carp::Order carp{};
   LiveChange* change = nullptr;
   Repairs* repairs = nullptr;  ///< outlives the command; each part leaves what came of its own states there

@@ -1,5 +1,6 @@
 #include "engine/commands.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "engine/carp/report.h"
@@ -79,6 +80,16 @@ std::optional<unsigned> peer_of(const Json& request, const DaemonView& daemon) {
   throw Refusal{wire::printable(address) + " is no peer of this node: pfsyncctl show peers lists them"};
 }
 
+wire::Address address_of(const Json& request, const DaemonView& daemon) {
+  const auto address = wire::parse_address(text_of(request, "address"));
+  if (!address || address->first != daemon.config.link.family)
+    throw Refusal{"\"address\" must be one of a node on the link, as show peers lists them"};
+  const auto& peers = daemon.config.peers;
+  if (std::ranges::any_of(peers, [&](const Config::Peer& peer) { return peer.address == address->second; }))
+    throw Refusal{"that is a [[peer]] of the configuration: take it out there, and reload"};
+  return address->second;
+}
+
 Json show(const Json& request, const DaemonView& daemon) {
   const std::string what = text_of(request, "what");
   if (what == "status") return answer(status_json(daemon, flag_of(request, "digest", false)));
@@ -152,6 +163,7 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
     if (!commands.compare) throw Refusal{"this node compares its table with none"};
     return commands.compare(flag_of(request, "repair", false));
   }
+  if (command == "forget") return run(commands.forget, address_of(request, daemon));
   if (command == "synthetic") return run(commands.synthetic, flag_of(request, "run", std::nullopt));
   if (command == "flush") {
     const std::string name = request.contains("interface") ? text_of(request, "interface") : "";
@@ -172,7 +184,8 @@ Json dispatch(const Json& request, const DaemonView& daemon, const Commands& com
     return run(commands.kill, *id);
   }
   throw Refusal{
-      "there is no such command: give show, resync, push, flush, kill, carp, compare, reload, snapshot or synthetic"};
+      "there is no such command: give show, resync, push, forget, flush, kill, carp, compare, reload, snapshot or "
+      "synthetic"};
 }
 
 }  // namespace

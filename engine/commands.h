@@ -27,8 +27,10 @@ struct Commands {
   std::function<Outcome(std::optional<unsigned>)> resync;  ///< ask all peers for a bulk update again, or one
   std::function<Outcome(wire::InterfaceName)> flush;       ///< own states; empty name: all
   std::function<Outcome(wire::StateId)> kill;
-  std::function<Outcome(bool run)> synthetic;         ///< stop or resume the load
-  std::function<Outcome()> push;                      ///< announce what is queued at once
+  std::function<Outcome(bool run)> synthetic;  ///< stop or resume the load
+  std::function<Outcome()> push;               ///< announce what is queued at once
+  /// Miss a node no longer that was heard and is gone for good.
+  std::function<Outcome(const wire::Address&)> forget{};
   std::function<Outcome(const carp::Order&)> carp{};  ///< empty: no [[carp]] here
   /// The whole answer: the order's number, under which show config_sync tells what became of it.
   std::function<Json(const Json& request)> config_sync{};
@@ -53,6 +55,7 @@ struct Commands {
 ///   "interface": ""},
 ///   {"command": "kill", "id": "16 hex/8 hex"}, {"command": "synthetic", "run": true}
 ///   {"command": "kill", "filter": "host 10.0.0.1", "cursor": …}: as many as one request may, until "cursor" is null
+///   {"command": "forget", "address": "10.0.0.2"}
 ///   {"command": "snapshot"}: its answer has "number", which "snapshot.answered" of the status reaches
 ///   {"command": "show", "what": "divergence", "differences": false}, {"command": "compare", "repair": false}:
 ///   engine/divergence/asker.h

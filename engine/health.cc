@@ -197,8 +197,9 @@ void HealthMonitor::judge_answers(const HealthFacts& facts, const PeerFacts& pee
     add(Verdict::failed, Trouble::mute, who,
         fmt::format(
             "nothing was heard of {} for {:.0f} s, and {} questions were left unanswered: check that it runs, that "
-            "it sends pfsync (an MTU above 4080 silences FreeBSD's), and the network between",
-            who, seconds_between(since, facts.now), questions));
+            "it sends pfsync (an MTU above 4080 silences FreeBSD's), and the network between{}",
+            who, seconds_between(since, facts.now), questions,
+            peer.is_group ? "; when it was taken away for good: pfsyncctl forget " + who : ""));
   };
   for (const NodeFacts& node : peer.nodes) {
     if (node.unanswered >= unanswered_max) {
@@ -373,18 +374,20 @@ void HealthMonitor::judge_losses(const HealthFacts& facts, const PeerFacts& peer
             "{} of what {} says is lost: {} of {} new states had to be asked for within {:.0f} s: look for errors on "
             "cables, the switch and both ports",
             percent_text(*in), peer.address, in->missed, in->missed + in->told, in->window_s));
-  const bool is_explained =
-      has(Trouble::refused, peer.address) || std::ranges::any_of(health_.reasons, [&](const Reason& reason) {
-        return (reason.trouble == Trouble::mtu || reason.trouble == Trouble::dialect) &&
-               (reason.peer == peer.address ||
-                std::ranges::any_of(peer.nodes, [&](const NodeFacts& node) { return node.address == reason.peer; }));
-      });
-  if (out && !is_explained)
+  if (out && !is_loss_explained(peer))
     add(Verdict::degraded, Trouble::loss_out, peer.address,
         fmt::format(
             "{} of what is said to {} is lost: it asked for {} of {} new states within {:.0f} s: look for errors on "
             "cables, the switch and both ports, and whether it drops packets",
             percent_text(*out), peer.address, out->missed, out->missed + out->told, out->window_s));
+}
+
+bool HealthMonitor::is_loss_explained(const PeerFacts& peer) const {
+  return has(Trouble::refused, peer.address) || std::ranges::any_of(health_.reasons, [&](const Reason& reason) {
+           return (reason.trouble == Trouble::mtu || reason.trouble == Trouble::dialect) &&
+                  (reason.peer == peer.address ||
+                   std::ranges::any_of(peer.nodes, [&](const NodeFacts& node) { return node.address == reason.peer; }));
+         });
 }
 
 // --- the verdict ---------------------------------------------------------------------------------------
@@ -398,7 +401,15 @@ void HealthMonitor::keep_recent(const HealthFacts& facts) {
   };
   for (const Reason& reason : health_.reasons)
     if (is_held(reason.trouble)) held_[{reason.trouble, reason.peer}] = {reason, facts.now + hold};
-  std::erase_if(held_, [&](const auto& one) { return one.second.until <= facts.now; });
+  // What looked like a loss for a moment may have got another name.
+  const auto is_explained = [&](const std::string& address) {
+    const auto peer = std::ranges::find(facts.peers, address, &PeerFacts::address);
+    return peer != facts.peers.end() && is_loss_explained(*peer);
+  };
+  std::erase_if(held_, [&](const auto& one) {
+    const auto& [trouble, peer] = one.first;
+    return one.second.until <= facts.now || (trouble == Trouble::loss_out && is_explained(peer));
+  });
   for (const auto& [key, held] : held_)
     if (!has(key.first, key.second)) health_.reasons.push_back(held.reason);
 }

@@ -201,6 +201,8 @@ class HealthMonitor {
   void judge_losses(const HealthFacts& facts, const PeerFacts& peer, const History& history);
   void add(Verdict level, Trouble trouble, const std::string& peer, std::string sentence);
   [[nodiscard]] bool has(Trouble trouble, const std::string& peer) const;
+  /// That it asks for what it was given has another reason than losses.
+  [[nodiscard]] bool is_loss_explained(const PeerFacts& peer) const;
   void keep_recent(const HealthFacts& facts);
   void conclude(const HealthFacts& facts);
 

@@ -54,6 +54,7 @@ CommandResult PartitionedSession::execute(Session& session, const Command& comma
       for (Repair& repair : command.repairs->all) session.repair(repair, command.repairs->peer, now);
       return {true, command.repairs->all.size()};
     case Command::Kind::sample: return {session.sample(command.id, command.peer, now), 0};
+    case Command::Kind::forget: return {session.forget(command.node, now), 0};
     default: return {};
   }
 }

@@ -64,6 +64,17 @@ void PeerDialect::forget(Instant now) noexcept {
   }
 }
 
+bool PeerDialect::forget(const wire::Address& address, Instant now) noexcept {
+  const auto found = std::find_if(sources_.begin(), sources_.end(), [&](const Source& source) {
+    return source.header_version != 0 && source.address == address;
+  });
+  if (found == sources_.end()) return false;
+  *found = {};
+  decide();
+  publish(now);
+  return true;
+}
+
 void PeerDialect::publish(Instant now) noexcept {
   published_.publish(sources_);
   publish_due_ = now + std::chrono::seconds{1};

@@ -38,6 +38,9 @@ class PeerDialect {
   bool heard(const wire::Address& source, std::uint8_t header_version, std::optional<wire::Dialect> told,
              Instant now) noexcept;
 
+  /// Nothing that this source said counts any more. False: it was not heard.
+  bool forget(const wire::Address& source, Instant now) noexcept;
+
   /// A source, as it is shown.
   struct Heard {
     wire::Address address{};

@@ -32,7 +32,14 @@ bool PeerWatch::on_full_state(wire::StateId id, const wire::Address& source, Ins
   if (!is_asked_) return false;
   const std::uint8_t kind = static_cast<std::uint8_t>((id == question_.states[0] ? for_theirs : 0) |
                                                       (id == question_.states[1] ? for_ours : 0));
-  if (kind == 0) return false;
+  return kind != 0 && note_answer(kind, source, now);
+}
+
+bool PeerWatch::on_bulk_status(const wire::Address& source, Instant now) noexcept {
+  return is_asked_ && question_.is_for_all() && note_answer(for_theirs, source, now);
+}
+
+bool PeerWatch::note_answer(std::uint8_t kind, const wire::Address& source, Instant now) noexcept {
   const bool is_first = !is_answered_;
   if (is_first) {
     is_answered_ = true;
@@ -48,8 +55,9 @@ bool PeerWatch::on_full_state(wire::StateId id, const wire::Address& source, Ins
     if (question_.is_long) node.unanswered_long = 0;
     if ((kind & for_ours) != 0) node.unanswered_ours = 0;
   }
-  const std::uint8_t wanted = static_cast<std::uint8_t>((question_.states[0].creatorid != 0 ? for_theirs : 0) |
-                                                        (question_.states[1].creatorid != 0 ? for_ours : 0));
+  const bool wants_theirs = question_.states[0].creatorid != 0 || question_.is_for_all();
+  const std::uint8_t wanted =
+      static_cast<std::uint8_t>((wants_theirs ? for_theirs : 0) | (question_.states[1].creatorid != 0 ? for_ours : 0));
   is_awaited_ = false;
   for (std::size_t i = 0; i < view_.nodes.size(); ++i)
     is_awaited_ = is_awaited_ || (view_.nodes[i].is_behind != 0 && has_answered_[i] != wanted);
@@ -110,6 +118,18 @@ void PeerWatch::rest() noexcept {
   view_.unanswered = 0;
   for (Node& node : view_.nodes) node.unanswered = node.unanswered_long = node.unanswered_ours = 0;
   published_.publish(view_);
+}
+
+bool PeerWatch::forget(const wire::Address& source) noexcept {
+  for (Node& node : view_.nodes) {
+    if (node.heard_at == Instant{} || node.address != source) continue;
+    node = {};
+    // It may have been the only one that was to answer.
+    view_.unanswered = 0;
+    published_.publish(view_);
+    return true;
+  }
+  return false;
 }
 
 std::vector<PeerWatch::Node> PeerWatch::nodes() const {

@@ -26,9 +26,11 @@ class PeerWatch {
   using Duration = statetable::Duration;
 
   static constexpr std::size_t nodes_max = 16;  ///< a further one displaces the one heard longest ago
-  /// Only states that have lasted so long are asked for, and requests for younger ones are therefore never such
-  /// questions: they tell of inserts that were lost.
+  /// Requests for states that are no older tell of inserts that were lost.
   static constexpr std::chrono::seconds young{10};
+  /// Only states that have lasted so long are asked for, so that no such request is for a young one. More than `young`
+  /// by what two nodes may differ in about a state's age, which they tell each other in whole seconds.
+  static constexpr std::chrono::seconds lasting{young + std::chrono::seconds{3}};
 
   /// `every`: the time between two questions, and for an answer; zero: none is asked.
   explicit PeerWatch(Duration every) noexcept : every_{every} {}
@@ -58,27 +60,34 @@ class PeerWatch {
   [[nodiscard]] bool is_waiting() const noexcept { return is_awaited_; }
   /// Returns whether it is the first answer to a question.
   bool on_full_state(wire::StateId id, const wire::Address& source, Instant now) noexcept;
+  /// The beginning or the end of a bulk update came: the answer to a question for all states. Returns the same.
+  bool on_bulk_status(const wire::Address& source, Instant now) noexcept;
 
   /// Whether it is time for another question; closes the one before.
   [[nodiscard]] bool is_due(Instant now) noexcept;
-  /// The next question, to be sent: states of others' and of this node's; creatorid 0: there is none of that kind. At
-  /// least one. Every other question is long: only beside short ones that are answered does the silence after those
-  /// mean something.
+  /// The next question, to be sent: states of others' and of this node's; creatorid 0: there is none of that kind. With
+  /// neither it asks for all states, which is little where none are held, and what any node answers. Every other
+  /// question is long: only beside short ones that are answered does the silence after those mean something.
   void ask(wire::StateId theirs, wire::StateId ours, Instant now) noexcept;
   /// When it is time; Instant::max(): never.
   [[nodiscard]] Instant due() const noexcept { return every_ == Duration::zero() ? Instant::max() : next_at_; }
-  /// There was nothing to ask for, or nobody to ask: later.
-  void put_off(Instant now) noexcept { next_at_ = now + every_; }
+  /// There was nothing to ask for, or nobody to ask: so many times the usual later.
+  void put_off(Instant now, unsigned times = 1) noexcept { next_at_ = now + times * every_; }
   /// What came before says nothing any more: another node speaks with the destination.
   void rest() noexcept;
+  /// That node is missed no longer, until it is heard again. False: it was not heard.
+  bool forget(const wire::Address& source) noexcept;
 
   struct Question {
     std::array<wire::StateId, 2> states{};  ///< creatorid 0: none
     bool is_long = false;
+    [[nodiscard]] bool is_for_all() const noexcept { return states[0].creatorid == 0 && states[1].creatorid == 0; }
   };
   /// The question that has to be sent; nullopt: none, or it was taken before.
   [[nodiscard]] std::optional<Question> take(Instant now) noexcept;
   [[nodiscard]] bool has_question() const noexcept { return is_to_send_; }
+  /// Whether the last one was for all states.
+  [[nodiscard]] bool asked_for_all() const noexcept { return asked_at_ != Instant{} && question_.is_for_all(); }
 
   // Any thread:
   [[nodiscard]] std::vector<Node> nodes() const;
@@ -87,6 +96,8 @@ class PeerWatch {
 
  private:
   void close() noexcept;
+  /// `kind`: bits, as of has_answered_. Returns whether it is the first.
+  bool note_answer(std::uint8_t kind, const wire::Address& source, Instant now) noexcept;
 
   Duration every_;
   View view_{};

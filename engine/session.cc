@@ -140,12 +140,14 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
   counters_[Tally::dialect_changes].add(dialect.changes() - changes);
 }
 
-/// Full states that were asked for as signs of life.
+/// Full states that were asked for as signs of life, and bulk updates.
 void Session::look_for_answers(const Arrival& arrival, Instant now) noexcept {
   Peer& peer = peers_[arrival.peer];
   wire::PacketReader reader{arrival.packet};
   wire::Section section;
   while (reader.next(section)) {
+    if (section.action->message == Message::bus && peer.watch.on_bulk_status(arrival.source, now))
+      peer.tallies[PeerTally::probes_answered].add();
     if (section.action->message != Message::upd) continue;
     for (std::size_t i = 0; i < section.count; ++i)
       if (peer.watch.on_full_state(wire::read_id(Message::upd, section.action->layout, section.record(i)),

@@ -227,6 +227,8 @@ class Session {
   bool request_bulk(unsigned peer, Instant now) noexcept;
   /// Asks a peer again that never answered. Nobody stands back for that before it does.
   void retry_bulk(unsigned peer, Instant now) noexcept;
+  /// Whether anything was heard of that node, which is missed no longer until it is heard again.
+  bool forget(const wire::Address& source, Instant now) noexcept;
   /// A peer of this node's own gives no sign of life since then; nullopt: it does. Who comes back is asked for
   /// everything that it said meanwhile: until that has ended this node is not caught up, but it stands back for nobody.
   void set_silent(unsigned peer, std::optional<Instant> since, Instant now) noexcept;
@@ -349,6 +351,7 @@ class Session {
       Seconds at_s = 0;
     };
     std::array<Asked, 4096> asked_lately{};
+    std::uint64_t told_at_probe = 0;               ///< full states heard, when it was last to be asked for all
     std::array<Counter, sample_verdicts> samples;  ///< by SampleVerdict
   };
 
@@ -419,6 +422,7 @@ class Session {
   void probe(Instant now) noexcept;
   /// States that have lasted: the next of others' and of this node's, creatorid 0 where none is near.
   [[nodiscard]] std::array<wire::StateId, 2> lasting_states(Instant now) noexcept;
+  [[nodiscard]] bool may_ask_for_all(Peer& peer, Instant now) noexcept;
   /// Counts a packet that is about to leave; returns `bytes`.
   static std::size_t sent(Peer& peer, std::size_t bytes, Instant now) noexcept;
   [[nodiscard]] std::size_t write_probe(unsigned peer, wire::Room room, const PeerWatch::Question& question) noexcept;
@@ -516,6 +520,7 @@ class Session {
   std::uint8_t next_number_ = 0;  ///< of a new peer
   Instant sweep_due_{};
   Slot probed_ = 0;  ///< where the search for the next states to ask for begins, counted from the part's first slot
+  std::array<Slot, 2> lasted_{statetable::no_slot, statetable::no_slot};  ///< where it met the last of others' and own
   std::optional<Seconds> started_s_;  ///< since when states of this node's own are entered here
   AskedStates asked_;
   RemovedStates removed_;

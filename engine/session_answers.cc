@@ -80,12 +80,21 @@ void Session::note_request(Peer& peer, Slot slot, statetable::Hash hash, Seconds
 
 std::array<wire::StateId, 2> Session::lasting_states(Instant now) noexcept {
   constexpr std::size_t looked_at_most = 256;  // once a second at most, so that a turn stays short
-  // Older than a young one by what two nodes may differ in about a state's age, which they tell each other in whole
-  // seconds: there it must not be young, or it would count as one whose insert was lost.
-  constexpr Seconds lasting_s = static_cast<Seconds>(PeerWatch::young.count()) + 3;
+  constexpr auto lasting_s = static_cast<Seconds>(PeerWatch::lasting.count());
   const Seconds now_s = statetable::to_seconds(now);
   std::array<wire::StateId, 2> found{};
   const auto slots = static_cast<Slot>(writers_.size() * slots_per_shard_);
+  const auto look_at = [&](Slot slot) {
+    const statetable::HotEntry& entry =
+        writers_[slot / slots_per_shard_].entry(static_cast<Slot>(first_shard_ * slots_per_shard_) + slot);
+    if (!entry.in_use() || !is_announced(entry.state_flags())) return;
+    // Nor one that may have ended elsewhere.
+    if (std::int64_t{now_s} - entry.created_s() < lasting_s || entry.expire_at_s() <= now_s + 1) return;
+    const std::size_t kind = statetable::is_said_here(entry.heard_s()) ? 1 : 0;
+    if (found[kind].creatorid != 0) return;
+    found[kind] = {entry.id, entry.creatorid};
+    lasted_[kind] = slot;
+  };
   for (std::size_t looked = 0; looked < looked_at_most; ++looked, ++probed_) {
     if (probed_ >= slots) probed_ = 0;
     const ShardWriter& writer = writers_[probed_ / slots_per_shard_];
@@ -94,15 +103,13 @@ std::array<wire::StateId, 2> Session::lasting_states(Instant now) noexcept {
       probed_ += static_cast<Slot>(slots_per_shard_ - local - 1);
       continue;
     }
-    const statetable::HotEntry& entry = writer.entry(static_cast<Slot>(first_shard_ * slots_per_shard_) + probed_);
-    if (!entry.in_use() || !is_announced(entry.state_flags())) continue;
-    // Nor one that may have ended elsewhere.
-    if (std::int64_t{now_s} - entry.created_s() < lasting_s || entry.expire_at_s() <= now_s + 1) continue;
-    wire::StateId& place = found[statetable::is_said_here(entry.heard_s()) ? 1 : 0];
-    if (place.creatorid == 0) place = {entry.id, entry.creatorid};
+    look_at(probed_);
     if (found[0].creatorid != 0 && found[1].creatorid != 0) break;
   }
   ++probed_;
+  // Where few of very many places are in use, the walk meets one seldom: then those that it met last.
+  for (const Slot slot : std::array{lasted_[0], lasted_[1]})
+    if (slot != no_slot) look_at(slot);
   return found;
 }
 
@@ -117,26 +124,48 @@ void Session::probe(Instant now) noexcept {
       continue;
     }
     if (!states) states = lasting_states(now);
-    if ((*states)[0].creatorid == 0 && (*states)[1].creatorid == 0) {
-      peer.watch.put_off(now);
-      continue;
-    }
+    if ((*states)[0].creatorid == 0 && (*states)[1].creatorid == 0 && !may_ask_for_all(peer, now)) continue;
     peer.watch.ask((*states)[0], (*states)[1], now);
   }
+}
+
+/// Where no state is held there is none to ask for, and all that the others have is little. Unless it is not: then
+/// what they send is not taken here, and seldom asked for.
+bool Session::may_ask_for_all(Peer& peer, Instant now) noexcept {
+  constexpr unsigned seldom = 10;
+  const std::uint64_t told = counters_.in(wire::Message::ins).value() + counters_.in(wire::Message::upd).value();
+  const bool is_told = peer.watch.asked_for_all() && told != peer.told_at_probe;
+  peer.told_at_probe = told;
+  const bool may = !config_.passive && table_->size() == 0 && peer.bulk.phase() == BulkPhase::done;
+  if (!may || is_told) peer.watch.put_off(now, may ? seldom : 1);
+  return may && !is_told;
 }
 
 /// A packet of its own: nothing else makes it longer than it is meant to be.
 std::size_t Session::write_probe(unsigned number, wire::Room room, const PeerWatch::Question& question) noexcept {
   Peer& peer = peers_[number];
   wire::PacketWriter writer{peer.dialect.in_use(), room};
+  const auto request = [&](wire::StateId id) {
+    if (writer.append_id(wire::Message::upd_req, id)) counters_.out(wire::Message::upd_req).add();
+  };
   for (const wire::StateId id : question.states)
-    if (id.creatorid != 0 && writer.append_id(wire::Message::upd_req, id)) counters_.out(wire::Message::upd_req).add();
+    if (id.creatorid != 0) request(id);
+  if (question.is_for_all()) request({});
   // What fills it is an acknowledgement of no state: receivers ignore those that they do not wait for, and count none.
   while (question.is_long && writer.append_id(wire::Message::ins_ack, wire::StateId{0, config_.creatorid}))
     counters_.out(wire::Message::ins_ack).add();
   counters_[Tally::opackets].add();
   peer.tallies[PeerTally::probes_sent].add();
   return writer.finish();
+}
+
+bool Session::forget(const wire::Address& source, Instant now) noexcept {
+  bool was_heard = false;
+  for (Peer& peer : peers_) {
+    const bool was_watched = peer.watch.forget(source), has_spoken = peer.dialect.forget(source, now);
+    was_heard = was_heard || was_watched || has_spoken;
+  }
+  return was_heard;
 }
 
 }  // namespace pfsync::engine

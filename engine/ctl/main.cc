@@ -50,6 +50,7 @@ struct Options {
   bool repair = false;
   bool full = false;
   std::string peer;
+  std::string node;
   std::uint64_t generation = 0;
   std::optional<std::uint64_t> epoch;
   ImportOptions import;
@@ -428,6 +429,12 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
     if (filter.empty()) throw CLI::ValidationError{"kill", "name the states to kill: give FILTER or -k"};
     require_filter(filter);
   });
+  command(app, "forget", "miss a node of the group no longer that was taken away for good",
+          [&] {
+            return order(options, {{"command", "forget"}, {"address", options.node}});
+          })
+      ->add_option("ADDRESS", options.node, "as show peers lists it")
+      ->required();
   command(app, "push", "announce queued changes at once", [&] { return order(options, {{"command", "push"}}); });
   auto* synthetic = app.add_subcommand("synthetic", "the load of a node that plays a firewall");
   synthetic->require_subcommand(1);

@@ -11,8 +11,9 @@ namespace {
 
 constexpr double z = 1.959964;  // 95 % of a normal distribution lie within
 constexpr unsigned tries_max = 64;
-/// As of a sign of life: no peer may take the question for one about a state whose insert it lost.
-constexpr statetable::Seconds lasting_s = 13, ends_s = 15;
+constexpr statetable::Seconds lasting_s = PeerWatch::lasting.count(), ends_s = 15;
+/// Two requests and their answers: none that comes to nothing within this began before the peer was heard again.
+constexpr std::chrono::seconds away_last{10};
 constexpr unsigned slower = 10;
 
 bool can_be_judged(const statetable::HotState& hot, statetable::Seconds now_s) noexcept {
@@ -56,7 +57,9 @@ bool Sampler::is_due(unsigned per_s, Instant now) {
   return true;
 }
 
-void Sampler::follow(const Counts& counts) {
+void Sampler::follow(const Counts& counts, bool answers_otherwise, Instant now) {
+  if (!answers_otherwise) away_at_ = now;
+  const bool was_away = away_at_ && now < *away_at_ + away_last;
   if (!std::exchange(is_following_, true)) counts_ = counts;
   const auto take = [&](SampleVerdict verdict, auto&& each) {
     const auto i = static_cast<std::size_t>(verdict);
@@ -71,7 +74,7 @@ void Sampler::follow(const Counts& counts) {
     judged_.pop_front();
   };
   take(SampleVerdict::missing, [&] {
-    judge(true);
+    if (!was_away) judge(true);
     ++unanswered_;
   });
   take(SampleVerdict::ended, [] {});

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/peer_watch.h"
 #include "engine/samples.h"
 #include "engine/token_bucket.h"
 #include "statetable/table.h"
@@ -46,7 +47,7 @@ class Sampler {
   void asked() noexcept { ++asked_; }
   /// What has been counted by now. What was counted before the first call came in an order that is not known, and is no
   /// part of the estimate.
-  void follow(const Counts& counts);
+  void follow(const Counts& counts, bool answers_otherwise, Instant now);
 
   [[nodiscard]] std::uint64_t number_asked() const noexcept { return asked_; }
   [[nodiscard]] const Counts& counts() const noexcept { return counts_; }
@@ -63,6 +64,7 @@ class Sampler {
 
  private:
   bool is_following_ = false;
+  std::optional<Instant> away_at_;  ///< when it last left other questions unanswered
   bool is_alarming_ = false;
   std::optional<Instant> last_;
   std::uint64_t asked_ = 0;

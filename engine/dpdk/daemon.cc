@@ -206,6 +206,7 @@ void Daemon::Parts::make_commands() {
       result.sentence = "there is no state " + state_id_text(id) + " here: pfsyncctl show states lists them";
     return result;
   };
+  commands.forget = [this](const wire::Address& address) { return forget(address); };
   commands.reload = [this] { return reload(); };
   commands.compare = [this](bool repair) { return divergence.order(repair); };
   view.sampling = [this](unsigned peer) {
@@ -436,7 +437,7 @@ void Daemon::Parts::sample_peers(Instant now) {
     for (unsigned part = 0; part < node.parts(); ++part)
       for (std::size_t i = 0; i < counts.size(); ++i)
         counts[i] += node.part(part).samples(peer, static_cast<SampleVerdict>(i));
-    sampler.follow(counts);
+    sampler.follow(counts, session.watch(peer).view().unanswered < 2, now);  // one of them may have been lost
     if (const auto differs = sampler.take_change()) {
       const std::string who = peer_address(view, peer);
       if (*differs)

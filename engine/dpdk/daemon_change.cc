@@ -4,6 +4,7 @@
 
 #include "engine/dpdk/daemon_parts.h"
 #include "engine/dpdk/log_level.h"
+#include "wire/text.h"
 
 namespace pfsync::engine::dpdk {
 
@@ -60,6 +61,14 @@ void Daemon::Parts::enter_maintenance() {
   if (std::filesystem::exists(maintenance_file(), error))
     static_cast<void>(
         call({.kind = Command::Kind::carp, .carp = {.kind = carp::Order::Kind::maintenance, .on = true}}));
+}
+
+Outcome Daemon::Parts::forget(const wire::Address& address) {
+  const auto result = call({.kind = Command::Kind::forget, .node = address});
+  const std::string text = wire::to_string(address, config.link.family);
+  if (!result) return {false, "the data path has not answered within two seconds: try again", 0};
+  if (!result->done) return {false, text + " was not heard here: pfsyncctl show peers lists who was", 0};
+  return {true, text + " is missed no longer, until it is heard again", 0};
 }
 
 Outcome Daemon::Parts::reload() {

@@ -140,6 +140,7 @@ struct Daemon::Parts {
   std::string repair(const wire::Address& from, std::span<Repair> repairs);
   [[nodiscard]] Changeable changeable();
   Outcome outcome(const Command& command, const char* sentence);
+  Outcome forget(const wire::Address& address);
   void make_commands();
   [[nodiscard]] bool is_up(std::size_t number) const {
     return stacks[number]->port().link_up() &&

@@ -132,7 +132,8 @@ std::optional<CommandResult> DataPath::execute(const Command& command, Instant n
     case Command::Kind::flush:
     case Command::Kind::kill:
     case Command::Kind::repair:
-    case Command::Kind::sample: {
+    case Command::Kind::sample:
+    case Command::Kind::forget: {
       has_begun_ = has_begun_ || parts_.session.begin(command, now);
       auto result = has_begun_ ? parts_.session.ended() : std::nullopt;
       if (result) has_begun_ = false;

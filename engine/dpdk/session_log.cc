@@ -57,6 +57,9 @@ void SessionLog::look_at_bulk(unsigned peer, Told& told) const {
   const BulkSender& sender = (*lanes_)[peer].sender;
   if (const bool serves = sender.running(); serves != told.serves) {
     told.serves = serves;
+    // Who has nothing is asked for all of it to see whether it is there: no update to tell of.
+    const bool is_empty = (serves ? sender.states_total() : sender.states_sent()) == 0;
+    if (is_empty && active) return;
     if (serves)
       spdlog::info("bulk update: {} asked, sending {} states", text_of(peer), sender.states_total());
     else

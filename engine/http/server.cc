@@ -1,5 +1,6 @@
 #include "engine/http/server.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <array>
@@ -86,12 +87,14 @@ std::variant<std::unique_ptr<Server>, std::string> Server::create(const Settings
   parts->listener = std::move(std::get<std::unique_ptr<Listener>>(listener));
   parts->log(Level::info, "http: the page is at " + url_of(settings.address, parts->listener->port()) +
                               ", certificate SHA-256 " + fingerprint_of(listening.tls.certificate));
+  const bool is_usual = settings.users_file.empty() && state_dir == "/var/lib/pfsyncd";
+  const std::string where = is_usual ? "" : " --file " + users_file.string();
   if (!parts->access.has_users() && settings.client_ca.empty())
-    parts->log(Level::warning,
-               "http: there is no user yet, so the page changes nothing: pfsyncctl user add NAME" +
-                   (settings.users_file.empty() && state_dir == "/var/lib/pfsyncd" ? std::string{}
-                                                                                   : " --file " + users_file.string()) +
-                   " asks for a password");
+    parts->log(
+        Level::warning,
+        fmt::format(
+            "http: there is no user yet, so the page changes nothing: pfsyncctl user add NAME{} asks for a password",
+            where));
   return std::unique_ptr<Server>(new Server{std::move(parts)});
 }
 

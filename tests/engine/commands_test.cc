@@ -91,6 +91,24 @@ TEST_F(CommandsTest, ASnapshotHasANumberToWaitFor) {
   EXPECT_EQ(snapshot(), (Json{{"ok", true}, {"sentence", "a snapshot is being written"}, {"number", 7}}));
 }
 
+TEST_F(CommandsTest, ForgetTakesANodeOfTheLink) {
+  Commands commands = node.commands();
+  wire::Address forgotten{};
+  commands.forget = [&](const wire::Address& address) {
+    forgotten = address;
+    return Outcome{true, "it is missed no longer", 0};
+  };
+  const auto forget = [&](const Json& address) {
+    return handle_request({{"command", "forget"}, {"address", address}}, node.view(), commands);
+  };
+  EXPECT_EQ(forget("10.0.0.77")["sentence"], "it is missed no longer");
+  EXPECT_EQ(forgotten, wire::ipv4_address(10, 0, 0, 77));
+  for (const Json& address : {Json{"2001:db8::1"}, Json{"fw2"}, Json{""}, Json{7}, Json{}})
+    EXPECT_EQ(forget(address)["ok"], false) << address;
+  node.config.peers.emplace_back().address = wire::ipv4_address(10, 0, 0, 78);
+  EXPECT_EQ(forget("10.0.0.78")["error"], "that is a [[peer]] of the configuration: take it out there, and reload");
+}
+
 TEST_F(CommandsTest, ACursorOutsideTheTableEndsTheWalk) {
   ASSERT_EQ(node.open(1), Session::Local::done);
   const auto from = [&](std::uint64_t shard, std::uint64_t slot) {

@@ -247,6 +247,21 @@ TEST(HealthVerdict, WhoHearsNobodyInAGroupSaysSoAfterTenSeconds) {
   EXPECT_EQ(judged.pass().reasons.front().trouble, Trouble::mute) << "one address that was configured";
 }
 
+/// What a peer asks for before it asks again looks like a loss for a moment.
+TEST(HealthVerdict, ALossThatHasAnotherNameNowIsNone) {
+  Judged judged;
+  judged.pass();
+  judged.pass();
+  judged.pass();
+  judged.facts.now += 1s;
+  judged.peer().counts.missed_by_peer += 20;
+  EXPECT_EQ(judged.look().reasons.front().trouble, Trouble::loss_out);
+  judged.facts.now += 1s;
+  judged.peer().counts.asked_again += 20;
+  ASSERT_EQ(judged.look().reasons.size(), 1u);
+  EXPECT_EQ(judged.look().reasons.front().trouble, Trouble::refused);
+}
+
 TEST(LossEstimate, CountsPacketsNotTheStatesInThem) {
   // 1000 packets of five states, of which ten were lost: the bounds are those of ten of a thousand.
   const LossEstimate loss = estimate_loss(4950, 990, 50, 60);

@@ -98,6 +98,44 @@ TEST(PeerWatch, EveryOtherQuestionIsLong) {
   EXPECT_LE(watch.node(first).unanswered, 1u);
 }
 
+TEST(PeerWatch, WhereThereIsNoStateABulkUpdateIsTheAnswer) {
+  Asking watch;
+  watch.heard(first, watch.now);
+  const auto ask_for_all = [&] {
+    watch.now += 1s;
+    ASSERT_TRUE(watch.is_due(watch.now));
+    watch.ask({}, {}, watch.now);
+    const auto question = watch.take(watch.now);
+    ASSERT_TRUE(question);
+    EXPECT_TRUE(question->is_for_all());
+  };
+  for (unsigned i = 1; i <= 3; ++i) ask_for_all();
+  EXPECT_EQ(watch.node(first).unanswered, 2u);
+  EXPECT_TRUE(watch.is_waiting());
+  EXPECT_TRUE(watch.on_bulk_status(first, watch.now));
+  EXPECT_EQ(watch.node(first).unanswered, 0u);
+  EXPECT_FALSE(watch.is_waiting());
+  watch.ask_next();  // for states: somebody else's bulk update answers nothing
+  EXPECT_FALSE(watch.on_bulk_status(first, watch.now));
+  watch.ask_next();
+  EXPECT_EQ(watch.node(first).unanswered, 1u);
+}
+
+TEST(PeerWatch, ANodeThatIsForgottenIsMissedNoLonger) {
+  Asking watch;
+  watch.heard(first, watch.now);
+  watch.heard(second, watch.now);
+  for (unsigned i = 0; i < 6; ++i) watch.ask_next();
+  EXPECT_FALSE(watch.forget(wire::ipv4_address(10, 0, 0, 9)));
+  EXPECT_TRUE(watch.forget(first));
+  EXPECT_FALSE(watch.forget(first));
+  ASSERT_EQ(watch.nodes().size(), 1u);
+  EXPECT_EQ(watch.nodes().front().address, second);
+  EXPECT_EQ(watch.nodes().front().unanswered, 5u);
+  watch.heard(first, watch.now);
+  EXPECT_EQ(watch.node(first).unanswered, 0u);
+}
+
 TEST(PeerWatch, AQuestionThatCouldNotBeSentSaysNothing) {
   Asking watch;
   watch.heard(first, watch.now);

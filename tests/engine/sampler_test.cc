@@ -78,7 +78,7 @@ TEST(RandomStateTest, EachIsAsLikelyAsAnyOther) {
 /// We, and a peer that knows no more than pfsync.
 class SamplerTest : public ::testing::Test {
  protected:
-  void SetUp() override { sampler.follow({}); }
+  void SetUp() override { sampler.follow({}, true, now); }
   void carry() {
     for (Engine* from : {&here, &kernel, &here, &kernel}) {
       Engine& to = from == &here ? kernel : here;
@@ -102,7 +102,7 @@ class SamplerTest : public ::testing::Test {
       Sampler::Counts counts;
       for (std::size_t i = 0; i < counts.size(); ++i)
         counts[i] = here.session->samples(0, static_cast<SampleVerdict>(i));
-      sampler.follow(counts);
+      sampler.follow(counts, answers_otherwise, now);
     }
   }
   [[nodiscard]] std::uint64_t count(SampleVerdict verdict) const { return here.session->samples(0, verdict); }
@@ -112,8 +112,26 @@ class SamplerTest : public ::testing::Test {
   Sampler sampler;
   std::mt19937_64 random{11};
   Instant now = t0;
-  bool is_heard = true;
+  bool is_heard = true, answers_otherwise = true;
 };
+
+/// What is asked of a peer that leaves other questions unanswered too says nothing of its states.
+TEST_F(SamplerTest, APeerThatWasAwayHasNotLostItsStates) {
+  for (std::uint64_t id = 1; id <= 1000; ++id) {
+    here.hold(idle(id));
+    kernel.hold(idle(id));
+  }
+  pass(20s);
+  ASSERT_TRUE(sampler.estimate());
+  EXPECT_EQ(sampler.estimate()->share, 0);
+  is_heard = answers_otherwise = false;
+  pass(9s);
+  is_heard = answers_otherwise = true;
+  pass(20s);
+  EXPECT_GT(count(SampleVerdict::missing), 5u);
+  ASSERT_TRUE(sampler.estimate());
+  EXPECT_EQ(sampler.estimate()->share, 0);
+}
 
 TEST_F(SamplerTest, EstimatesAKnownShare) {
   constexpr std::uint64_t states = 30'000;
@@ -199,12 +217,12 @@ TEST_F(SamplerTest, APeerThatAnswersNothingIsAskedLessAndNotJudged) {
 TEST(SamplerChangeTest, IsToldOnceEachWay) {
   Sampler one;
   Sampler::Counts counts{1000, 500, 0, 0, 0};
-  one.follow(counts);
+  one.follow(counts, true, t0);
   EXPECT_EQ(one.judged(), 0u) << "of a time before";
   const auto add = [&](SampleVerdict verdict, unsigned times) {
     for (unsigned i = 0; i < times; ++i) {
       ++counts[static_cast<std::size_t>(verdict)];
-      one.follow(counts);
+      one.follow(counts, true, t0);
     }
   };
   add(SampleVerdict::same, 200);
@@ -223,10 +241,10 @@ TEST(SamplerChangeTest, IsToldOnceEachWay) {
 TEST(SamplerChangeTest, WhoIsKnownToAgreeIsJudgedAnew) {
   Sampler one;
   Sampler::Counts counts{};
-  one.follow(counts);
+  one.follow(counts, true, t0);
   counts[static_cast<std::size_t>(SampleVerdict::missing)] = 10;
   counts[static_cast<std::size_t>(SampleVerdict::same)] = 100;
-  one.follow(counts);
+  one.follow(counts, true, t0);
   EXPECT_FALSE(one.alarm()) << "nobody has looked";
   EXPECT_EQ(one.take_change(), true);
   ASSERT_TRUE(one.alarm());
@@ -236,7 +254,7 @@ TEST(SamplerChangeTest, WhoIsKnownToAgreeIsJudgedAnew) {
   EXPECT_EQ(one.judged(), 0u);
   EXPECT_FALSE(one.take_change());
   ++counts[static_cast<std::size_t>(SampleVerdict::same)];
-  one.follow(counts);
+  one.follow(counts, true, t0);
   EXPECT_EQ(one.judged(), 1u) << "what was counted before stays forgotten";
 }
 

@@ -99,6 +99,49 @@ struct Pair {
   const std::vector<std::size_t> none{}, of_other{other}, of_self{self};
 };
 
+/// Opens connections on an interface, some new ones each second, all of which transfer.
+class Opener {
+ public:
+  Opener(Simulation& sim, std::size_t node, std::string_view interface, std::uint64_t first_id = 1)
+      : sim_{sim}, node_{node}, name_{interface}, first_{first_id}, opened_{first_id - 1} {}
+  void work(unsigned connections) {
+    engine::Session& session = sim_.session(node_);
+    for (; connections > 0; --connections) {
+      const std::uint64_t id = ++opened_;
+      wire::State state;
+      state.id = {id, 0};
+      state.ifname = name_;
+      for (auto& key : state.key) {
+        key.addr[0].bytes = {10, 2, 0, 100};
+        key.addr[1].bytes = {10, 9, static_cast<std::uint8_t>(id >> 8u), static_cast<std::uint8_t>(id)};
+        key.port = {80, 1024};
+      }
+      state.src = {.seqlo = 1000, .seqhi = 66000, .max_win = 500, .state = wire::tcps::established};
+      state.dst = {.seqlo = 5000, .seqhi = 70000, .max_win = 500, .state = wire::tcps::established};
+      state.expire_s = 86400;
+      state.af = wire::Family::inet;
+      state.proto = wire::ipproto::tcp;
+      state.direction = wire::Direction::out;
+      state.timeout = engine::pftm::tcp_established;
+      ASSERT_EQ(session.insert(state, sim_.now()), engine::Session::Local::done);
+    }
+    for (std::uint64_t id = first_; id <= opened_; ++id) {
+      wire::Update update{.id = {id, sim_.config(node_).creatorid}, .timeout = engine::pftm::tcp_established};
+      update.src = {.seqlo = 1000 + moved_, .seqhi = 66000 + moved_, .max_win = 500, .state = wire::tcps::established};
+      update.dst = {.seqlo = 5000, .seqhi = 70000, .max_win = 500, .state = wire::tcps::established};
+      static_cast<void>(session.update(update, sim_.now()));
+    }
+    moved_ += 100;
+  }
+
+ private:
+  Simulation& sim_;
+  std::size_t node_;
+  wire::InterfaceName name_;
+  std::uint64_t first_, opened_;
+  std::uint32_t moved_ = 100;
+};
+
 TEST(HealthSimulation, IsHealthyWhileAllIsWell) {
   for (std::uint64_t seed = 1; seed <= 3; ++seed)
     for (const bool multicast : {false, true}) {
@@ -135,6 +178,64 @@ TEST(HealthSimulation, QuestionsOfTheOtherAreNoLosses) {
       if (::testing::Test::HasFailure()) return;
     }
   }
+}
+
+/// Before the first connection, or after the last: whoever dies then is missed too.
+TEST(HealthSimulation, PeersWithoutAnyState) {
+  for (const bool multicast : {false, true})
+    for (const Trouble trouble : {Trouble::mute, Trouble::deaf}) {
+      const std::vector<std::size_t> none{};
+      Simulation sim{seed_of_run(1)};
+      sim.add({.creatorid = 1, .peers = multicast ? none : std::vector<std::size_t>{1}, .probe_every = 1s});
+      sim.add({.creatorid = 2, .peers = multicast ? none : std::vector<std::size_t>{0}, .probe_every = 1s});
+      Observer observer{sim, 0};
+      observer.expect_healthy_for(40s);
+      sim.silence(trouble == Trouble::mute ? 1 : 0, trouble == Trouble::mute ? 0 : 1);
+      observer.expect(trouble, Verdict::failed);
+      sim.unsilence(trouble == Trouble::mute ? 1 : 0, trouble == Trouble::mute ? 0 : 1);
+      EXPECT_TRUE(observer.await([](const Health& health) { return health.is_healthy(); }, 20s))
+          << observer.last().reason;
+    }
+}
+
+/// Of a table that was full once few places are in use.
+TEST(HealthSimulation, APeerThatIsNotHeardWhereFewStatesAreLeft) {
+  Simulation sim{seed_of_run(1)};
+  sim.add({.creatorid = 1, .states_max = 65536, .peers = {1}, .probe_every = 1s});
+  sim.add({.creatorid = 2, .states_max = 65536, .peers = {0}});
+  Observer observer{sim, 0};
+  Opener opener{sim, 1, "igb0"};
+  for (unsigned s = 0; s < 15; ++s) {
+    if (s == 0) opener.work(40'000);
+    observer.expect_healthy_for(1s);
+  }
+  ASSERT_EQ(sim.table(0).size(), 40'000u);
+  for (std::uint64_t id = 1; id <= 40'000; ++id) {
+    if (id % 1'000 != 0) static_cast<void>(sim.session(1).erase({id, 2}, sim.now()));
+    if (id % 2'000 == 0) observer.expect_healthy_for(1s);
+  }
+  observer.expect_healthy_for(20s);
+  ASSERT_EQ(sim.table(0).size(), 40u);
+  sim.silence(1, 0);
+  observer.expect(Trouble::mute, Verdict::failed);
+}
+
+/// One that was taken away for good.
+TEST(HealthSimulation, ANodeOfTheGroupThatIsForgotten) {
+  Simulation sim{seed_of_run(2)};
+  sim.add({.creatorid = 1, .probe_every = 1s});
+  sim.add({.creatorid = 2, .load = load_of(1)});
+  sim.add({.creatorid = 3});
+  Observer observer{sim, 0};
+  observer.expect_healthy_for(20s);
+  sim.silence(2, 0);
+  const std::string sentence = observer.expect(Trouble::mute, Verdict::failed);
+  EXPECT_TRUE(tells(sentence, "pfsyncctl forget 10.0.0.3")) << sentence;
+  EXPECT_FALSE(sim.session(0).forget(wire::ipv4_address(10, 0, 0, 9), sim.now()));
+  EXPECT_TRUE(sim.session(0).forget(wire::ipv4_address(10, 0, 0, 3), sim.now()));
+  EXPECT_TRUE(observer.await([](const Health& health) { return health.is_healthy(); }, 15s)) << observer.last().reason;
+  observer.expect_healthy_for(30s);
+  sim.unsilence(2, 0);
 }
 
 /// Nor do reordered and doubled packets make a loss.
@@ -325,49 +426,6 @@ TEST(HealthSimulation, APathThatTakesOnlyShortPackets) {
         << observer.last().reason;
   }
 }
-
-/// Opens connections on an interface, some new ones each second, all of which transfer.
-class Opener {
- public:
-  Opener(Simulation& sim, std::size_t node, std::string_view interface, std::uint64_t first_id = 1)
-      : sim_{sim}, node_{node}, name_{interface}, first_{first_id}, opened_{first_id - 1} {}
-  void work(unsigned connections) {
-    engine::Session& session = sim_.session(node_);
-    for (; connections > 0; --connections) {
-      const std::uint64_t id = ++opened_;
-      wire::State state;
-      state.id = {id, 0};
-      state.ifname = name_;
-      for (auto& key : state.key) {
-        key.addr[0].bytes = {10, 2, 0, 100};
-        key.addr[1].bytes = {10, 9, static_cast<std::uint8_t>(id >> 8u), static_cast<std::uint8_t>(id)};
-        key.port = {80, 1024};
-      }
-      state.src = {.seqlo = 1000, .seqhi = 66000, .max_win = 500, .state = wire::tcps::established};
-      state.dst = {.seqlo = 5000, .seqhi = 70000, .max_win = 500, .state = wire::tcps::established};
-      state.expire_s = 86400;
-      state.af = wire::Family::inet;
-      state.proto = wire::ipproto::tcp;
-      state.direction = wire::Direction::out;
-      state.timeout = engine::pftm::tcp_established;
-      ASSERT_EQ(session.insert(state, sim_.now()), engine::Session::Local::done);
-    }
-    for (std::uint64_t id = first_; id <= opened_; ++id) {
-      wire::Update update{.id = {id, sim_.config(node_).creatorid}, .timeout = engine::pftm::tcp_established};
-      update.src = {.seqlo = 1000 + moved_, .seqhi = 66000 + moved_, .max_win = 500, .state = wire::tcps::established};
-      update.dst = {.seqlo = 5000, .seqhi = 70000, .max_win = 500, .state = wire::tcps::established};
-      static_cast<void>(session.update(update, sim_.now()));
-    }
-    moved_ += 100;
-  }
-
- private:
-  Simulation& sim_;
-  std::size_t node_;
-  wire::InterfaceName name_;
-  std::uint64_t first_, opened_;
-  std::uint32_t moved_ = 100;
-};
 
 /// A kernel skips states of interfaces that it has not, without a word.
 TEST(HealthSimulation, APeerWithOtherInterfaceNames) {
