@@ -107,7 +107,7 @@ class Manual(unittest.TestCase):
 class CommandLine(unittest.TestCase):
     """What every command of pfsyncctl has in common."""
 
-    NEEDED = {"kill": ["on", "em0"], "carp demote": ["0"], "carp master": ["1"], "carp backup": ["1"], "config rollback": ["1"]}
+    NEEDED = {"kill": ["on", "em0"], "carp demote": ["0"], "carp master": ["1"], "carp backup": ["1"], "config rollback": ["1"], "forget": ["192.0.2.1"]}
     ALONE = ("import", "user")  # need no daemon
 
     def leaves(self):
