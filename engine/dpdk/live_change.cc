@@ -51,7 +51,8 @@ void DataChange::prepare_peers(const Difference& difference) {
         further.lanes.emplace_empty();
         further.pointers.push_back(daemon_.part_lanes[part]->pointers[*before]);
       } else {
-        further.pointers.push_back(&further.lanes.emplace_back(PartPath::buffers_each(before_.size(), part_lanes_.size())));
+        further.pointers.push_back(
+            &further.lanes.emplace_back(PartPath::buffers_each(before_.size(), part_lanes_.size())));
       }
     }
   }
