@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/said_left.h"
 #include "wire/packet_writer.h"
 
 namespace pfsync::engine {
@@ -111,6 +112,7 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
     }
     if ((snapshot->hot.state_flags & wire::state_flag::nosync) != 0) continue;
     wire::State state = statetable::to_state(snapshot->hot, snapshot->cold, now_s);
+    state.expire_s = said_left_s(state.expire_s);
     if (!lost_.allow(state, config_.dialect)) continue;
     if (!interfaces_.is_idle()) [[unlikely]]
       interfaces_.to_theirs(state);

@@ -88,6 +88,9 @@ std::array<wire::StateId, 2> Session::lasting_states(Instant now) noexcept {
     const statetable::HotEntry& entry =
         writers_[slot / slots_per_shard_].entry(static_cast<Slot>(first_shard_ * slots_per_shard_) + slot);
     if (!entry.in_use() || !is_announced(entry.state_flags())) return;
+    // The answer takes the place of an update that waits there. Of UDP that one says only that there was a packet,
+    // which a hub has to pass on, or the state times out elsewhere; the answer does not say so.
+    if (peers_.size() > 1 && entry.proto() != wire::ipproto::tcp) return;
     // Nor one that may have ended elsewhere.
     if (std::int64_t{now_s} - entry.created_s() < lasting_s || entry.expire_at_s() <= now_s + 1) return;
     const std::size_t kind = statetable::is_said_here(entry.heard_s()) ? 1 : 0;

@@ -4,6 +4,7 @@
 
 #include "engine/interface_map.h"
 #include "engine/outbox.h"
+#include "engine/said_left.h"
 #include "engine/two_families.h"
 #include "statetable/table.h"
 
@@ -22,6 +23,7 @@ class TableSource final : public StateSource {
         now_s_{now_s} {}
   [[nodiscard]] wire::State full_state(statetable::Slot slot) const noexcept override {
     wire::State state = writer_of(slot).state(slot, now_s_);
+    state.expire_s = said_left_s(state.expire_s);
     if (!interfaces_->is_idle()) [[unlikely]]
       interfaces_->to_theirs(state);
     return state;

@@ -402,6 +402,18 @@ TEST_F(SessionTest, WhatCameWithNoTimeLeftIsAsIfItWasUsedNow) {
   EXPECT_FALSE(held(unused.id));
 }
 
+TEST_F(SessionTest, WhatHasNoTimeLeftIsSaidToHaveASecond) {
+  make_quiet({.foreign_grace = 5s});
+  receive_state(Message::ins, udp_state(1));
+  const auto left_s = [&](Duration at) {
+    receive_id(Message::upd_req, udp_state(1).id, t0 + at);
+    const auto messages = said(t0 + at);
+    return wire::read_state(wire::Layout::state_1301, messages.at(0).record).expire_s;
+  };
+  EXPECT_EQ(left_s(20s), 10u);
+  EXPECT_EQ(left_s(33s), 1u) << "in its grace: 0 would be as if it was used now";
+}
+
 TEST_F(SessionTest, ForeignStatesEndSilentlyAfterAGrace) {
   make_quiet({.foreign_grace = 5s});
   receive_state(Message::ins, udp_state(1));

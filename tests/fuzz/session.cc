@@ -310,6 +310,13 @@ class Run {
     if (action.message != Message::upd_c) model_.updates_asked.erase(id);
   }
 
+  /// No time left would mean that the state was used now.
+  [[nodiscard]] wire::State as_said(const SessionModel::Held& held) const {
+    wire::State state = statetable::to_state(held.hot, held.cold, statetable::to_seconds(now_));
+    if (state.expire_s == 0) state.expire_s = 1;
+    return state;
+  }
+
   SessionModel::Held& checked_content(const wire::Action& action, Bytes record, StateId id) {
     const auto found = model_.held.find(id);
     check(found != model_.held.end(), "only states that are held are told of");
@@ -319,8 +326,7 @@ class Run {
     if (action.message == Message::upd_c)
       wire::write_update(session_.dialect().in_use(), {id, held.hot.src, held.hot.dst, held.hot.timeout}, expected);
     else
-      wire::write_state(action.layout, statetable::to_state(held.hot, held.cold, statetable::to_seconds(now_)),
-                        expected);
+      wire::write_state(action.layout, as_said(held), expected);
     check(std::equal(expected.begin(), expected.end(), record.begin()), "a message tells the state as it is now");
     return held;
   }

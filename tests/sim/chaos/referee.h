@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "tests/sim/chaos/machine.h"
+#include "wire/state.h"
+
+namespace pfsync::sim::chaos {
+
+/// Judges tables and queues while a run goes on, apart from the engine's own rules:
+/// no window or level goes back; what ended is not brought back within the time that an end is remembered, and nowhere
+/// outlasts its timeout; tables, queues and answers stay within their bounds; and in peace all tables are equal.
+/// What somebody lied about is excused from the comparison of tables and from the memory of ends, by name.
+class Referee {
+ public:
+  Referee(const Scenario& scenario, std::deque<Machine>& machines, std::function<bool(unsigned)> runs, Marks& marks);
+
+  /// Around each packet that a node takes.
+  void before(unsigned node, wire::Bytes packet, Duration now);
+  void after(unsigned node, wire::Bytes packet, Duration now);
+  /// A frame that says what is not so, in whatever order of bits.
+  void excuse(wire::Bytes frame, Duration now);
+  /// A node lost its memory.
+  void went_down(unsigned node, Duration now);
+  /// Its clock told a wrong time to the snapshot that it has read: what is in it lasts as long as a new one.
+  void renew(unsigned node, Duration now);
+  /// A node stood still: what waited for it counts from now.
+  void renew_all(Duration now);
+  /// At all tables; often.
+  void look(Duration now);
+  /// Once a second: how much each has sent.
+  void look_at_rates();
+  /// Everything has had its time.
+  void judge_peace();
+
+  [[nodiscard]] bool has_ended(wire::StateId id) const {
+    const auto found = truth_.find(id);
+    return found != truth_.end() && found->second.has_ended;
+  }
+  /// The first thing that went wrong; empty: nothing.
+  [[nodiscard]] const std::string& broken() const { return broken_; }
+  void find(const std::string& what) {
+    if (broken_.empty()) broken_ = what;
+  }
+
+ private:
+  struct OfId {
+    std::size_t operator()(wire::StateId id) const { return id.id * 0x9e3779b97f4a7c15u ^ id.creatorid; }
+  };
+  /// What is known of a state from its owner.
+  struct Truth {
+    bool is_held = false;    ///< by its owner
+    bool has_ended = false;  ///< its owner has removed it
+    Duration since{};        ///< the owner does not hold it, or somebody lied about it
+  };
+  using Ends = std::unordered_map<wire::StateId, Duration, OfId>;
+
+  [[nodiscard]] bool is_excused(wire::StateId id) const {
+    return lied_.contains(id) || lied_creators_.contains(id.creatorid);
+  }
+  /// With CHAOS_TRACE=ID/CREATORID all that a node is told of that state is printed.
+  void trace(unsigned node, wire::Bytes packet, Duration now) const;
+  void look_at_owners(Duration now);
+  void look_at_ghosts(unsigned node, Duration now);
+  void look_at_bounds(unsigned node);
+  [[nodiscard]] std::string name(wire::StateId id) const;
+  [[nodiscard]] std::string contents(wire::StateId id);
+
+  const Scenario& scenario_;
+  std::deque<Machine>& machines_;
+  std::function<bool(unsigned)> runs_;
+  Marks& marks_;
+  std::unordered_map<wire::StateId, Truth, OfId> truth_;
+  std::unordered_map<wire::StateId, statetable::HotState, OfId> before_;
+  std::vector<Ends> ends_heard_;
+  std::vector<std::uint64_t> answers_;  ///< full states sent in answer, at the last look
+  std::vector<unsigned> answers_life_;
+  std::set<wire::StateId> lied_;
+  std::set<std::uint32_t> lied_creators_;
+  std::optional<wire::StateId> traced_;
+  std::string broken_;
+};
+
+}  // namespace pfsync::sim::chaos
