@@ -108,6 +108,14 @@ void ConfigHalf::offer(unsigned maxupd, Instant now, std::int64_t time_s) {
 
 void ConfigHalf::edit(unsigned maxupd, Instant now, std::int64_t time_s) { offer(maxupd, now, time_s); }
 
+void ConfigHalf::renew(Instant now, std::int64_t time_s) {
+  Life& life = *life_;
+  if (life.sender->error().find("push --renew") == std::string::npos) return;
+  marks_.meet("config: renewed by the operator");
+  life.identity.epoch = std::max(life.identity.epoch, life.sender->peer_epoch()) + 1;
+  offer(in_force_, now, time_s);
+}
+
 void ConfigHalf::apply_offer(Instant now) {
   Life& life = *life_;
   if (life.offer) {

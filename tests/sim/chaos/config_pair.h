@@ -33,6 +33,8 @@ class ConfigHalf {
   [[nodiscard]] bool is_on() const { return life_.has_value(); }
   /// The operator's file says another, and is read again.
   void edit(unsigned maxupd, Instant now, std::int64_t time_s);
+  /// The primary has lost its disk, and the secondary holds what is newer: the operator orders a push above that.
+  void renew(Instant now, std::int64_t time_s);
   /// This half's own step between the other's stage and commit.
   void apply_offer(Instant now);
   void tick(Instant now, std::int64_t time_s);

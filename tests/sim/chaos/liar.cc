@@ -37,10 +37,10 @@ void Liar::hear(wire::Bytes frame) {
   wire::PacketReader reader{ip.packet.payload};
   wire::Section section;
   while (reader.next(section)) {
-    header_version_ = reader.header().version;
     const Message message = section.action->message;
     if (message != Message::ins && message != Message::upd && message != Message::upd_c) continue;
-    if (const auto told = wire::told_dialect(header_version_, *section.action)) dialect_ = *told;
+    if (const auto told = wire::told_dialect(reader.header().version, *section.action))
+      dialects_[{ip.packet.source, ip.packet.destination}] = *told;
     for (std::size_t i = 0; i < section.count; ++i) {
       known_.push_back(wire::read_update(section.action->layout, section.record(i)));
       if (known_.size() > known_max) known_.pop_front();
@@ -69,8 +69,8 @@ wire::State Liar::invented() {
   return state;
 }
 
-std::size_t Liar::write_packet(Lie lie, wire::Room room) {
-  wire::PacketWriter writer{dialect_, room};
+std::size_t Liar::write_packet(Lie lie, wire::Dialect dialect, wire::Room room) {
+  wire::PacketWriter writer{dialect, room};
   const auto changed = [&](wire::Update update) {
     for (wire::Peer* peer : {&update.src, &update.dst}) {
       if (below(2) == 0) peer->state = static_cast<std::uint8_t>(below(16));
@@ -124,15 +124,17 @@ std::size_t Liar::write_packet(Lie lie, wire::Room room) {
   return writer.empty() ? 0 : writer.finish();
 }
 
-Frame Liar::framed(wire::Bytes packet, std::uint8_t protocol) {
-  const Victim& to = nodes_[below(nodes_.size())];
-  const Victim& as = nodes_[below(nodes_.size())];
-  const wire::Address destination = group_ ? wire::pfsync_group_inet : to.address;
-  const wire::MacAddress mac = group_ ? wire::multicast_mac(wire::Family::inet, destination) : to.mac;
+Liar::Way Liar::draw_way() {
+  const Victim as = nodes_[below(nodes_.size())];
+  if (group_) return {as, {wire::multicast_mac(wire::Family::inet, wire::pfsync_group_inet), wire::pfsync_group_inet}};
+  return {as, nodes_[below(nodes_.size())]};
+}
+
+Frame Liar::framed(wire::Bytes packet, const Way& way) {
   Frame frame(payload_at + packet.size());
-  static_cast<void>(wire::write_ethernet_header(mac, own_mac, std::nullopt, wire::ethertype::ipv4, frame));
-  static_cast<void>(wire::write_ip_header({wire::Family::inet, as.address, destination, protocol}, packet.size(),
-                                          wire::Room{frame}.subspan(ip_at)));
+  static_cast<void>(wire::write_ethernet_header(way.to.mac, own_mac, std::nullopt, wire::ethertype::ipv4, frame));
+  static_cast<void>(wire::write_ip_header({wire::Family::inet, way.as.address, way.to.address, wire::ipproto::pfsync},
+                                          packet.size(), wire::Room{frame}.subspan(ip_at)));
   std::copy(packet.begin(), packet.end(), frame.begin() + payload_at);
   return frame;
 }
@@ -166,16 +168,18 @@ std::optional<Frame> Liar::speak(Lie lie) {
     std::copy(own_mac.bytes.begin(), own_mac.bytes.end(), frame.begin() + 6);
     return frame;
   }
+  const Way way = draw_way();
+  const auto known = dialects_.find({way.as.address, way.to.address});
   if (lie == Lie::noise) {
     const std::size_t bytes = below(packet_bytes_max);
     for (std::size_t i = 0; i < bytes; ++i) room[i] = static_cast<std::uint8_t>(random_());
-    if (bytes > 4 && below(2) == 0) room[0] = header_version_;
-    return framed(wire::Bytes{room}.first(bytes), wire::ipproto::pfsync);
+    if (bytes > 4 && below(2) == 0 && known != dialects_.end()) room[0] = wire::info(known->second).header_version;
+    return framed(wire::Bytes{room}.first(bytes), way);
   }
-  if (header_version_ == 0) return std::nullopt;
-  const std::size_t bytes = write_packet(lie, room);
+  if (known == dialects_.end()) return std::nullopt;
+  const std::size_t bytes = write_packet(lie, known->second, room);
   if (bytes == 0) return std::nullopt;
-  return framed(wire::Bytes{room}.first(bytes), wire::ipproto::pfsync);
+  return framed(wire::Bytes{room}.first(bytes), way);
 }
 
 }  // namespace pfsync::sim::chaos

@@ -3,9 +3,11 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <random>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tests/sim/chaos/network.h"
@@ -46,8 +48,14 @@ class Liar {
   [[nodiscard]] std::optional<Frame> speak(Lie lie);
 
  private:
-  [[nodiscard]] Frame framed(wire::Bytes packet, std::uint8_t protocol);
-  [[nodiscard]] std::size_t write_packet(Lie lie, wire::Room room);
+  /// Who is impersonated, and who is lied to.
+  struct Way {
+    Victim as;
+    Victim to;
+  };
+  [[nodiscard]] Way draw_way();
+  [[nodiscard]] static Frame framed(wire::Bytes packet, const Way& way);
+  [[nodiscard]] std::size_t write_packet(Lie lie, wire::Dialect dialect, wire::Room room);
   [[nodiscard]] wire::State invented();
   [[nodiscard]] std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
 
@@ -55,8 +63,8 @@ class Liar {
   bool group_;
   std::mt19937_64 random_;
   std::deque<wire::Update> known_;  ///< the last that were heard of
-  std::uint8_t header_version_ = 0;
-  wire::Dialect dialect_{};
+  /// What was heard on each way: whoever speaks otherwise would only change what is written to the one that he plays.
+  std::map<std::pair<wire::Address, wire::Address>, wire::Dialect> dialects_;
   Frame advert_;
   std::uint64_t invented_ = 0;
 };

@@ -12,7 +12,7 @@
 namespace pfsync::sim::chaos {
 
 /// Paths that a run can take, and that no counter of a session tells. Beside them every word of its counters is a mark.
-inline constexpr std::array<std::string_view, 66> mark_words{
+inline constexpr std::array<std::string_view, 67> mark_words{
     // network
     "net: frame lost",
     "net: frame lost in a burst",
@@ -81,6 +81,7 @@ inline constexpr std::array<std::string_view, 66> mark_words{
     "config: found confirmed already",
     "config: the disk refused",
     "config: a change adopted by a session",
+    "config: renewed by the operator",
     // lies
     "liar: a lie was told",
     "liar: a state that exists was lied about",

@@ -98,9 +98,17 @@ void Referee::trace(unsigned node, wire::Bytes packet, Duration now) const {
 void Referee::before(unsigned node, wire::Bytes packet, Duration now) {
   if (traced_) trace(node, packet, now);
   before_.clear();
+  not_compared_.clear();
+  std::set<StateId> told;
   const auto reader = machines_[node].table().reader();
   for_each_message(packet, [&](Message message, wire::Layout layout, wire::Bytes record) {
     if (!names_a_state(message)) return;
+    if (tells_content(message)) {
+      const wire::Update update = wire::read_update(layout, record);
+      const bool is_again = !told.insert(update.id).second;
+      if (update.src.state >= wire::tcps::proxy_src || (is_again && is_excused(update.id)))
+        not_compared_.insert(update.id);
+    }
     if (const auto held = reader.find(wire::read_id(message, layout, record))) before_.emplace(held->hot.id, held->hot);
   });
 }
@@ -112,7 +120,8 @@ void Referee::after(unsigned node, wire::Bytes packet, Duration now) {
     if (!held) continue;
     marks_.meet("judge: a window was compared");
     const bool tcp = was.proto == wire::ipproto::tcp;
-    if (goes_back(was.src, held->hot.src, tcp, true) || goes_back(was.dst, held->hot.dst, tcp, false))
+    const bool is_compared = !not_compared_.contains(id);
+    if (is_compared && (goes_back(was.src, held->hot.src, tcp, true) || goes_back(was.dst, held->hot.dst, tcp, false)))
       find("a window went back: " + name(id) + " at node " + std::to_string(node));
     // News of what has ended, from whoever had heard more of it than others: they cannot be told from a use, and each
     // is heard but once.

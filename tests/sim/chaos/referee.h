@@ -80,6 +80,9 @@ class Referee {
   Marks& marks_;
   std::unordered_map<wire::StateId, Truth, OfId> truth_;
   std::unordered_map<wire::StateId, statetable::HotState, OfId> before_;
+  /// By the packet: the syn proxy hands a connection over from a higher level, and of several lies about one connection
+  /// each may be a step forward, modulo 2^32, and all together one back.
+  std::set<wire::StateId> not_compared_;
   std::vector<Ends> ends_heard_;
   std::vector<std::uint64_t> answers_;  ///< full states sent in answer, at the last look
   std::vector<unsigned> answers_life_;

@@ -455,6 +455,8 @@ Verdict World::run() {
         for (unsigned node = 0; node < Scenario::firewalls; ++node)
           if (runs(node))
             machines_[node].touch_all([this](wire::StateId id) { return !referee_.has_ended(id); }, local(node));
+        constexpr unsigned primary = Scenario::firewalls;
+        if (calls_ && halves_[0].is_on()) halves_[0].renew(local(primary), wall_s(primary));
       }
       step(true);
     }
