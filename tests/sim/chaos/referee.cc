@@ -20,7 +20,8 @@ using wire::StateId;
 
 namespace {
 
-[[nodiscard]] bool precedes(std::uint32_t a, std::uint32_t b) { return static_cast<std::int32_t>(a - b) < 0; }
+/// Half the circle apart neither does (RFC 1982, section 3.2): so is a number whose highest bit was garbled.
+[[nodiscard]] bool precedes(std::uint32_t a, std::uint32_t b) { return a - b > 0x80000000u; }
 
 /// Whether an end of a connection went from one value to an earlier one. Only the syn proxy hands a connection over
 /// from a higher level.

@@ -45,6 +45,7 @@ class World {
   void sync_configurations();
   void begin(const Event& event);
   void end(const Event& event);
+  void read_edit();
   void recompute();
   void make_peace();
   void judge_peace();
@@ -71,6 +72,7 @@ class World {
   Network network_;
   std::deque<Machine> machines_;
   std::vector<bool> frozen_;
+  bool edit_waits_ = false;  ///< of a primary that stands still, to be read afterwards
   std::vector<Duration> frozen_at_;
   std::vector<std::int64_t> wall_offsets_;
   std::deque<ConfigHalf> halves_;
@@ -238,10 +240,7 @@ void World::begin(const Event& event) {
       break;
     case Fault::edit:
       file_maxupd_ = static_cast<unsigned>(std::clamp<std::int64_t>(event.amount, 1, 255));
-      if (ConfigHalf* half = half_of(Scenario::firewalls);
-          half != nullptr && half->is_on() && runs(Scenario::firewalls))
-        guarded(Scenario::firewalls,
-                [&] { half->edit(file_maxupd_, local(Scenario::firewalls), wall_s(Scenario::firewalls)); });
+      read_edit();
       break;
     case Fault::order:
       if (!runs(node)) break;
@@ -278,6 +277,19 @@ void World::end(const Event& event) {
   }
 }
 
+/// The primary reads its file, at once or when it no longer stands still.
+void World::read_edit() {
+  ConfigHalf* half = half_of(Scenario::firewalls);
+  if (half == nullptr || !half->is_on()) return;  // reads it when it starts
+  if (!runs(Scenario::firewalls)) {
+    edit_waits_ = true;
+    return;
+  }
+  edit_waits_ = false;
+  guarded(Scenario::firewalls,
+          [&] { half->edit(file_maxupd_, local(Scenario::firewalls), wall_s(Scenario::firewalls)); });
+}
+
 void World::recompute() {
   network_.heal();
   std::fill(frozen_.begin(), frozen_.end(), false);
@@ -309,6 +321,7 @@ void World::recompute() {
     }
   }
   masters_.disturb_all();
+  if (edit_waits_ && runs(Scenario::firewalls)) read_edit();
 }
 
 void World::lie() {
