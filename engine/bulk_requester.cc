@@ -10,6 +10,7 @@ void BulkRequester::ask(Instant now) noexcept {
   states_.store(0, std::memory_order_relaxed);
   asked_at_.store(now, std::memory_order_relaxed);
   requested_at_ = now;
+  answers_expected_ = 0;
   set_due(now + retry_after);
   wants_request_ = true;
 }
@@ -37,7 +38,11 @@ void BulkRequester::on_status(const wire::BulkStatus& status, Instant now) noexc
 void BulkRequester::on_full_state(Instant now) noexcept {
   if (phase() != BulkPhase::asked && phase() != BulkPhase::receiving) return;
   states_.store(states_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  if (phase() == BulkPhase::receiving) set_due(now + silence_max);
+  // Else signs of life, which are asked for every second, would keep up the wait for a sender that died.
+  if (answers_expected_ > 0)
+    --answers_expected_;
+  else if (phase() == BulkPhase::receiving)
+    set_due(now + silence_max);
 }
 
 void BulkRequester::on_timeout(Instant now) noexcept {

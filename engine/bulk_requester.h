@@ -35,6 +35,8 @@ class BulkRequester {
   void on_status(const wire::BulkStatus& status, Instant now) noexcept;
   /// A full state (UPD) arrived.
   void on_full_state(Instant now) noexcept;
+  /// The peer is asked for a single state: its answer is a full state too, and no sign that a bulk update goes on.
+  void expect_answer() noexcept { ++answers_expected_; }
   void on_timeout(Instant now) noexcept;
   [[nodiscard]] std::optional<Instant> timeout() const noexcept { return due(); }
   /// True once for each request that has to go out.
@@ -66,7 +68,8 @@ class BulkRequester {
       Instant{}};  ///< not renewed by a retry: an END that answers any of the requests counts
   std::atomic<Instant> due_{Instant{}}, ended_at_{Instant{}};
   std::atomic<statetable::Duration> round_trip_{statetable::Duration{-1}};
-  Instant requested_at_{};  ///< the first time, or again
+  Instant requested_at_{};              ///< the first time, or again
+  std::uint64_t answers_expected_ = 0;  ///< of this request's time
   bool wants_request_ = false;
 };
 

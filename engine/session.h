@@ -418,6 +418,8 @@ class Session {
   /// All counters of IPsec SAs there are.
   void tell_tdbs(Peer& peer, Instant now) noexcept;
   void ask_for(const Pending& pending, Instant now) noexcept;
+  /// Asks the peer for a single state.
+  static void request(Peer& peer, wire::StateId id, Instant now) noexcept;
   /// Asks the peers for a sign of life.
   void probe(Instant now) noexcept;
   /// States that have lasted: the next of others' and of this node's, creatorid 0 where none is near.

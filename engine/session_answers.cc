@@ -31,7 +31,12 @@ void Session::ask_for(const Pending& pending, Instant now) noexcept {
     return;
   }
   asked_.remember(id, pending.search.hash, now);
+  request(peer, id, now);
+}
+
+void Session::request(Peer& peer, wire::StateId id, Instant now) noexcept {
   peer.outbox.request(id, now);
+  peer.bulk.expect_answer();
 }
 
 void Session::on_bulk_request(unsigned peer) noexcept {
@@ -152,7 +157,10 @@ std::size_t Session::write_probe(unsigned number, wire::Room room, const PeerWat
     if (writer.append_id(wire::Message::upd_req, id)) counters_.out(wire::Message::upd_req).add();
   };
   for (const wire::StateId id : question.states)
-    if (id.creatorid != 0) request(id);
+    if (id.creatorid != 0) {
+      request(id);
+      peer.bulk.expect_answer();
+    }
   if (question.is_for_all()) request({});
   // What fills it is an acknowledgement of no state: receivers ignore those that they do not wait for, and count none.
   while (question.is_long && writer.append_id(wire::Message::ins_ack, wire::StateId{0, config_.creatorid}))

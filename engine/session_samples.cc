@@ -27,7 +27,7 @@ bool Session::sample(wire::StateId id, unsigned number, Instant now) noexcept {
   if (slot == no_slot || !is_announced(writer.entry(slot).state_flags())) return false;
   if (!is_active(number) || peer.outbox.is_behind(now) || !samples_.add(id, number, now + sample_patience()))
     return false;
-  peer.outbox.request(id, now);
+  request(peer, id, now);
   return true;
 }
 
@@ -58,7 +58,7 @@ void Session::time_samples(Instant now) noexcept {
     if (is_here && !sample.is_asked_again) {  // one of the two packets may have been lost
       sample.is_asked_again = true;
       sample.due = now + sample_patience();
-      peer.outbox.request(sample.id, now);
+      request(peer, sample.id, now);
       return true;
     }
     const SampleVerdict verdict = is_here ? SampleVerdict::missing : SampleVerdict::ended;
