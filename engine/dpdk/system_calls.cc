@@ -4,6 +4,7 @@
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -20,16 +21,44 @@ using Filter = std::unique_ptr<void, Release>;
 
 /// What polling, waiting and ending need. ioctl and lseek are those of the drivers net_tap and net_pcap.
 constexpr std::array of_the_data_path{
-    SCMP_SYS(read),         SCMP_SYS(readv),           SCMP_SYS(write),        SCMP_SYS(writev),
-    SCMP_SYS(sendto),       SCMP_SYS(sendmsg),         SCMP_SYS(recvfrom),     SCMP_SYS(recvmsg),
-    SCMP_SYS(poll),         SCMP_SYS(ppoll),           SCMP_SYS(ioctl),        SCMP_SYS(lseek),
-    SCMP_SYS(fstat),        SCMP_SYS(newfstatat),      SCMP_SYS(nanosleep),    SCMP_SYS(clock_nanosleep),
-    SCMP_SYS(futex),        SCMP_SYS(clock_gettime),   SCMP_SYS(gettimeofday), SCMP_SYS(time),
-    SCMP_SYS(sched_yield),  SCMP_SYS(getcpu),          SCMP_SYS(getpid),       SCMP_SYS(gettid),
-    SCMP_SYS(brk),          SCMP_SYS(munmap),          SCMP_SYS(madvise),      SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),  SCMP_SYS(tgkill),       SCMP_SYS(restart_syscall),
-    SCMP_SYS(exit),         SCMP_SYS(exit_group),      SCMP_SYS(rseq),         SCMP_SYS(set_robust_list),
-    SCMP_SYS(membarrier),   SCMP_SYS(set_tid_address),
+    SCMP_SYS(read),
+    SCMP_SYS(readv),
+    SCMP_SYS(write),
+    SCMP_SYS(writev),
+    SCMP_SYS(sendto),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(recvfrom),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(poll),
+    SCMP_SYS(ppoll),
+    SCMP_SYS(ioctl),
+    SCMP_SYS(lseek),
+    SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(futex),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(time),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(getcpu),
+    SCMP_SYS(getpid),
+    SCMP_SYS(gettid),
+    SCMP_SYS(brk),
+    SCMP_SYS(munmap),
+    SCMP_SYS(madvise),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(sigaltstack),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    SCMP_SYS(rseq),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(membarrier),
+    SCMP_SYS(set_tid_address),
 };
 
 /// What the control thread, those of HTTP, configuration sync, snapshots and telemetry, and DPDK's own need besides.
@@ -124,7 +153,6 @@ constexpr std::array of_all_others{
     SCMP_SYS(rt_sigtimedwait),
     SCMP_SYS(rt_sigpending),
     SCMP_SYS(rt_sigsuspend),
-    SCMP_SYS(sigaltstack),
     // memory, never executable (below), and where it lies
     SCMP_SYS(mremap),
     SCMP_SYS(mincore),
@@ -209,7 +237,9 @@ constexpr std::array of_intruders{
     SCMP_SYS(adjtimex),
 };
 
-constexpr std::array families{AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
+constexpr scmp_datum_t new_namespaces =
+    CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+constexpr scmp_datum_t socket_type_mask = 0xf;  ///< without SOCK_NONBLOCK and SOCK_CLOEXEC. Source: linux/net.h
 
 class Rules {
  public:
@@ -217,11 +247,12 @@ class Rules {
     if (!filter_) error_ = ENOMEM;
   }
 
-  void add(std::uint32_t action, int call) {
-    if (error_ == 0) note(seccomp_rule_add_array(filter_.get(), action, call, 0, nullptr));
-  }
-  void add(std::uint32_t action, int call, scmp_arg_cmp condition) {
-    if (error_ == 0) note(seccomp_rule_add_array(filter_.get(), action, call, 1, &condition));
+  /// When all conditions hold.
+  template <class... Conditions>
+  void add(std::uint32_t action, int call, Conditions... conditions) {
+    const std::array<scmp_arg_cmp, sizeof...(conditions)> all{conditions...};
+    if (error_ == 0)
+      note(seccomp_rule_add_array(filter_.get(), action, call, static_cast<unsigned>(all.size()), all.data()));
   }
   void set(scmp_filter_attr attribute, std::uint32_t value) {
     if (error_ == 0) note(seccomp_attr_set(filter_.get(), attribute, value));
@@ -242,7 +273,9 @@ class Rules {
   int error_ = 0;
 };
 
-void allow_memory(Rules& rules) {
+void allow_memory_and_abort(Rules& rules) {
+  // A process may signal its own threads only.
+  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid())));
   for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mprotect)})
     rules.add(SCMP_ACT_ALLOW, call, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 }
@@ -256,13 +289,18 @@ std::optional<std::string> restrict_system_calls() {
   for (const int call : of_the_data_path) rules.add(SCMP_ACT_ALLOW, call);
   for (const int call : of_all_others) rules.add(SCMP_ACT_ALLOW, call);
   for (const int call : of_intruders) rules.add(SCMP_ACT_KILL_PROCESS, call);
-  allow_memory(rules);
+  allow_memory_and_abort(rules);
   // A filter cannot see the flags of clone3(); without it the C library takes clone(), whose flags it can.
   rules.add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
-  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-  for (const int family : families)
-    for (const int call : {SCMP_SYS(socket), SCMP_SYS(socketpair)})
+  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | new_namespaces, CLONE_THREAD));
+  for (const int call : {SCMP_SYS(socket), SCMP_SYS(socketpair)}) {
+    for (const int family : {AF_UNIX, AF_NETLINK})
       rules.add(SCMP_ACT_ALLOW, call, SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family)));
+    for (const int family : {AF_INET, AF_INET6})
+      for (const int type : {SOCK_STREAM, SOCK_DGRAM})
+        rules.add(SCMP_ACT_ALLOW, call, SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family)),
+                  SCMP_A1(SCMP_CMP_MASKED_EQ, socket_type_mask, static_cast<scmp_datum_t>(type)));
+  }
   return rules.load();
 }
 
@@ -270,7 +308,7 @@ std::optional<std::string> restrict_data_path() {
   Rules rules{SCMP_ACT_ERRNO(EPERM)};
   rules.set(SCMP_FLTATR_CTL_OPTIMIZE, 2);
   for (const int call : of_the_data_path) rules.add(SCMP_ACT_ALLOW, call);
-  allow_memory(rules);
+  allow_memory_and_abort(rules);
   return rules.load();
 }
 

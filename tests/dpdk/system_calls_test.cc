@@ -68,6 +68,7 @@ TEST_F(SystemCalls, NoOtherProgramIsStarted) {
   expect_the_end([] { return execl("/bin/true", "true", nullptr); });
   expect_refused([] { return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); });
   expect_the_end([] { return syscall(SYS_vfork); });
+  expect_refused([] { return syscall(SYS_clone, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND | CLONE_NEWNET, 0, 0, 0, 0); });
 }
 
 TEST_F(SystemCalls, NothingElseIsLookedInto) {
@@ -75,6 +76,8 @@ TEST_F(SystemCalls, NothingElseIsLookedInto) {
   expect_the_end([] { return syscall(SYS_process_vm_readv, getppid(), nullptr, 0, nullptr, 0, 0); });
   expect_the_end([] { return syscall(SYS_bpf, 0, nullptr, 0); });
   expect_refused([] { return kill(getppid(), 0); });
+  expect_refused([] { return syscall(SYS_tgkill, getppid(), getppid(), 0); });
+  EXPECT_EQ(end_of([] { return static_cast<int>(syscall(SYS_tgkill, getpid(), gettid(), 0)); }), 0);
 }
 
 TEST_F(SystemCalls, NoMemoryBecomesExecutable) {
@@ -89,6 +92,8 @@ TEST_F(SystemCalls, NoMemoryBecomesExecutable) {
 TEST_F(SystemCalls, OnlySocketsOfUsualFamiliesAreMade) {
   expect_refused([] { return socket(AF_PACKET, SOCK_RAW, 0); });
   expect_refused([] { return socket(AF_VSOCK, SOCK_STREAM, 0); });
+  expect_refused([] { return socket(AF_INET, SOCK_RAW, 255); });
+  expect_refused([] { return socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, 255); });
   for (const int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK})
     EXPECT_EQ(end_of([&] { return socket(family, SOCK_DGRAM, 0) == -1 && errno == EPERM; }), 0) << family;
 }
