@@ -8,6 +8,7 @@ import statistics
 WARM_UP_SHARE, WARM_UP_LEAST_S, WARM_UP_MOST_S = 0.2, 300, 1800
 JUDGED_LEAST_S = 300                      # a shorter time tells nothing of growth and drift
 GROWTH_KIB_PER_H, GROWTH_KIB = 256, 512   # both are exceeded by what counts as a leak: a slope, and what it came to
+GROWTH_ANY_KIB = 8192                      # and this in however short a time
 FDS_MORE = 4                              # descriptors that a moment's clients may have open
 DRIFT = 2.0                               # of the last quarter's median over the first one's
 LOAD_RISE = 1.5                           # of the machine's load: above it, longer times are other work's
@@ -60,7 +61,7 @@ def judge_node(samples, node, failures):
     memory = [(row["at_s"], row[node]["rss_kib"]) for row in samples]
     first, last = quarters([kib for _, kib in memory])
     growth, slope = statistics.median(last) - statistics.median(first), slope_per_h(memory)
-    if is_long and growth > GROWTH_KIB and slope > GROWTH_KIB_PER_H:
+    if growth > GROWTH_ANY_KIB or (is_long and growth > GROWTH_KIB and slope > GROWTH_KIB_PER_H):
         failures.append(f"{node}: memory grows by {slope:.0f} KiB/h, {growth:.0f} KiB after the warm-up")
     rows = {"memory at the end": f"{memory[-1][1] / 1024:.1f} MiB", "growth after the warm-up": f"{growth:+.0f} KiB",
             "slope": f"{slope:+.0f} KiB/h" + ("" if is_long else ", too short a time to judge")}
@@ -95,6 +96,10 @@ def judge(samples, quiet, hours, is_over, trouble=""):
     of_nodes = {node: judge_node(judged, node, failures) for node in NODES}
     for node in NODES:
         last = samples[-1][node]
+        if failed := [row["at_s"] for row in judged if row[node]["verdict"] == "failed"]:
+            failures.append(f"{node}: its own verdict was 'failed' in {len(failed)} samples, first after {failed[0] / 60:.1f} min")
+        if last["totals"]["messages_in"] == samples[0][node]["totals"]["messages_in"] and len(samples) > 1:
+            failures.append(f"{node}: nothing was heard from the other in all this time")
         of_nodes[node]["healthy samples"] = f"{sum(row[node]['verdict'] == 'healthy' for row in samples)} of {len(samples)}"
         of_nodes[node]["CPU"] = f"{100 * (last['cpu_s'] - samples[0][node]['cpu_s']) / max(ended - began, 1):.0f} %"
         of_nodes[node]["messages heard"] = f"{last['totals']['messages_in']:,}"
