@@ -155,6 +155,7 @@ class Page(unittest.TestCase):
         tap.eventually(lambda: not self.browser.run("return document.getElementById('login').open"), WAIT_S, "the password is taken")
 
     def ensure_logged_in(self):
+        tap.eventually(lambda: not self.browser.run("return document.getElementById('account').disabled"), WAIT_S, "the page knows who is logged in")
         if not self.browser.text("#account").startswith("Log out"):
             self.browser.click("#account")
             self.log_in()

@@ -102,6 +102,7 @@ id("account").addEventListener("click", async () => {
   }
 });
 on_session(() => {
+  id("account").disabled = false;  // before, whoever is logged in would log out by it
   text(id("account"), session.user === null ? "Log in" : `Log out ${session.user}`);
   look_now();
 });
