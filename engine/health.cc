@@ -18,6 +18,12 @@ constexpr seconds bulk_patience{7};    // the second request has had time to be 
 constexpr seconds alone_patience{10};  // so long a start is waited for, too, see Readiness
 constexpr seconds names_last{60}, refused_last{60};
 
+/// It names the peer, or a node of the group that it is.
+bool is_about(const Reason& reason, const PeerFacts& peer) {
+  return reason.peer == peer.address ||
+         std::ranges::any_of(peer.nodes, [&](const NodeFacts& node) { return node.address == reason.peer; });
+}
+
 double seconds_between(statetable::Instant from, statetable::Instant to) {
   return std::max(std::chrono::duration<double>(to - from).count(), 0.0);
 }
@@ -321,12 +327,10 @@ void HealthMonitor::judge_content(const HealthFacts& facts, const PeerFacts& pee
 /// What samples show of a peer with which something else is wrong follows from that.
 void HealthMonitor::judge_samples(const PeerFacts& peer) {
   if (!peer.differing || has(Trouble::divergence, peer.address)) return;
-  const auto is_about_it = [&](const Reason& reason) {
-    return reason.level == Verdict::failed &&
-           (reason.peer == peer.address ||
-            std::ranges::any_of(peer.nodes, [&](const NodeFacts& node) { return node.address == reason.peer; }));
+  const auto is_failing = [&](const Reason& reason) {
+    return reason.level == Verdict::failed && is_about(reason, peer);
   };
-  if (std::ranges::any_of(health_.reasons, is_about_it)) return;
+  if (std::ranges::any_of(health_.reasons, is_failing)) return;
   const auto& [share, low, high, judged] = *peer.differing;
   add(Verdict::degraded, Trouble::divergence, peer.address,
       fmt::format("{} has about {:.1f} % of the states otherwise than here, or not at all ({:.1f} to {:.1f}, by {} "
@@ -384,9 +388,7 @@ void HealthMonitor::judge_losses(const HealthFacts& facts, const PeerFacts& peer
 
 bool HealthMonitor::is_loss_explained(const PeerFacts& peer) const {
   return has(Trouble::refused, peer.address) || std::ranges::any_of(health_.reasons, [&](const Reason& reason) {
-           return (reason.trouble == Trouble::mtu || reason.trouble == Trouble::dialect) &&
-                  (reason.peer == peer.address ||
-                   std::ranges::any_of(peer.nodes, [&](const NodeFacts& node) { return node.address == reason.peer; }));
+           return (reason.trouble == Trouble::mtu || reason.trouble == Trouble::dialect) && is_about(reason, peer);
          });
 }
 

@@ -194,19 +194,11 @@ class Run {
   std::uint64_t seen_ = 0;
 };
 
-/// The events of a script, one a piece: as many bytes as each takes, but for what depends on what the node has sent.
-std::vector<Input> events_of(const Input& input) {
-  std::vector<Input> events;
-  for (std::size_t at = 0; at < input.size();) {
-    constexpr std::array<std::size_t, 8> bytes_of{2, 5, 2, 2, 3, 2, 2, 4};
-    std::size_t bytes = at == 0 ? 1 : bytes_of[input[at] % bytes_of.size()];
-    if (at != 0 && input[at] % bytes_of.size() == 0 && at + 1 < input.size()) bytes += input[at + 1];
-    bytes = std::min(bytes, input.size() - at);
-    const auto from = input.begin() + static_cast<std::ptrdiff_t>(at);
-    events.emplace_back(from, from + static_cast<std::ptrdiff_t>(bytes));
-    at += bytes;
-  }
-  return events;
+/// Of an event: as many as each takes, but for what depends on what the node has sent.
+std::size_t bytes_of_event(const Input& input, std::size_t at) {
+  constexpr std::array<std::size_t, 8> bytes_of{2, 5, 2, 2, 3, 2, 2, 4};
+  const std::size_t kind = input[at] % bytes_of.size();
+  return bytes_of[kind] + (kind == 0 && at + 1 < input.size() ? input[at + 1] : 0u);
 }
 
 }  // namespace
@@ -223,7 +215,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
                                                unsigned seed) {
   using namespace pfsync;
   return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
-    auto events = fuzz::events_of(input);
+    auto events = fuzz::events_of(input, fuzz::bytes_of_event);
     fuzz::mutate_pieces(events, random);
     input = fuzz::joined(events);
   });

@@ -170,20 +170,11 @@ class Run {
   std::vector<Input> sent_;
 };
 
-/// The events of a script, one a piece.
-std::vector<Input> events_of(const Input& input) {
-  std::vector<Input> events;
-  for (std::size_t at = 0; at < input.size();) {
-    constexpr std::array<std::size_t, 6> bytes_of{2, 2, 4, 2, 1, 1};
-    const std::size_t kind = input[at] % bytes_of.size();
-    std::size_t bytes = at == 0 ? 1 : bytes_of[kind];
-    if (at != 0 && kind < 2 && at + 1 < input.size()) bytes += input[at + 1];
-    bytes = std::min(bytes, input.size() - at);
-    const auto from = input.begin() + static_cast<std::ptrdiff_t>(at);
-    events.emplace_back(from, from + static_cast<std::ptrdiff_t>(bytes));
-    at += bytes;
-  }
-  return events;
+/// Of an event, with the frame that some bring.
+std::size_t bytes_of_event(const Input& input, std::size_t at) {
+  constexpr std::array<std::size_t, 6> bytes_of{2, 2, 4, 2, 1, 1};
+  const std::size_t kind = input[at] % bytes_of.size();
+  return bytes_of[kind] + (kind < 2 && at + 1 < input.size() ? input[at + 1] : 0u);
 }
 
 }  // namespace
@@ -200,7 +191,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
                                                unsigned seed) {
   using namespace pfsync;
   return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
-    auto events = fuzz::events_of(input);
+    auto events = fuzz::events_of(input, fuzz::bytes_of_event);
     fuzz::mutate_pieces(events, random);
     input = fuzz::joined(events);
   });

@@ -70,6 +70,20 @@ inline void mutate_pieces(std::vector<Input>& pieces, Random& random) {
   }
 }
 
+/// The events of a script, one a piece: a byte of set-up, then events of as many bytes as `bytes_at(input, at)` says,
+/// which begin with their kind.
+template <class F>
+std::vector<Input> events_of(const Input& input, F&& bytes_at) {
+  std::vector<Input> events;
+  for (std::size_t at = 0; at < input.size();) {
+    const std::size_t bytes = std::min(at == 0 ? 1 : bytes_at(input, at), input.size() - at);
+    const auto from = input.begin() + static_cast<std::ptrdiff_t>(at);
+    events.emplace_back(from, from + static_cast<std::ptrdiff_t>(bytes));
+    at += bytes;
+  }
+  return events;
+}
+
 inline Input joined(const std::vector<Input>& pieces) {
   Input all;
   for (const Input& piece : pieces) all.insert(all.end(), piece.begin(), piece.end());

@@ -10,8 +10,8 @@
 #include <stdexcept>
 
 #include "engine/removed_states.h"
+#include "tests/sim/messages.h"
 #include "wire/convert.h"
-#include "wire/packet_reader.h"
 
 namespace pfsync::sim {
 
@@ -35,23 +35,6 @@ namespace {
 void keep_newer(std::optional<wire::Peer>& kept, const wire::Peer& peer) {
   if (!kept || !goes_back(*kept, peer)) kept = peer;
 }
-
-/// Calls visit(message, layout, record) for each message of a packet.
-void for_each_message(wire::Bytes packet, const auto& visit) {
-  wire::PacketReader reader{packet};
-  wire::Section section;
-  while (reader.next(section))
-    for (std::size_t i = 0; i < section.count && section.action->message != Message::eof; ++i)
-      visit(section.action->message, section.action->layout, section.record(i));
-}
-
-[[nodiscard]] bool names_a_state(Message message) {
-  return message != Message::clr && message != Message::bus && message != Message::tdb && message != Message::eof;
-}
-[[nodiscard]] bool tells_content(Message message) {
-  return message == Message::ins || message == Message::upd || message == Message::upd_c;
-}
-[[nodiscard]] bool is_end(Message message) { return message == Message::del || message == Message::del_c; }
 
 }  // namespace
 

@@ -7,10 +7,10 @@
 #include <stdexcept>
 
 #include "engine/removed_states.h"
+#include "tests/sim/messages.h"
 #include "wire/convert.h"
 #include "wire/ethernet.h"
 #include "wire/ip.h"
-#include "wire/packet_reader.h"
 
 namespace pfsync::sim::chaos {
 
@@ -34,22 +34,6 @@ namespace {
   if (from.seqlo != to.seqlo) return precedes(to.seqlo, from.seqlo);
   return precedes(to.seqhi, from.seqhi);
 }
-
-void for_each_message(wire::Bytes packet, const auto& visit) {
-  wire::PacketReader reader{packet};
-  wire::Section section;
-  while (reader.next(section))
-    for (std::size_t i = 0; i < section.count && section.action->message != Message::eof; ++i)
-      visit(section.action->message, section.action->layout, section.record(i));
-}
-
-[[nodiscard]] bool names_a_state(Message message) {
-  return message != Message::clr && message != Message::bus && message != Message::tdb && message != Message::eof;
-}
-[[nodiscard]] bool tells_content(Message message) {
-  return message == Message::ins || message == Message::upd || message == Message::upd_c;
-}
-[[nodiscard]] bool is_end(Message message) { return message == Message::del || message == Message::del_c; }
 
 /// A node that heard of an end takes no late message for so long, at least: it counts whole seconds.
 constexpr Duration remembered = std::chrono::seconds{engine::RemovedStates::remembered_s} - 1500ms;
