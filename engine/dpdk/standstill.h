@@ -31,7 +31,8 @@ class Standstill {
     if (given == 0 && sent == 0) return is_still();  // nothing was to be sent
     // The machine itself may send a frame or two through the same device.
     constexpr std::uint64_t few = 8;
-    const bool lets_none_go = now.dropped > before.dropped && (sent == 0 || sent * few < given);
+    const bool is_theirs = sent * few < given || (is_still() && sent < few);  // when its ring is full, nothing is given
+    const bool lets_none_go = now.dropped > before.dropped && (sent == 0 || is_theirs);
     bad_ = lets_none_go ? bad_ + (bad_ < looks_min) : 0;
     return is_still();
   }

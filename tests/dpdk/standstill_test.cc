@@ -20,6 +20,8 @@ TEST(Standstill, IsADeviceThatDropsAgainAndAgainAndSendsNothing) {
   EXPECT_TRUE(look(2, 0, 2));
   EXPECT_TRUE(look(0, 0, 0)) << "nothing new is known";
   EXPECT_TRUE(look(40, 1, 9)) << "the machine's own";
+  EXPECT_TRUE(look(0, 1, 2)) << "the machine's own, when no more is taken";
+  EXPECT_TRUE(look(1, 2, 2)) << "and beside one that is";
   EXPECT_FALSE(look(2, 60, 0)) << "what waited has left";
   for (int i = 0; i < 10; ++i) {
     EXPECT_FALSE(look(20, 10, 10)) << "the long ones alone are dropped";
