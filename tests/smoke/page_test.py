@@ -152,7 +152,10 @@ class Page(unittest.TestCase):
         self.browser.type("#login input[name=user]", USER)
         self.browser.type("#login input[name=password]", PASSWORD)
         self.browser.click("#login button[type=submit]")
-        tap.eventually(lambda: not self.browser.run("return document.getElementById('login').open"), WAIT_S, "the password is taken")
+        try:
+            tap.eventually(lambda: not self.browser.run("return document.getElementById('login').open"), WAIT_S, "the password is taken")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the page says {self.browser.text('#login-error')!r}") from None
 
     def ensure_logged_in(self):
         tap.eventually(lambda: not self.browser.run("return document.getElementById('account').disabled"), WAIT_S, "the page knows who is logged in")
@@ -210,7 +213,20 @@ class Page(unittest.TestCase):
         self.browser.click("#login button[type=submit]")
         self.await_text("#login-error", "user or password is wrong")
         self.assertFalse(self.a.ask("show", what="carp")["maintenance"])
+        # The right one is taken though the daemon takes none for a moment, as it does after a wrong one.
+        self.browser.run("""
+            const real = window.fetch;
+            window.tried = [];
+            window.fetch = async (path, options) => {
+              if (path !== "/api/login") return real(path, options);
+              const answer = window.tried.length === 0
+                ? new Response(JSON.stringify({ ok: false, error: "too many passwords were tried: wait 1 s" }), { status: 429 }) : await real(path, options);
+              window.tried.push(answer.status);
+              return answer;
+            };""")
         self.log_in()
+        tried = self.browser.run("return window.tried")
+        self.assertEqual((tried[0], tried[-1]), (429, 200))
         tap.eventually(lambda: self.b.is_master() and not self.a.is_master(), WAIT_S, "B leads alone")
         self.await_text("main", "BACKUP")
         self.await_text("main", "This node stands back: demotion 240, because of maintenance mode")

@@ -71,15 +71,28 @@ export async function carry_out(request, { quiet = false, is_over = () => false,
 
 id("login-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { user, password } = event.target.elements;
+  const form = event.target;
+  const { user, password } = form.elements;
+  const button = form.querySelector("[type=submit]");
+  const say = (sentence) => {
+    text(id("login-error"), sentence);
+    id("login-error").hidden = false;
+  };
+  let is_over = false;
+  id("login").addEventListener("close", () => (is_over = true), { once: true });
+  button.disabled = true;
   try {
-    await login(user.value, password.value);
+    const [name, secret] = [user.value, password.value];
+    // After a wrong password the daemon takes none for a moment: that one is no reason to type the right one twice.
+    await patiently(() => login(name, secret), () => is_over, (error) => say(`${error.message}. Trying again.`));
     id("login").close("yes");
   } catch (error) {
-    text(id("login-error"), `${error.message}.`);
-    id("login-error").hidden = false;
+    if (is_over) return;
+    say(`${error.message}.`);
     password.value = "";
     password.focus();
+  } finally {
+    button.disabled = false;
   }
 });
 id("login-cancel").addEventListener("click", () => id("login").close("no"));
