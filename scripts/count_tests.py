@@ -3,10 +3,22 @@
 
 usage: count_tests.py REPORT …     FOLDER/meson-logs/LOGBASE of each run, without the endings
 """
+import itertools
 import json
 import pathlib
 import sys
 import xml.etree.ElementTree
+
+
+def reason(case, said):
+    """In one line, why a case failed: what its report says, or the last remark behind its line of TAP."""
+    message = case.find("failure").get("message", "") if case.find("failure") is not None else ""
+    if not message:
+        behind = said.partition(f"not ok {case.get('name')}\n")[2]
+        remarks = [line[1:].strip() for line in itertools.takewhile(lambda line: line.startswith("#"), behind.splitlines())]
+        message = next((remark for remark in reversed(remarks) if remark), "")
+    line = " ".join(message.split())
+    return f": {line[:400]}" if line else ""
 
 
 def count(name):
@@ -22,11 +34,12 @@ def count(name):
             failed += 1
             names.append(f"{folder}: {suite.get('name')}")
         bad_in_suite = 0
+        said = suite.findtext("system-out") or ""
         for case in cases:
             if case.find("failure") is not None or case.find("error") is not None:
                 failed += 1
                 bad_in_suite += 1
-                names.append(f"{folder}: {suite.get('name')}: {case.get('name')}")
+                names.append(f"{folder}: {suite.get('name')}: {case.get('name')}{reason(case, said)}")
             elif case.find("skipped") is not None:
                 skipped += 1
             else:
