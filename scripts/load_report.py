@@ -1,4 +1,5 @@
 """What the samples of a soak say: the verdict, and a page with plots that is read in a minute."""
+import collections
 import dataclasses
 import html
 import platform
@@ -84,6 +85,11 @@ def judge_node(samples, node, failures):
     return rows
 
 
+def warm_up_s(length_s):
+    """What is not judged by, of a run of that length."""
+    return min(max(WARM_UP_SHARE * length_s, WARM_UP_LEAST_S), WARM_UP_MOST_S, length_s / 2)
+
+
 def judge(samples, quiet, hours, is_over, trouble=""):
     failures = [trouble] if trouble else []
     for moment in quiet:
@@ -91,8 +97,7 @@ def judge(samples, quiet, hours, is_over, trouble=""):
             failures.append(f"after {moment['at_s'] / 60:.1f} min the digests differ: {moment['differences']}")
     began, ended = samples[0]["at_s"], samples[-1]["at_s"]
     length = ended - began
-    warm = min(max(WARM_UP_SHARE * length, WARM_UP_LEAST_S), WARM_UP_MOST_S, length / 2)
-    judged = [row for row in samples if row["at_s"] >= began + warm]
+    judged = [row for row in samples if row["at_s"] >= began + warm_up_s(length)]
     of_nodes = {node: judge_node(judged, node, failures) for node in NODES}
     for node in NODES:
         last = samples[-1][node]
@@ -171,7 +176,7 @@ def write_report(path, verdict, samples, quiet, events, options):
     path.write_text(f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>soak: {kind}</title><style>{STYLE}</style>
 <h1 class="{kind}">{html.escape(verdict.sentence)}</h1>
 <ul>{''.join(f'<li class="failed">{html.escape(line)}</li>' for line in verdict.failures)}</ul>
-<p>{html.escape(load)}; {len(events)} bulk updates asked for again; {html.escape(platform.machine())}, {html.escape(platform.release())}.
+<p>{html.escape(load)}; {'; '.join(f"{what}: {count} times" for what, count in collections.Counter(event["what"] for event in events).items())}; {html.escape(platform.machine())}, {html.escape(platform.release())}.
 A leak is a slope above {GROWTH_KIB_PER_H} KiB/h that came to more than {GROWTH_KIB} KiB; a drift is a last quarter's median above {DRIFT:g} times the first one's,
 unless the machine's load rose by half.</p>
 <table><tr><th></th><th style="color:{COLOURS['A']}">A</th><th style="color:{COLOURS['B']}">B</th></tr>{rows}</table>
