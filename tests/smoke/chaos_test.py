@@ -1,5 +1,5 @@
-"""What may happen to a pair happens to it, and it heals by itself and says what it was: two pfsyncd, each playing a firewall, on a bridge
-between network namespaces. Whoever has ended is started again, as the service's manager does.
+"""What may happen to a pair happens to it, and it heals by itself and says what it was: two pfsyncd, each playing a firewall, and a third as
+the hub between them, on a bridge between network namespaces. Whoever has ended is started again, as the service's manager does.
 
 CHAOS_KILLS=1000: as many rounds of kill -9 instead of a few.
 """
@@ -26,6 +26,7 @@ ABSENCE_S = 4     # longer than a node may stand still without asking for everyt
 GROUP_SPARE = 2 << 20  # bytes, of a group whose memory is bounded
 MANY = 30_000          # states that need more than that
 SPACE = 100 << 20      # bytes of address space that are not enough for a start
+NAMES = "ABC"
 KILLS = int(os.environ.get("CHAOS_KILLS", "3"))
 FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")  # Debian's libfaketime
 TIMEOUTS = ("tcp_first", "tcp_opening", "tcp_established", "tcp_closing", "tcp_finwait", "tcp_closed", "udp_first", "udp_single",
@@ -35,8 +36,7 @@ CONFIG = """
 [link]
 device = "sync"
 address = "192.0.2.{host}/24"
-[[peer]]
-address = "192.0.2.{peer}"
+{peers}
 [table]
 states_max = 40000
 memory = "grow"
@@ -45,21 +45,25 @@ memory = "grow"
 [sync]
 creatorid = "0000000{host}"
 delay_ms = 50
-[synthetic]
+{more}
+"""
+PEER = """[[peer]]
+address = "192.0.2.{}"
+"""
+LOAD = """[synthetic]
 states = {states}
 fill_per_s = 20000
 new_per_s = {new_per_s}
 updates_per_s = {updates_per_s}
 seed = {seed}
-{more}
 """
 
 
 class Network:
-    """Two namespaces with an interface "sync" each, on a bridge in a third."""
+    """So many namespaces with an interface "sync" each, on a bridge in one more."""
 
-    def __init__(self, test, name):
-        self.spaces = [f"pfchaos{os.getpid()}{name}{side}" for side in "ab"]
+    def __init__(self, test, name, sides):
+        self.spaces = [f"pfchaos{os.getpid()}{name}{side}" for side in NAMES[:sides].lower()]
         self.bridge = f"pfchaos{os.getpid()}{name}s"
         for space in (*self.spaces, self.bridge):
             ip("netns", "add", space)
@@ -67,7 +71,7 @@ class Network:
             ip("netns", "exec", space, "true")
         ip("-n", self.bridge, "link", "add", "segment", "type", "bridge", "mcast_snooping", "0")
         ip("-n", self.bridge, "link", "set", "segment", "up")
-        for side in (0, 1):
+        for side in range(sides):
             self.plug(side)
 
     def plug(self, side):
@@ -98,6 +102,7 @@ class Network:
 class Pair(unittest.TestCase):
     """One pair for all cases of a class: each finds it well and leaves it well."""
     letter = "p"
+    peers = ((2,), (1,))  # of each node: its own host part is its place in the list, from 1 on
     states, new_per_s, updates_per_s, timeout_s = 400, 20, 2000, TIMEOUT_S
 
     @classmethod
@@ -109,24 +114,25 @@ class Pair(unittest.TestCase):
         cls.addClassCleanup(folder.cleanup)
         cls.folder = pathlib.Path(folder.name)
         try:
-            cls.network = Network(cls, cls.letter)
+            cls.network = Network(cls, cls.letter, len(cls.peers))
         except OSError as error:
             raise unittest.SkipTest(f"no network namespaces with a bridge can be had here: {error}")
         cls.seeds = iter(range(1, 1_000_000))
-        cls.started_s = [0, 0]
-        cls.nodes = [None, None]
-        for side in (0, 1):
+        cls.started_s = [0] * len(cls.peers)
+        cls.nodes = [None] * len(cls.peers)
+        for side in range(2):
             cls.start(side)
 
     @classmethod
-    def start(cls, side, more="", prefix=(), group=(), states=None):
+    def start(cls, side, more="", prefix=(), group=(), states=None, plays=True):
         """A life of that node: other connections than in the lives before, as a firewall's are."""
         while int(time.time()) == cls.started_s[side]:  # pf's ids begin with the second of the start
             time.sleep(0.01)
         cls.started_s[side] = int(time.time())
-        config = CONFIG.format(host=side + 1, peer=2 - side, states=states or cls.states, new_per_s=cls.new_per_s, updates_per_s=cls.updates_per_s,
-                               seed=next(cls.seeds), timeouts="\n".join(f"{word} = {cls.timeout_s}" for word in TIMEOUTS), more=more)
-        node = Daemon("AB"[side], tap.PFSYNCD, cls.folder, config, prefix=[*group, "ip", "netns", "exec", cls.network.spaces[side], *prefix],
+        load = LOAD.format(states=states or cls.states, new_per_s=cls.new_per_s, updates_per_s=cls.updates_per_s, seed=next(cls.seeds)) if plays else ""
+        config = CONFIG.format(host=side + 1, peers="".join(map(PEER.format, cls.peers[side])), more=more + load,
+                               timeouts="\n".join(f"{word} = {cls.timeout_s}" for word in TIMEOUTS))
+        node = Daemon(NAMES[side], tap.PFSYNCD, cls.folder, config, prefix=[*group, "ip", "netns", "exec", cls.network.spaces[side], *prefix],
                       state_dir=cls.folder / f"state-{side}")
         cls.addClassCleanup(node.end)
         cls.nodes[side] = node
@@ -152,16 +158,18 @@ class Pair(unittest.TestCase):
             tap.eventually(lambda: node.status()["bulk"]["phase"] == "done", PATIENCE_S, f"{node.name} has received everything")
 
     def assert_heals(self):
-        """The load stands still, and both come to hold the same; then it goes on."""
+        """The load stands still, and all come to hold the same; then it goes on."""
         self.wait_well()
-        a, b = self.nodes
-        for node in self.nodes:
+        first, *others = self.nodes
+        playing = [node for node in self.nodes if node.status()["synthetic"]]
+        for node in playing:
             node.ask("synthetic", run=False)
-        try:
-            tap.eventually(lambda: compare(a, b)[2], PATIENCE_S, "both hold the same")
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {differences(a, b)}") from error
-        for node in self.nodes:
+        for other in others:
+            try:
+                tap.eventually(lambda: compare(first, other)[2], PATIENCE_S, "both hold the same")
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {differences(first, other)}") from error
+        for node in playing:
             node.ask("synthetic", run=True)
 
     def expect_trouble(self, side, *troubles):
@@ -372,6 +380,52 @@ class Kills(Pair):
               flush=True)
         self.assertGreater(judged, KILLS * self.states / 4)
         self.assert_heals()
+
+
+class Hub(Pair):
+    """Two firewalls that know each other by a hub alone, C."""
+    letter = "h"
+    peers = ((3,), (3,), (1, 2))
+    # Nothing ends here: of what ends while the hub is away, the other firewall hears nothing, and keeps it until it times out.
+    states, new_per_s, updates_per_s, timeout_s = 1500, 0, 500, 120
+    slow = "bulk_states_per_s = 600\n"
+
+    def setUp(self):
+        pass  # the hub is not there yet
+
+    def peer(self, side):
+        """What the hub says of that firewall."""
+        peers = self.nodes[2].ask("show", what="peers")["peers"]
+        return next(peer for peer in peers if peer["address"] == f"192.0.2.{side + 1}")
+
+    def await_middle(self, side, word):
+        """A bulk update between the hub and that firewall is under way: a tenth is there."""
+        part, count = {"from": ("bulk", "states_received"), "to": ("serving", "states_sent")}[word]
+        going = {"from": lambda bulk: bulk["phase"] == "receiving", "to": lambda bulk: bulk["running"]}[word]
+        tap.eventually(lambda: going(bulk := self.peer(side)[part]) and bulk[count] > self.states / 10, PATIENCE_S, f"a bulk update {word} {NAMES[side]}")
+
+    def test_nodes_are_killed_in_the_middle_of_bulk_updates(self):
+        for side in (0, 1):
+            self.kill(side)
+            self.start(side, more=self.slow)
+        self.start(2, more=self.slow, plays=False)
+        # Whoever sends one: what the other sends comes whole, and so does his once he is back.
+        self.await_middle(0, "from")
+        self.kill(0)
+        self.expect_line(2, "bulk update: complete")
+        self.assertEqual((self.peer(1)["bulk"]["phase"], self.peer(0)["bulk"]["phase"] == "done"), ("done", False))
+        self.start(0, more=self.slow)
+        # Whoever gets one.
+        self.await_middle(0, "to")
+        self.kill(0)
+        self.start(0, more=self.slow)
+        # The hub, which then has nothing at all, between the two.
+        self.await_middle(0, "to")
+        self.kill(2)
+        self.start(2, plays=False)
+        tap.eventually(lambda: all(self.peer(side)["bulk"]["phase"] == "done" for side in (0, 1)), PATIENCE_S, "the hub has received everything")
+        self.assert_heals()
+        self.assertGreater(self.nodes[2].status()["states"], self.states)
 
 
 if __name__ == "__main__":
