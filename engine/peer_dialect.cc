@@ -6,17 +6,31 @@ namespace pfsync::engine {
 
 using wire::Dialect;
 
-PeerDialect::Source& PeerDialect::place_of(const wire::Address& address, Instant now) noexcept {
-  Source* oldest = &sources_.front();
+std::size_t PeerDialect::place_of(const wire::Address& address) noexcept {
+  const auto is_of = [&](std::size_t place) {
+    return sources_[place].header_version != 0 && sources_[place].address == address;
+  };
+  if (is_of(last_)) [[likely]]
+    return last_;
+  for (std::size_t place = 0; place < sources_max; ++place)
+    if (is_of(place)) return last_ = place;
+  return sources_max;
+}
+
+PeerDialect::Source* PeerDialect::place_for(const wire::Address& address, Instant now) noexcept {
+  Source* found = nullptr;
   for (Source& source : sources_) {
-    if (source.header_version != 0 && source.address == address) return source;
     const bool is_free = source.header_version == 0;
-    if ((is_free && oldest->header_version != 0) ||
-        (is_free == (oldest->header_version == 0) && source.heard < oldest->heard))
-      oldest = &source;
+    if (!is_free && source.is_established() && now - source.heard <= lately) continue;
+    if (found == nullptr || source.heard < found->heard) found = &source;
+    if (is_free) {
+      found = &source;
+      break;
+    }
   }
-  *oldest = {.address = address, .heard = now};
-  return *oldest;
+  if (found == nullptr) return nullptr;
+  *found = {.address = address, .first_heard = now, .heard = now};
+  return found;
 }
 
 Dialect PeerDialect::spoken_by(const Source& source) const noexcept {
@@ -32,11 +46,26 @@ bool PeerDialect::takes(const Source& source, Dialect dialect) const noexcept {
          wire::takes(spoken, *wire::find_action(dialect, wire::Message::upd));
 }
 
+bool PeerDialect::has_established(std::uint8_t header_version) const noexcept {
+  return std::ranges::any_of(sources_, [header_version](const Source& source) {
+    return source.header_version == header_version && source.is_established();
+  });
+}
+
+/// Whether what it takes is asked for: where only one header version has established ones, they need not take what
+/// others of the other version say.
+bool PeerDialect::counts(const Source& source) const noexcept {
+  if (source.header_version == 0) return false;
+  const std::uint8_t other = source.header_version == wire::header_version_openbsd ? wire::header_version_freebsd
+                                                                                   : wire::header_version_openbsd;
+  return has_established(source.header_version) || !has_established(other);
+}
+
 Dialect PeerDialect::choose() const noexcept {
   const auto all_take = [this](Dialect dialect, bool only_its_version) {
     bool any = false;
     for (const Source& source : sources_) {
-      if (source.header_version == 0) continue;
+      if (!counts(source)) continue;
       if (only_its_version && source.header_version != wire::info(dialect).header_version) continue;
       if (!takes(source, dialect)) return false;
       any = true;
@@ -55,12 +84,16 @@ Dialect PeerDialect::choose() const noexcept {
 
 void PeerDialect::forget(Instant now) noexcept {
   forget_due_ = Instant::max();
+  known_ = 0;
   for (Source& source : sources_) {
     if (source.header_version == 0) continue;
-    if (now - source.heard > lately)
+    const Duration kept = source.is_established() ? Duration{lately} : Duration{lately_heard_once};
+    if (now - source.heard > kept) {
       source = {};
-    else
-      forget_due_ = std::min(forget_due_, source.heard + lately + std::chrono::seconds{1});
+    } else {
+      forget_due_ = std::min(forget_due_, source.heard + kept + std::chrono::seconds{1});
+      ++known_;
+    }
   }
 }
 
@@ -70,6 +103,7 @@ bool PeerDialect::forget(const wire::Address& address, Instant now) noexcept {
   });
   if (found == sources_.end()) return false;
   *found = {};
+  forget(now);
   decide();
   publish(now);
   return true;
@@ -117,21 +151,51 @@ void PeerDialect::set(Dialect first, bool learn) noexcept {
   decide();
 }
 
-bool PeerDialect::heard(const wire::Address& address, std::uint8_t header_version, std::optional<Dialect> told,
-                        Instant now) noexcept {
-  Source& source = place_of(address, now);
+bool PeerDialect::note(Source& source, std::uint8_t header_version, std::optional<Dialect> told, Instant now) noexcept {
+  const bool was_established = source.is_established();
   source.heard = now;
-  // Another header version is another kernel: what the one before said no longer holds.
-  const bool changed = source.header_version != header_version || (told && told != source.told);
-  if (source.header_version != header_version) source.told.reset();
+  bool changed = source.is_established() != was_established;
+  if (source.header_version == 0) {
+    source.header_version = header_version;
+    source.told = told;
+    return true;
+  }
+  if (source.header_version == header_version) {
+    source.other_version = 0;
+    if (told && told != source.told) {
+      source.told = told;
+      changed = true;
+    }
+    return changed;
+  }
+  if (source.other_version != header_version) {
+    source.other_version = header_version;
+    source.other_told = told;
+    source.other_since = now;
+    return changed;
+  }
+  if (told) source.other_told = told;
+  if (now - source.other_since < believed) return changed;
+  // Another kernel: what the one before said no longer holds.
   source.header_version = header_version;
-  if (told) source.told = told;
-  if (changed || now >= publish_due_) publish(now);
-  if (!changed && now < forget_due_) return takes(source, in_use());
+  source.told = source.other_told;
+  source.other_version = 0;
+  return true;
+}
 
-  forget(now);
-  decide();
-  return takes(source, in_use());
+bool PeerDialect::heard(const wire::Address& address, std::size_t place, std::uint8_t header_version,
+                        std::optional<Dialect> told, Instant now) noexcept {
+  Source* source = place < sources_max ? &sources_[place] : place_for(address, now);
+  Source without_place{.address = address};
+  if (source == nullptr) source = &without_place;
+  const bool changed = note(*source, header_version, told, now) && source != &without_place;
+  if (changed || now >= publish_due_) publish(now);
+  if (changed || now >= forget_due_) {
+    forget(now);
+    decide();
+  }
+  // Of a packet that is not believed yet, too, the sender is one of that version, whoever it is.
+  return source->header_version == header_version && takes(*source, in_use());
 }
 
 }  // namespace pfsync::engine

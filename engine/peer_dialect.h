@@ -21,22 +21,41 @@ namespace pfsync::engine {
 /// header version only. Each source address is remembered for itself, and what is written is the newest
 /// dialect that all who were heard lately take. Nodes of both header versions have none in common: the
 /// version in use then stays, and those who do not take it are counted.
+///
+/// Anybody can send a packet in a node's name, or invent nodes. So another header version of a known node is believed
+/// once nothing else was heard of it for some seconds; who is established, that is heard for longer than some packets
+/// take, gives its place to nobody, and does not have to take the version of those who are not.
 /// Learning is for the session's thread; what is in use may be read from any.
 class PeerDialect {
  public:
   using Instant = statetable::Instant;
-  static constexpr std::size_t sources_max = 16;  ///< a further one displaces the one heard longest ago
+  using Duration = statetable::Duration;
+  /// A further one displaces the one heard longest ago of those that are not established, if there is one.
+  static constexpr std::size_t sources_max = 16;
   /// A source heard before this is gone. Long, since a quiet node says nothing but still listens.
   static constexpr std::chrono::hours lately{1};
+  /// The same for one that is not established.
+  static constexpr std::chrono::minutes lately_heard_once{5};
+  /// Between its first packet and its last: heard for so long a source is established.
+  static constexpr std::chrono::seconds established{10};
+  /// A source of another header version is another system once it has said so for so long, and nothing else. Longer
+  /// than a node that is asked for signs of life is quiet; shorter than kernels wait before they ask for everything
+  /// again.
+  static constexpr std::chrono::seconds believed{3};
 
   /// `first`: spoken until something was heard; for good unless `learn`.
   PeerDialect(wire::Dialect first, bool learn) noexcept : first_{first}, learn_{learn}, in_use_{first} {}
 
+  /// The place of a source, below sources_max; sources_max: it has none.
+  [[nodiscard]] std::size_t place_of(const wire::Address& source) noexcept;
+  /// How many have one.
+  [[nodiscard]] std::size_t known() const noexcept { return known_; }
+
   /// A packet came, with this header version and, if it has full states, the newest dialect of them: a
-  /// FreeBSD whose message version is changed may send both in one packet.
+  /// FreeBSD whose message version is changed may send both in one packet. `place`: of its source.
   /// Returns whether its sender takes the full states that are written.
-  bool heard(const wire::Address& source, std::uint8_t header_version, std::optional<wire::Dialect> told,
-             Instant now) noexcept;
+  bool heard(const wire::Address& source, std::size_t place, std::uint8_t header_version,
+             std::optional<wire::Dialect> told, Instant now) noexcept;
 
   /// Nothing that this source said counts any more. False: it was not heard.
   bool forget(const wire::Address& source, Instant now) noexcept;
@@ -66,14 +85,26 @@ class PeerDialect {
  private:
   struct Source {
     wire::Address address{};
+    Instant first_heard{};
     Instant heard{};
     std::uint8_t header_version = 0;  ///< 0: a free place
     std::optional<wire::Dialect> told{};
+    // Of another system that it may have become.
+    std::uint8_t other_version = 0;  ///< 0: nothing was heard of that
+    std::optional<wire::Dialect> other_told{};
+    Instant other_since{};
+    [[nodiscard]] bool is_established() const noexcept { return heard - first_heard >= established; }
   };
-  [[nodiscard]] Source& place_of(const wire::Address& address, Instant now) noexcept;
+  /// Null: all places belong to established ones.
+  [[nodiscard]] Source* place_for(const wire::Address& address, Instant now) noexcept;
+  /// Returns whether that changes what is known of the source.
+  static bool note(Source& source, std::uint8_t header_version, std::optional<wire::Dialect> told,
+                   Instant now) noexcept;
   [[nodiscard]] wire::Dialect spoken_by(const Source& source) const noexcept;
   [[nodiscard]] bool takes(const Source& source, wire::Dialect dialect) const noexcept;
   [[nodiscard]] wire::Dialect choose() const noexcept;
+  [[nodiscard]] bool has_established(std::uint8_t header_version) const noexcept;
+  [[nodiscard]] bool counts(const Source& source) const noexcept;
   void decide() noexcept;
   void forget(Instant now) noexcept;
 
@@ -84,6 +115,8 @@ class PeerDialect {
 
   std::array<Source, sources_max> sources_{};
   Published<std::array<Source, sources_max>> published_;
+  std::size_t known_ = 0;
+  std::size_t last_ = 0;  ///< the place of the last packet's source
   Instant publish_due_{};
   Instant forget_due_ = Instant::max();
   std::atomic<wire::Dialect> in_use_;

@@ -119,6 +119,7 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
     gather(section, arrival.peer, now);
   }
   Peer& peer = peers_[arrival.peer];
+  const std::size_t place = peer.dialect.place_of(arrival.source);
   if (is_first()) {
     peer.tallies[PeerTally::packets_received].add();
     if (reader.reject()) peer.tallies[PeerTally::packets_refused].add();
@@ -134,7 +135,7 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
   }
   PeerDialect& dialect = peer.dialect;
   const std::uint64_t changes = dialect.changes();
-  const bool understands = dialect.heard(arrival.source, reader.header().version, told, now);
+  const bool understands = dialect.heard(arrival.source, place, reader.header().version, told, now);
   if (!is_first()) return;
   if (!understands) counters_[Tally::not_understood].add();
   counters_[Tally::dialect_changes].add(dialect.changes() - changes);

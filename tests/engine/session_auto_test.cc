@@ -56,7 +56,9 @@ TEST_F(AutoDialect, KnowsOpenBsdByItsHeaderAndFreeBsdToo) {
   hear_update(Dialect::openbsd, 2, t0);
   EXPECT_EQ(in_use(), Dialect::openbsd);
   EXPECT_TRUE(session->dialect().is_learned());
-  hear_update(Dialect::freebsd_1400, 2, t0 + 1s);  // the same host, another system: any kernel of version 5 takes 1301
+  // The same host, another system: any kernel of version 5 takes 1301.
+  hear_update(Dialect::freebsd_1400, 2, t0 + 1s);
+  hear_update(Dialect::freebsd_1400, 2, t0 + 1s + PeerDialect::believed);
   EXPECT_EQ(in_use(), Dialect::freebsd_1301);
   EXPECT_FALSE(session->dialect().is_learned());
 }
@@ -64,19 +66,74 @@ TEST_F(AutoDialect, KnowsOpenBsdByItsHeaderAndFreeBsdToo) {
 TEST_F(AutoDialect, FollowsAnUpgradeAndADowngrade) {
   make_learning();
   std::uint64_t changes = 0;
-  for (const Dialect dialect :
-       {Dialect::freebsd_1400, Dialect::freebsd_1500, Dialect::openbsd, Dialect::freebsd_1301}) {
-    hear_state(dialect, 2, t0);
+  Instant now = t0;
+  for (const Dialect dialect : {Dialect::freebsd_1400, Dialect::freebsd_1500, Dialect::freebsd_1301,
+                                Dialect::freebsd_1400, Dialect::openbsd, Dialect::freebsd_1500}) {
+    hear_state(dialect, 2, now);
+    hear_update(dialect, 2, now += PeerDialect::believed);
     EXPECT_EQ(in_use(), dialect);
     EXPECT_EQ(session->dialect().changes(), ++changes);
   }
+}
+
+TEST_F(AutoDialect, AnotherHeaderVersionIsBelievedOnceNothingElseWasHeardForSomeSeconds) {
+  make_learning();
+  hear_state(Dialect::freebsd_1400, 2, t0);
+  // Packets in a node's name change nothing while it speaks itself, as seldom as it may.
+  for (int i = 1; i <= 20; ++i) {
+    hear_state(Dialect::openbsd, 2, t0 + i * 2s);
+    hear_state(Dialect::openbsd, 2, t0 + i * 2s + 1s);
+    ASSERT_EQ(in_use(), Dialect::freebsd_1400);
+    hear_update(Dialect::freebsd_1400, 2, t0 + i * 2s + 1500ms);
+  }
+  EXPECT_EQ(count(Tally::not_understood), 40u);
+  EXPECT_EQ(session->dialect().changes(), 1u);
+  hear_state(Dialect::openbsd, 2, t0 + 60s);
+  hear_update(Dialect::openbsd, 2, t0 + 60s + PeerDialect::believed - 1ms);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+  hear_update(Dialect::openbsd, 2, t0 + 60s + PeerDialect::believed);
+  EXPECT_EQ(in_use(), Dialect::openbsd);
+  EXPECT_EQ(count(Tally::not_understood), 42u);
+}
+
+TEST_F(AutoDialect, InventedNodesNeitherTakeTheNodesPlacesNorDecide) {
+  make_learning();
+  for (int i = 0; i <= 10; ++i) {
+    hear_state(Dialect::freebsd_1400, 2, t0 + i * 1s);
+    hear_state(Dialect::freebsd_1500, 3, t0 + i * 1s);
+  }
+  for (std::uint8_t source = 20; source < 120; ++source) hear_state(Dialect::openbsd, source, t0 + 11s);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+  EXPECT_EQ(session->dialect().known(), PeerDialect::sources_max);
+  // As long as both go on, whatever comes.
+  for (int i = 1; i <= 100; ++i) {
+    for (std::uint8_t source = 20; source < 40; ++source) hear_state(Dialect::openbsd, source, t0 + 11s + i * 30s);
+    ASSERT_EQ(in_use(), Dialect::freebsd_1400);
+    if (i % 10 == 0) hear_update(Dialect::freebsd_1400, 2, t0 + 11s + i * 30s);
+    if (i % 10 == 0) hear_update(Dialect::freebsd_1400, 3, t0 + 11s + i * 30s);
+  }
+  EXPECT_EQ(session->dialect().changes(), 1u);
+}
+
+TEST_F(AutoDialect, WhoWasHeardForAMomentDoesNotDecideForThoseWhoStay) {
+  make_learning();
+  for (std::uint8_t source = 20; source < 40; ++source) hear_state(Dialect::openbsd, source, t0);
+  EXPECT_EQ(in_use(), Dialect::openbsd) << "there is nobody else";
+  for (Instant now = t0; now <= t0 + PeerDialect::established; now += 1s) hear_state(Dialect::freebsd_1400, 2, now);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+  // Of the same version one moment is enough, for some minutes.
+  hear_state(Dialect::freebsd_1301, 3, t0 + 20s);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1301);
+  hear_state(Dialect::freebsd_1400, 2, t0 + 21s + PeerDialect::lately_heard_once);
+  hear_state(Dialect::freebsd_1400, 2, t0 + 23s + PeerDialect::lately_heard_once);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
 }
 
 TEST_F(AutoDialect, ThatIsFixedIsNotLearnedButTheMisfitIsCounted) {
   make_quiet();                              // 1301
   hear_state(Dialect::freebsd_1500, 2, t0);  // takes 1301
   EXPECT_EQ(count(Tally::not_understood), 0u);
-  hear_state(Dialect::openbsd, 2, t0);
+  hear_state(Dialect::openbsd, 3, t0);
   EXPECT_EQ(in_use(), Dialect::freebsd_1301);
   EXPECT_TRUE(session->dialect().is_fixed());
   EXPECT_EQ(count(Tally::not_understood), 1u);
@@ -103,6 +160,7 @@ TEST_F(AutoDialect, StaysWhereTwoHeaderVersionsHaveNoneInCommon) {
   EXPECT_EQ(in_use(), Dialect::freebsd_1400);
   EXPECT_EQ(session->dialect().apart(), 1u);
   EXPECT_EQ(count(Tally::not_understood), 1u);
+  hear_state(Dialect::freebsd_1400, 2, t0 + PeerDialect::established);
   // The FreeBSD is gone: after an hour of silence it no longer counts.
   hear_update(Dialect::openbsd, 3, t0 + 30min);
   EXPECT_EQ(in_use(), Dialect::freebsd_1400);
