@@ -68,6 +68,7 @@ Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std:
       active{!config.is_shared},
       is_shared{config.is_shared},
       requests{session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s / 10, 1)},
+      acks{10 * session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s, 1)},
       interfaces{config.interfaces},
       watch{session.passive ? Duration::zero() : session.probe_every} {
   if (config.is_shared) outbox.stand_by(true, {});
@@ -114,12 +115,12 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
   wire::PacketReader reader{arrival.packet};
   wire::Section section;
   std::optional<wire::Dialect> told;
-  while (reader.next(section)) {
-    told = std::max(told, wire::told_dialect(reader.header().version, *section.action));
-    gather(section, arrival.peer, now);
-  }
   Peer& peer = peers_[arrival.peer];
   const std::size_t place = peer.dialect.place_of(arrival.source);
+  while (reader.next(section)) {
+    told = std::max(told, wire::told_dialect(reader.header().version, *section.action));
+    gather(section, arrival.peer, static_cast<std::uint8_t>(place), now);
+  }
   if (is_first()) {
     peer.tallies[PeerTally::packets_received].add();
     if (reader.reject()) peer.tallies[PeerTally::packets_refused].add();
@@ -163,7 +164,7 @@ void Session::pass_over(Message message, wire::Layout layout, wire::Bytes record
     peers_[peer].bulk.on_full_state(now);
 }
 
-void Session::gather(const wire::Section& section, unsigned peer, Instant now) noexcept {
+void Session::gather(const wire::Section& section, unsigned peer, std::uint8_t source, Instant now) noexcept {
   const Message message = section.action->message;
   if (message == Message::eof) {
     if (is_first()) counters_.in(message).add();
@@ -186,6 +187,7 @@ void Session::gather(const wire::Section& section, unsigned peer, Instant now) n
     pending.layout = section.action->layout;
     pending.record = section.record(i);
     pending.peer = peer;
+    pending.source = source;
     pending.is_read = false;
     if (pending.names_a_state()) {
       pending.id = wire::read_id(message, pending.layout, pending.record);
@@ -255,7 +257,7 @@ void Session::apply(const Pending& pending, Instant now) noexcept {
     case Message::clr: {
       wire::Clear clear = wire::read_clear(pending.record);
       peers_[pending.peer].interfaces.to_ours(clear);
-      on_clear(clear, pending.peer, now);
+      on_clear(clear, pending.peer, pending.source, now);
       break;
     }
     case Message::bus: peers_[pending.peer].bulk.on_status(wire::read_bulk_status(pending.record), now); break;
@@ -417,13 +419,17 @@ void Session::on_insert(const Pending& pending, Instant now) noexcept {
   else if (was_cleared(state, now))
     return;
   const bool held = exists || import(state, beside, pending, now);
-  if (held) acknowledge(state, pending.peer, now);
+  if (held) acknowledge(state, pending, now);
 }
 
 /// The sender may hold a packet until we have the state: it is answered at once.
-void Session::acknowledge(const wire::State& state, unsigned peer, Instant now) noexcept {
-  if ((state.state_flags & wire::state_flag::ack) != 0 && !config_.passive)
-    peers_[peer].outbox.acknowledge(state.id, now);
+void Session::acknowledge(const wire::State& state, const Pending& pending, Instant now) noexcept {
+  if ((state.state_flags & wire::state_flag::ack) == 0 || config_.passive) return;
+  Peer& peer = peers_[pending.peer];
+  if (peer.acks.take(pending.source, peer.dialect.known(), now))
+    peer.outbox.acknowledge(state.id, now);
+  else
+    counters_[Tally::acks_withheld].add();
 }
 
 void Session::on_update(const Pending& pending, Instant now) noexcept {
@@ -501,7 +507,7 @@ inline bool Session::merge_into(ShardWriter& writer, Slot slot, const wire::Upda
 }
 
 void Session::taken_by_update(const wire::State& state, const Pending& pending, Instant now) noexcept {
-  acknowledge(state, pending.peer, now);
+  acknowledge(state, pending, now);
   const bool was_asked_for = asked_.turn_of(pending.id, pending.search.hash, now) == AskedStates::Turn::lately;
   if (was_asked_for && state.creation_s <= PeerWatch::young.count())
     peers_[pending.peer].tallies[PeerTally::missed].add();

@@ -16,12 +16,14 @@
 #include "engine/counters.h"
 #include "engine/deferrals.h"
 #include "engine/delayed_states.h"
+#include "engine/fair_rate.h"
 #include "engine/interface_map.h"
 #include "engine/outbox.h"
 #include "engine/partition.h"
 #include "engine/peer_counters.h"
 #include "engine/peer_dialect.h"
 #include "engine/peer_watch.h"
+#include "engine/pending_clears.h"
 #include "engine/placed.h"
 #include "engine/removed_states.h"
 #include "engine/repair.h"
@@ -29,7 +31,6 @@
 #include "engine/sync_rules.h"
 #include "engine/tdb_table.h"
 #include "engine/timeouts.h"
-#include "engine/token_bucket.h"
 #include "statetable/table.h"
 #include "statetable/time.h"
 #include "wire/bytes.h"
@@ -77,7 +78,8 @@ struct SessionConfig {
   Duration foreign_grace = std::chrono::seconds{5};
   /// Single states a second that each peer can have as answers to requests, and as many to stale updates, and that each
   /// is asked for; a tenth of it at once; 0: any number. Further answers wait: a state once, as it is then. What is
-  /// not asked for is asked for with a later update of it.
+  /// not asked for is asked for with a later update of it. Of inserts that want an ack ten times as many are answered:
+  /// the others' first packets leave a little later.
   std::uint64_t requests_per_s = 10'000;
   /// How often each peer is asked for a state that it must have, only to see whether it hears us; zero: never.
   Duration probe_every{};
@@ -244,6 +246,9 @@ class Session {
   }
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  /// Entries that were looked at because of clears although they were not removed: the work that a clear can make for
+  /// nothing, in some nanoseconds each. Any thread.
+  [[nodiscard]] std::uint64_t looks_for_clears() const noexcept { return looks_for_clears_.value(); }
   [[nodiscard]] bool is_active(unsigned peer = 0) const noexcept {
     return peers_[peer].active.load(std::memory_order_relaxed);
   }
@@ -313,7 +318,8 @@ class Session {
     wire::StateId id;
     statetable::Search search;
     unsigned peer;
-    bool is_read;  ///< its state stands in inserts_
+    std::uint8_t source;  ///< its place among the peer's, see sources_max
+    bool is_read;         ///< its state stands in inserts_
     [[nodiscard]] bool names_a_state() const noexcept {
       return message != wire::Message::clr && message != wire::Message::bus && message != wire::Message::tdb;
     }
@@ -322,6 +328,8 @@ class Session {
   /// under way, so that memory has some tens of messages' time for each fetch.
   static constexpr std::size_t group = 32;
   static constexpr std::size_t under_way_max = 4 * group;
+  /// A peer's sources by their places in its dialect, and all those together that have none.
+  static constexpr std::size_t sources_max = PeerDialect::sources_max + 1;
   static constexpr unsigned nobody = std::numeric_limits<unsigned>::max();  ///< no peer: the change was made here
 
   struct Peer {
@@ -332,9 +340,10 @@ class Session {
     BulkRequester bulk;
     std::uint8_t number = 0;  ///< its own as long as it is here, whatever its place
     std::atomic<bool> bulk_asked{false};
-    std::atomic<bool> active;                      ///< a word alone: pairs with nothing
-    bool is_shared;                                ///< with another node
-    TokenBucket requests;                          ///< for single states
+    std::atomic<bool> active;        ///< a word alone: pairs with nothing
+    bool is_shared;                  ///< with another node
+    FairRate<sources_max> requests;  ///< for single states
+    FairRate<sources_max> acks;
     std::atomic<Instant> heard_at{Instant{}};      ///< the last packet that could be read; Instant{}: none
     std::atomic<Instant> silent_since{Instant{}};  ///< Instant{}: it is not
     Counter queued;                                ///< in the outbox, as of the last turn
@@ -351,12 +360,13 @@ class Session {
       Seconds at_s = 0;
     };
     std::array<Asked, 4096> asked_lately{};
-    std::uint64_t told_at_probe = 0;               ///< full states heard, when it was last to be asked for all
-    std::array<Counter, sample_verdicts> samples;  ///< by SampleVerdict
+    std::array<Instant, sources_max> clears_paid_at{};  ///< of each source: when the work for its clears is made up for
+    std::uint64_t told_at_probe = 0;                    ///< full states heard, when it was last to be asked for all
+    std::array<Counter, sample_verdicts> samples;       ///< by SampleVerdict
   };
 
   void read(const Arrival& arrival, Instant now) noexcept;
-  void gather(const wire::Section& section, unsigned peer, Instant now) noexcept;
+  void gather(const wire::Section& section, unsigned peer, std::uint8_t source, Instant now) noexcept;
   void look_for_answers(const Arrival& arrival, Instant now) noexcept;
   void pass_over(wire::Message message, wire::Layout layout, wire::Bytes record, unsigned peer, Instant now) noexcept;
   void guess_until(std::size_t end) noexcept;
@@ -412,8 +422,15 @@ class Session {
   void note_request(Peer& peer, Slot slot, statetable::Hash hash, Seconds now_s) noexcept;
   void on_bulk_request(unsigned peer) noexcept;
   void on_delete(const Pending& pending, Instant now) noexcept;
-  /// Returns how many states it removed.
-  std::size_t on_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept;
+  /// A peer's, or with `nobody` this node's own. Returns how many states it removed.
+  std::size_t on_clear(const wire::Clear& clear, unsigned from, std::uint8_t source, Instant now) noexcept;
+  /// Whether it may be carried out in one piece.
+  [[nodiscard]] bool may_clear_at_once(const wire::Clear& clear, unsigned from, std::uint8_t source,
+                                       Instant now) const noexcept;
+  /// In one piece; counts the entries that it has to look at for nothing.
+  std::size_t clear_at_once(const wire::Clear& clear, unsigned from, std::size_t& looks, Instant now) noexcept;
+  /// The next step of those that are carried out little by little.
+  void walk_for_clears(Instant now) noexcept;
   void on_tdb(const Pending& pending, Instant now) noexcept;
   /// All counters of IPsec SAs there are.
   void tell_tdbs(Peer& peer, Instant now) noexcept;
@@ -428,7 +445,7 @@ class Session {
   /// Counts a packet that is about to leave; returns `bytes`.
   static std::size_t sent(Peer& peer, std::size_t bytes, Instant now) noexcept;
   [[nodiscard]] std::size_t write_probe(unsigned peer, wire::Room room, const PeerWatch::Question& question) noexcept;
-  void acknowledge(const wire::State& state, unsigned peer, Instant now) noexcept;
+  void acknowledge(const wire::State& state, const Pending& pending, Instant now) noexcept;
   /// A state that was not here came by a full update.
   void taken_by_update(const wire::State& state, const Pending& pending, Instant now) noexcept;
   /// Whether a message about an unknown state is only late: counted, and to be ignored.
@@ -527,6 +544,10 @@ class Session {
   AskedStates asked_;
   RemovedStates removed_;
   RecentClears recent_clears_;
+  PendingClears pending_clears_;
+  Slot clears_walk_at_ = 0;  ///< counted from the part's first slot
+  Instant clears_walk_due_{};
+  Counter looks_for_clears_;
   Samples samples_;
   std::optional<DelayedStates> delayed_;  ///< where a rule delays
   TdbTable tdbs_;

@@ -26,7 +26,7 @@ void Session::ask_for(const Pending& pending, Instant now) noexcept {
     case AskedStates::Turn::no_place: counters_[Tally::requests_withheld].add(); return;
     case AskedStates::Turn::now: break;
   }
-  if (!peer.requests.take(now)) {
+  if (!peer.requests.take(pending.source, peer.dialect.known(), now)) {
     counters_[Tally::requests_withheld].add();
     return;
   }

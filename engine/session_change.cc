@@ -60,6 +60,7 @@ void Session::adopt(Change& change, Instant now) noexcept {
     if (change.before[i]) change.peers.take(i, peers_, *change.before[i]);
   std::swap(peers_, change.peers);
   samples_.clear();
+  pending_clears_.said_by(nobody);
 
   for (std::size_t i = 0; i < peers_.size(); ++i) {
     Peer& peer = peers_[i];

@@ -175,7 +175,7 @@ Session::Local Session::erase(wire::StateId id, Instant now) noexcept {
 }
 
 std::size_t Session::flush(wire::InterfaceName ifname, Instant now) noexcept {
-  return on_clear({ifname, config_.creatorid}, nobody, now);
+  return on_clear({ifname, config_.creatorid}, nobody, 0, now);
 }
 
 }  // namespace pfsync::engine

@@ -145,6 +145,7 @@ void Session::on_timeout(Instant now) noexcept {
   if (!samples_.is_empty()) time_samples(now);
   deferrals_.on_timeout(now);
   if (delayed_) announce_delayed(now);
+  if (!pending_clears_.empty() && now >= clears_walk_due_) walk_for_clears(now);
   if (now >= sweep_due_) {
     if (config_.expire) expire(now);
     sweep_due_ = now + sweep_every;
@@ -154,6 +155,7 @@ void Session::on_timeout(Instant now) noexcept {
 Instant Session::timeout(Instant now) const noexcept {
   Instant due = std::min(config_.expire ? sweep_due_ : Instant::max(), deferrals_.timeout());
   if (delayed_) due = std::min(due, delayed_->timeout());
+  if (!pending_clears_.empty()) due = std::min(due, clears_walk_due_);
   for (const Peer& peer : peers_) {
     if (const auto bulk_due = peer.bulk.timeout()) due = std::min(due, *bulk_due);
     due = std::min(due, peer.outbox.timeout(now));

@@ -262,7 +262,11 @@ Slot ShardWriter::next_due(Seconds now_s, std::size_t slots, std::size_t& looked
   return no_slot;
 }
 
-Slot ShardWriter::first_of(std::uint32_t creatorid, Slot after) const noexcept {
+bool ShardWriter::has_number(std::uint32_t creatorid) const noexcept {
+  return shard_->known_number_of(creatorid) != Shard::creator_other;
+}
+
+Slot ShardWriter::first_of(std::uint32_t creatorid, Slot after, std::size_t& others) const noexcept {
   const Shard& shard = *shard_;
   const std::uint8_t number = shard.known_number_of(creatorid);
   if (number == 0) return no_slot;
@@ -273,6 +277,7 @@ Slot ShardWriter::first_of(std::uint32_t creatorid, Slot after) const noexcept {
     const auto local = static_cast<Slot>(at - shard.creator);
     const HotEntry& entry = shard.hot[local];
     if (entry.creatorid == creatorid && entry.in_use()) return shard.first_slot + local;
+    ++others;
     ++at;
   }
   return no_slot;

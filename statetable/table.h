@@ -222,11 +222,18 @@ class ShardWriter {
     }
   }
 
-  /// Calls f(slot) for each state of this creator; f may erase it. Streams a byte a slot.
+  /// Calls f(slot) for each state of this creator; f may erase it. Streams a byte a slot. Returns how many entries it
+  /// had to look at that are not the creator's: of a creator without a number those of all others without.
   template <class F>
-  void for_each_of(std::uint32_t creatorid, F&& f) {
-    for (Slot slot = first_of(creatorid, no_slot); slot != no_slot; slot = first_of(creatorid, slot)) f(slot);
+  std::size_t for_each_of(std::uint32_t creatorid, F&& f) {
+    std::size_t others = 0;
+    for (Slot slot = first_of(creatorid, no_slot, others); slot != no_slot; slot = first_of(creatorid, slot, others))
+      f(slot);
+    return others;
   }
+  /// Whether the states of this creator are found without a look at others': false for those beyond the first 254 that
+  /// had any.
+  [[nodiscard]] bool has_number(std::uint32_t creatorid) const noexcept;
 
   [[nodiscard]] std::size_t size() const noexcept;
   /// Slots that a full sweep has to look at.
@@ -239,7 +246,7 @@ class ShardWriter {
   /// The next due slot, advancing `looked`; no_slot once `slots` were looked at.
   [[nodiscard]] Slot next_due(Seconds now_s, std::size_t slots, std::size_t& looked) noexcept;
   /// The first slot of the creator behind `after` (no_slot: from the start).
-  [[nodiscard]] Slot first_of(std::uint32_t creatorid, Slot after) const noexcept;
+  [[nodiscard]] Slot first_of(std::uint32_t creatorid, Slot after, std::size_t& others) const noexcept;
   /// Move a bucket of an index that has become too small.
   void grow_index() noexcept;
   void grow_connections() noexcept;

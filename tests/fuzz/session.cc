@@ -412,7 +412,8 @@ class Run {
     for (const auto& [id, count] : model_.deletes_owed) owed += count;
     check(owed <= counters[Tally::deletes_dropped].value(), "every removal is announced, or counted");
     check(model_.updates_asked.empty(), "every request for a state is answered");
-    check(acks_sent_ + counters[Tally::acks_dropped].value() == model_.acks, "every ack is sent, or counted");
+    check(acks_sent_ + counters[Tally::acks_dropped].value() + counters[Tally::acks_withheld].value() == model_.acks,
+          "every ack is sent, or counted");
     check(requests_sent_ + counters[Tally::requests_dropped].value() + counters[Tally::requests_suppressed].value() +
                   counters[Tally::requests_withheld].value() ==
               model_.asked + counters[Tally::bulk_requests_out].value(),
