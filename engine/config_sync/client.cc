@@ -9,20 +9,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <system_error>
+#include <utility>
 
+#include "engine/http/response_reader.h"
 #include "engine/http/tls.h"
-#include "engine/http/words.h"
 
 namespace pfsync::engine::config_sync {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::size_t response_bytes_max = std::size_t{8} * 1024 * 1024;
 
 /// The cause, on its way to the caller.
 struct Cause {
@@ -179,13 +180,10 @@ class Connection {
       bytes.remove_prefix(written);
     }
   }
-  /// False at the end.
-  bool read(std::string& bytes) {
-    char room[16'384];
+  /// How many bytes came; 0 at the end.
+  [[nodiscard]] std::size_t read(std::span<char> room) {
     std::size_t got = 0;
-    if (!again([&] { return SSL_read_ex(ssl_.get(), room, sizeof room, &got); })) return false;
-    bytes.append(room, got);
-    return true;
+    return again([&] { return SSL_read_ex(ssl_.get(), room.data(), room.size(), &got); }) ? got : 0;
   }
   [[nodiscard]] KeyHash peer() const {
     const X509* shown = SSL_get0_peer_certificate(ssl_.get());
@@ -216,43 +214,17 @@ class Connection {
   Clock::time_point until_;
 };
 
-constexpr const char* no_http = "the other node's answer is not HTTP";
-
-/// Status, and how many bytes of body follow; npos while the head is not whole.
-struct Head {
-  int status = 0;
-  std::size_t begin = std::string::npos, bytes = 0;
-};
-Head head_of(const std::string& response) {
-  Head head;
-  const std::size_t end = response.find("\r\n\r\n");
-  if (end == std::string::npos) return head;
-  const std::string lines = http::lower(response.substr(0, end));
-  if (!lines.starts_with("http/1.") || lines.size() < 12) throw Cause{no_http};
-  std::from_chars(lines.data() + 9, lines.data() + 12, head.status);
-  constexpr std::string_view name = "\r\ncontent-length:";
-  const std::size_t at = lines.find(name);
-  if (at == std::string::npos) throw Cause{no_http};
-  const std::size_t digits = lines.find_first_not_of(' ', at + name.size());
-  if (digits == std::string::npos) throw Cause{no_http};
-  const auto [stop, error] = std::from_chars(lines.data() + digits, lines.data() + lines.size(), head.bytes);
-  if (error != std::errc{} || head.bytes > response_bytes_max) throw Cause{no_http};
-  head.begin = end + 4;
-  return head;
-}
-
 Posted ask(Connection& connection, const std::string& request) {
   connection.write(request);
-  std::string response;
-  for (;;) {
-    const Head head = head_of(response);
-    if (head.begin != std::string::npos && response.size() >= head.begin + head.bytes) {
-      connection.finish();
-      return {head.status, response.substr(head.begin, head.bytes), connection.peer()};
-    }
-    if (response.size() > response_bytes_max) throw Cause{"the other node's answer is too large"};
-    if (!connection.read(response)) throw Cause{"the other node ended the connection without an answer"};
+  http::ResponseReader response;
+  std::array<char, 16'384> room;
+  while (!response.is_whole()) {
+    const std::size_t got = connection.read(room);
+    if (got == 0) throw Cause{"the other node ended the connection without an answer"};
+    if (std::string why = response.take({room.data(), got}); !why.empty()) throw Cause{std::move(why)};
   }
+  connection.finish();
+  return {response.status(), response.release(), connection.peer()};
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "engine/http/body.h"
+#include "engine/http/response_reader.h"
 
 #include <gtest/gtest.h>
 
@@ -77,6 +78,37 @@ TEST(Body, ChunksAreBoundedTogether) {
   std::string lines;
   while (lines.size() <= Body::trailer_bytes_max) lines += "X: y\r\n";
   EXPECT_EQ(chunked("0\r\n" + lines + "\r\n").status, 431);
+}
+
+TEST(HttpResponseReader, ReadsAStatusAndACountedBodyInPieces) {
+  const std::string text =
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/xml\r\nCONTENT-LENGTH: 5 \r\n\r\nhello";
+  ResponseReader reader;
+  for (const char& byte : text) {
+    EXPECT_FALSE(reader.is_whole());
+    EXPECT_EQ(reader.take({&byte, 1}), "");
+  }
+  ASSERT_TRUE(reader.is_whole());
+  EXPECT_EQ(reader.status(), 503);
+  EXPECT_EQ(reader.take("more"), "") << "is left out";
+  EXPECT_EQ(reader.release(), "hello");
+}
+
+TEST(HttpResponseReader, RefusesWhatIsNoResponse) {
+  const auto why = [](const std::string& head) { return ResponseReader{}.take(head + "\r\n\r\n"); };
+  constexpr const char* no_http = "the other node's answer is not HTTP";
+  for (const char* head :
+       {"", "SSH-2.0-x", "HTTP/1.1 20", "HTTP/1.1 099 x\r\nContent-Length: 0", "HTTP/1.1 2000\r\nContent-Length: 0",
+        "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\nContent-Length: 5 bytes", "HTTP/1.1 200 OK\r\nContent-Length:",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nnothing"})
+    EXPECT_EQ(why(head), no_http) << head;
+  EXPECT_NE(why("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked").find("chunks"), std::string::npos);
+  for (const char* length : {"8388609", "99999999999999999999"})
+    EXPECT_NE(why(std::string{"HTTP/1.1 200 OK\r\nContent-Length: "} + length).find("too large"), std::string::npos);
+  ResponseReader endless;
+  EXPECT_NE(endless.take("HTTP/1.1 200 OK\r\n" + std::string(ResponseReader::head_bytes_max, 'x')).find("head"),
+            std::string::npos);
+  EXPECT_NE(endless.take("\r\n\r\n"), "") << "and takes nothing from then on";
 }
 
 }  // namespace
