@@ -75,9 +75,9 @@ xmlrpc::Call Pairing::reveal_call() const {
 }
 
 std::string Pairing::committed(const Value& answer, const KeyHash& peer) {
+  if (state_ != State::open) return "no pairing is open";  // nor is the key changed that a shown code stands for
   their_random_ = hash_at(answer, "random");
   peer_ = peer;
-  if (state_ != State::open) return "no pairing is open";
   if (their_random_.empty()) return fail("the other node's answer is not that of a pairing");
   if (peer == own_) return fail("the other node has this node's own key: was its state_dir copied?");
   return "";

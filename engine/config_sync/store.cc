@@ -20,14 +20,15 @@ std::string name_of(std::uint64_t epoch, std::uint64_t generation) {
 }
 std::string name_of(const Stored& stored) { return name_of(stored.revision.epoch, stored.revision.generation); }
 
+/// Only as name_of() writes it: a file of another spelling would be found by this, and by its number not again.
 std::optional<Store::Former> parse_name(std::string_view name) {
   constexpr std::string_view head = "config.";
   if (!name.starts_with(head)) return std::nullopt;
-  name.remove_prefix(head.size());
-  const std::size_t dot = name.find('.');
+  const std::string_view numbers = name.substr(head.size());
+  const std::size_t dot = numbers.find('.');
   if (dot == std::string_view::npos) return std::nullopt;
-  const auto epoch = parse_number(name.substr(0, dot)), generation = parse_number(name.substr(dot + 1));
-  if (!epoch || !generation) return std::nullopt;
+  const auto epoch = parse_number(numbers.substr(0, dot)), generation = parse_number(numbers.substr(dot + 1));
+  if (!epoch || !generation || name_of(*epoch, *generation) != name) return std::nullopt;
   return Store::Former{*epoch, *generation};
 }
 
