@@ -333,7 +333,7 @@ void Agent::Parts::exchange(Sender::Step step, std::unique_lock<std::mutex>& loc
   } else if (const auto& answer = std::get<Posted>(posted); answer.status != 200) {
     result = Sender::Lost{"the other node answered with HTTP status " + std::to_string(answer.status)};
   } else {
-    auto response = xmlrpc::decode_response(answer.body);
+    auto response = decode_answer(answer.body);
     if (auto* value = std::get_if<xmlrpc::Value>(&response)) result = std::move(*value);
     if (auto* fault = std::get_if<xmlrpc::Fault>(&response)) result = std::move(*fault);
     if (const auto* broken = std::get_if<xmlrpc::Broken>(&response))

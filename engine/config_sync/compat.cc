@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/config_sync/faults.h"
+#include "engine/config_sync/sentence.h"
 #include "engine/xmlrpc/codec.h"
 #include "wire/address.h"
 
@@ -23,7 +24,7 @@ constexpr const char* service_name = "pfsyncd";
 [[noreturn]] void invalid(std::string sentence) { throw Fault{fault::validation_failed, std::move(sentence)}; }
 
 void note(std::vector<std::string>& ignored, std::string name) {
-  if (ignored.size() < ignored_max) ignored.push_back(std::move(name));
+  if (ignored.size() < ignored_max) ignored.push_back(one_line(std::move(name)));
 }
 
 /// One virtual address as the caller describes it.

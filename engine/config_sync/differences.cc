@@ -1,5 +1,6 @@
-#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <unordered_map>
 
 #include "engine/config_sync/sections.h"
 
@@ -40,18 +41,21 @@ std::string object_difference(const Json& before, const Json& after) {
 
 std::string list_difference(const Json& before, const Json& after) {
   std::string text;
-  const auto find = [](const Json& list, const std::string& identity) {
-    return std::find_if(list.begin(), list.end(), [&](const Json& one) { return identity_of(one) == identity; });
+  const auto by_identity = [](const Json& list) {
+    std::unordered_map<std::string, const Json*> all;  // of two with one identity the first
+    for (const Json& one : list) all.try_emplace(identity_of(one), &one);
+    return all;
   };
+  const auto was = by_identity(before), is = by_identity(after);
   for (const Json& one : before)
-    if (find(after, identity_of(one)) == after.end()) add(text, "removed " + identity_of(one));
+    if (!is.contains(identity_of(one))) add(text, "removed " + identity_of(one));
   for (const Json& one : after) {
     const std::string identity = identity_of(one);
-    const auto former = find(before, identity);
-    if (former == before.end())
+    const auto former = was.find(identity);
+    if (former == was.end())
       add(text, "added " + identity);
-    else if (*former != one && one.is_object() && former->is_object())
-      add(text, identity + " (" + object_difference(*former, one) + ")");
+    else if (*former->second != one && one.is_object() && former->second->is_object())
+      add(text, identity + " (" + object_difference(*former->second, one) + ")");
   }
   return text.empty() ? "another order" : text;
 }

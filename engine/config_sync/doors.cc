@@ -143,7 +143,8 @@ std::optional<http::Response> Agent::Parts::judge_sync(const http::Request& requ
 http::Response Agent::Parts::serve_sync(const http::Request& request) {
   if (request.path == compare_path)
     return {.content_type = "application/octet-stream", .body = daemon.compare(request.body)};
-  const auto decoded = xmlrpc::decode_call(request.body, {.bytes = body_bytes_max, .depth = 16, .values = 10'000});
+  const auto decoded =
+      xmlrpc::decode_call(request.body, {.bytes = body_bytes_max, .depth = door_depth_max, .values = door_values_max});
   const std::lock_guard lock{mutex};
   take_text();
   std::variant<xmlrpc::Value, xmlrpc::Fault> answer;
@@ -229,10 +230,11 @@ http::Response Agent::Parts::serve_compat(const http::Request& request) {
   CompatAnswer answer = answer_compat(call, settings);
   firewall.time_s = time_s();
   firewall.address = request.address;
-  firewall.method = call.method;
+  firewall.method = one_line(call.method);
   ++firewall.calls;
   if (!answer.ignored.empty() || answer.wanted) firewall.ignored = answer.ignored;
   for (std::string& alarm : answer.alarms) {
+    alarm = one_line(std::move(alarm));
     note(true, alarm);
     firewall.alarms.add(std::move(alarm), now());
   }

@@ -16,7 +16,7 @@ std::variant<xmlrpc::Value, std::string> ask(const Endpoint& peer, const ClientT
   const auto& answer = std::get<Posted>(posted);
   shown = answer.peer;
   if (answer.status != 200) return "the other node answered with HTTP status " + std::to_string(answer.status);
-  auto response = xmlrpc::decode_response(answer.body);
+  auto response = decode_answer(answer.body);
   if (auto* value = std::get_if<xmlrpc::Value>(&response)) return std::move(*value);
   if (const auto* fault = std::get_if<xmlrpc::Fault>(&response))
     return "the other node refused (" + std::to_string(fault->code) + "): " + fault->text;
@@ -61,7 +61,7 @@ std::variant<Order, std::string> order_of(const Json& request) {
 
 void Agent::Parts::finish(std::uint64_t number, bool ok, const std::string& sentence, Json lines) {
   const std::lock_guard front{front_mutex};
-  told.results[number] = Json{{"ok", ok}, {"sentence", sentence}, {"lines", std::move(lines)}};
+  told.results[number] = Json{{"ok", ok}, {"sentence", one_line(sentence)}, {"lines", std::move(lines)}};
   while (told.results.size() > results_kept) told.results.erase(told.results.begin());
 }
 
@@ -155,10 +155,12 @@ void Agent::Parts::compare(std::uint64_t number, std::unique_lock<std::mutex>& l
     const bool equal = there != nullptr && there->as_text() == digest;
     same = same && equal;
     const xmlrpc::Value* change = words == nullptr ? nullptr : words->find(name);
-    lines.push_back(name + (equal               ? ": the same"
-                            : there == nullptr  ? ": the other node has none"
-                            : change == nullptr ? ": differs"
-                                                : ": differs; a push there means " + change->as_text().value_or("")));
+    lines.push_back(name + (equal              ? ": the same"
+                            : there == nullptr ? ": the other node has none"
+                            : change == nullptr
+                                ? ": differs"
+                                : ": differs; a push there means " +
+                                      one_line(change->as_text().value_or(""), Sender::change_bytes_max)));
   }
   finish(number, true, same ? "both nodes hold the same" : "the nodes differ", std::move(lines));
 }

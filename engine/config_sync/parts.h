@@ -26,8 +26,10 @@
 #include "engine/config_sync/store.h"
 #include "engine/http/audit.h"
 #include "engine/http/listener.h"
+#include "engine/http/response_reader.h"
 #include "engine/http/throttle.h"
 #include "engine/http/users.h"
+#include "engine/xmlrpc/codec.h"
 
 /// The inside of the agent: agent.cc (its thread), orders.cc, doors.cc (the listeners' threads), status.cc.
 namespace pfsync::engine::config_sync {
@@ -35,6 +37,12 @@ namespace pfsync::engine::config_sync {
 using Json = nlohmann::ordered_json;
 
 inline constexpr const char* from_file = "file";  ///< Stored::source
+
+/// Of a call at the other node's door, which lets no more in either.
+[[nodiscard]] inline xmlrpc::ResponseResult decode_answer(std::string_view body) {
+  return xmlrpc::decode_response(
+      body, {.bytes = http::ResponseReader::body_bytes_max, .depth = door_depth_max, .values = door_values_max});
+}
 
 struct Agent::Parts {
   Parts(const Config& config, std::string text, std::string name, Daemon given);
@@ -109,7 +117,7 @@ struct Agent::Parts {
   std::optional<Reload> reload;
   std::deque<std::pair<std::uint64_t, Order>> orders;
   std::uint64_t orders_taken = 0;
-  struct Told {
+  struct Told {  // NOLINT(bugprone-exception-escape): only an assertion of Json's stands in its move
     Json status;
     Kept kept;
     std::string digest;  ///< of what a primary has in force or offers

@@ -75,7 +75,7 @@ std::string_view word(Role role) {
 }
 
 void Audit::add(std::int64_t time_s, bool warning, std::string sentence) {
-  records_.push_back({time_s, warning, std::move(sentence)});
+  records_.push_back({time_s, warning, one_line(std::move(sentence))});
   ++fresh_;
   if (records_.size() > kept) records_.pop_front();
 }

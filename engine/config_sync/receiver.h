@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/config_sync/revision.h"
+#include "engine/config_sync/sentence.h"
 #include "engine/config_sync/settings.h"
 #include "engine/config_sync/store.h"
 #include "engine/xmlrpc/value.h"
@@ -22,6 +23,8 @@ using statetable::Instant;
 
 inline constexpr int protocol_version = 1;
 inline constexpr std::size_t body_bytes_max = std::size_t{4} * 1024 * 1024;  ///< of a request on /sync
+inline constexpr std::size_t door_values_max = 10'000;  ///< in a request on /sync, and in its answer
+inline constexpr std::size_t door_depth_max = 16;
 
 /// What happened, for the operator and for the other node.
 struct Record {
@@ -30,7 +33,7 @@ struct Record {
   std::string sentence;
 };
 
-/// The last records. Bounded.
+/// The last records. Bounded; each sentence is one line (sentence.h), whoever has put words into it.
 class Audit {
  public:
   static constexpr std::size_t kept = 200;

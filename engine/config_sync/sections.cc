@@ -126,7 +126,7 @@ Json parsed(const std::string& name, const std::string& text) {
     real = real || value.is_number_float() || value.is_null();
     return !too_deep;
   };
-  const Json json = Json::parse(text, look, false);
+  Json json = Json::parse(text, look, false);
   if (json.is_discarded() || too_deep || real || json.dump() != text)
     invalid(name + ": is not in canonical form: both nodes must run versions that agree on it");
   return json;

@@ -13,7 +13,7 @@ namespace {
 std::string text_or_none(const Value& map, const char* name) {
   const Value* found = map.find(name);
   const auto* value = found == nullptr ? nullptr : found->get<std::string>();
-  return value == nullptr ? "" : *value;
+  return value == nullptr ? "" : one_line(*value);
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ xmlrpc::Call Sender::call(Step step, const Value& hello) const {
 }
 
 void Sender::fail(std::string sentence, Instant now) {
-  error_ = std::move(sentence);
+  error_ = one_line(std::move(sentence));
   ++failures_;
   in_sync_ = false;
   txn_.clear();
@@ -143,11 +143,14 @@ void Sender::done(Step step, const Result& result, Instant now) {
       warnings_.clear();
       if (const Value* told = value.find("warnings"))
         if (const auto list = told->as_list())
-          for (const Value* each : *list) warnings_.push_back(each->as_text().value_or(""));
+          for (std::size_t i = 0; i < list->size() && i < told_max; ++i)
+            warnings_.push_back(one_line((*list)[i]->as_text().value_or("")));
       changes_.clear();
       if (const Value* told = value.find("diff"))
         if (const auto* map = told->as_map())
-          for (const auto& [name, words] : *map) changes_.push_back(name + ": " + words.as_text().value_or(""));
+          for (std::size_t i = 0; i < map->size() && i < told_max; ++i)
+            changes_.push_back(
+                one_line((*map)[i].name + ": " + (*map)[i].value.as_text().value_or(""), change_bytes_max));
       txn_ = text_or_none(value, "txn");
       const Value* already = value.find("already");
       committed_ = already != nullptr && already->get<bool>() != nullptr && *already->get<bool>();

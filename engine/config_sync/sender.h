@@ -23,6 +23,8 @@ class Sender {
   static constexpr std::chrono::seconds retry_max{60};
   static constexpr std::chrono::seconds alarm_after{30};
   static constexpr std::chrono::seconds check_every{10};  ///< that the other still has what it was given
+  static constexpr std::size_t told_max = 100;            ///< of the other node's warnings, and of its changes
+  static constexpr std::size_t change_bytes_max = 10'000;
 
   enum class Step : std::uint8_t { none, hello, stage, apply, commit, confirm, abort };
   struct Lost {
