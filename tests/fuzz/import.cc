@@ -13,11 +13,6 @@
 namespace pfsync::fuzz {
 namespace {
 
-bool is_one_line(std::string_view text) {
-  return !text.empty() && std::none_of(text.begin(), text.end(),
-                                       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
-
 void check_import(const std::vector<engine::imports::Source>& files, const engine::imports::Choice& choice) {
   const auto result = engine::imports::translate(files, choice);
   if (const auto* why = std::get_if<std::string>(&result))
