@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "engine/said_left.h"
 #include "wire/packet_writer.h"
 
 namespace pfsync::engine {
@@ -111,8 +110,10 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
       break;
     }
     if ((snapshot->hot.state_flags & wire::state_flag::nosync) != 0) continue;
+    // What waits out its grace is given to nobody: nodes that ask each other for all again and again would keep it
+    // alive.
+    if (snapshot->hot.expire_at_s <= now_s) continue;
     wire::State state = statetable::to_state(snapshot->hot, snapshot->cold, now_s);
-    state.expire_s = said_left_s(state.expire_s);
     if (!lost_.allow(state, config_.dialect)) continue;
     if (!interfaces_.is_idle()) [[unlikely]]
       interfaces_.to_theirs(state);

@@ -22,11 +22,11 @@ struct BulkSenderConfig {
   InterfaceMap interfaces{};                            ///< of the peer that is served
 };
 
-/// The serving side of a bulk update: BUS START, every state of the table as full UPDs in full packets, BUS END with
-/// the true age of the request. TCP connections that have lasted go first: they are the ones that nobody opens again.
-/// Reads the table lock-free, so it may run on the control
-/// thread while the data path works; no I/O inside. Thread-bound; progress may be read from any thread.
-/// A state that comes or goes meanwhile is announced by the live traffic.
+/// The serving side of a bulk update: BUS START, every state of the table whose time has not run out as full UPDs in
+/// full packets, BUS END with the true age of the request. TCP connections that have lasted go first: they are the ones
+/// that nobody opens again. Reads the table lock-free, so it may run on the control thread while the data path works;
+/// no I/O inside. Thread-bound; progress may be read from any thread. A state that comes or goes meanwhile is announced
+/// by the live traffic.
 ///
 /// Who asks while a bulk runs gets START again, the rest, and then what had gone before it asked: the walk goes round
 /// the table and ends where it was at the last request, so that no request sets it back. Source: FreeBSD

@@ -1,5 +1,6 @@
 // The part of a session that takes what a comparison with another engine found.
 #include "engine/merge.h"
+#include "engine/said_left.h"
 #include "engine/session.h"
 #include "engine/validity.h"
 
@@ -59,6 +60,7 @@ void Session::repair(Repair& repair, unsigned from, Instant now) noexcept {
       return;
     }
     peers_[from].interfaces.to_ours(repair.state);
+    repair.state.expire_s = said_left_s(repair.state.expire_s);
     const bool entered = import(repair.state, begin_beside(repair.state), pending, now);
     repair.outcome = entered ? Outcome::taken : Outcome::refused;
   } else {

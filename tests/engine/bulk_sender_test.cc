@@ -102,6 +102,21 @@ TEST_F(Bulk, TcpThatHasLastedGoesFirstAndEachStateOnce) {
   }
 }
 
+TEST_F(Bulk, WhatWaitsOutItsGraceIsGivenToNobody) {
+  make_table(2);
+  receive_state(Message::ins, udp_state(3));  // 30 s
+  make_sender(0);
+  const auto given = [&](Instant now) {
+    const std::size_t before = said.size();
+    sender->start(now);
+    run(now, now + 1s);
+    EXPECT_TRUE(held(udp_state(3).id));
+    return times(before).contains(3);
+  };
+  EXPECT_TRUE(given(t0 + 29s));
+  EXPECT_FALSE(given(t0 + 31s)) << "it would go round among those who ask for all while it is in nobody's use";
+}
+
 TEST_F(Bulk, AStateIsSentOnceThoughItsConnectionOpensAndClosesMeanwhile) {
   make_table(0);
   for (std::uint64_t id = 1; id <= 20; ++id) {

@@ -198,6 +198,16 @@ TEST(DivergenceTest, WhatEndedThereAMomentAgoEndsHere) {
   EXPECT_TRUE(pair.are_equal());
 }
 
+TEST(DivergenceTest, WhatHasNoTimeLeftIsNotGivenItsWholeTimeoutAgain) {
+  Pair pair;
+  pair.here.hold(udp_state(1));  // 30 s
+  pair.pass(32s);                // in its grace
+  ASSERT_EQ(pair.compare(true).mended_there, 1u);
+  const auto there = pair.there.held(udp_state(1).id);
+  ASSERT_TRUE(there);
+  EXPECT_LE(there->hot.expire_at_s, statetable::to_seconds(pair.now) + 1);
+}
+
 TEST(DivergenceTest, WhatIsForgottenComesBack) {
   Pair pair;
   hold_both(pair, 1, 50);
