@@ -84,12 +84,14 @@ engine::SessionConfig Machine::session_config(std::vector<Lane>& lanes) const {
   if (is_engine()) config.probe_every = 2s;
   if (!is_engine() && scenario_.seed % 2 == 1) config.defer = 50ms;
   const std::vector<unsigned> all = peers();
-  for (std::size_t i = 0; i < lanes.size(); ++i)
-    config.peers.push_back(
-        {.dialect = i < all.size() && all[i] < Scenario::firewalls ? scenario_.dialects[all[i]] : dialect_,
-         .learn_dialect = is_engine(),
-         .gate = lanes[i].gate.get(),
-         .is_shared = i < all.size() && all[i] < Scenario::firewalls});
+  for (std::size_t i = 0; i < lanes.size(); ++i) {
+    const bool is_firewall = i < all.size() && all[i] < Scenario::firewalls;
+    const auto named = is_firewall ? named_[all[i]] : std::nullopt;
+    config.peers.push_back({.dialect = named.value_or(is_firewall ? scenario_.dialects[all[i]] : dialect_),
+                            .learn_dialect = is_engine() && !named,
+                            .gate = lanes[i].gate.get(),
+                            .is_shared = is_firewall});
+  }
   return config;
 }
 
@@ -442,6 +444,11 @@ void Machine::write_snapshot(Instant now, std::int64_t wall_s) {
 void Machine::adopt(unsigned maxupd, Instant now) {
   maxupd_ = maxupd;
   if (!is_on()) return;
+  adopt_config(now);
+  marks_.meet("config: a change adopted by a session");
+}
+
+void Machine::adopt_config(Instant now) {
   engine::SessionConfig config = session_config(life_->lanes);
   std::vector<std::optional<std::size_t>> before;
   for (std::size_t i = 0; i < life_->lanes.size(); ++i) before.emplace_back(i);
@@ -450,7 +457,22 @@ void Machine::adopt(unsigned maxupd, Instant now) {
     const auto change = part.prepare(config, before);
     part.adopt(*change, now);
   }
-  marks_.meet("config: a change adopted by a session");
+}
+
+void Machine::name_dialect(unsigned firewall, wire::Dialect dialect, Instant now) {
+  named_[firewall] = dialect;
+  marks_.meet("peer: its dialect named by the operator");
+  if (is_on()) adopt_config(now);
+}
+
+bool Machine::is_not_understood_by(const Machine& firewall) {
+  const std::vector<unsigned> all = peers();
+  const auto found = std::ranges::find(all, firewall.number());
+  if (!is_on() || found == all.end()) return false;
+  const auto peer = static_cast<unsigned>(found - all.begin());
+  const auto version = [](wire::Dialect dialect) { return wire::info(dialect).header_version; };
+  return version(session().dialect(peer).in_use()) != version(firewall.dialect()) &&
+         (!session().is_active(peer) || session().watch(peer).view().unanswered > 0);
 }
 
 void Machine::touch_all(const std::function<bool(wire::StateId)>& is_alive, Instant now) {
@@ -478,6 +500,18 @@ std::size_t Machine::frames_waiting() const {
 bool Machine::serves_bulk() const {
   return std::ranges::any_of(life_->lanes,
                              [](const Lane& lane) { return lane.sender->running() || !lane.packets.empty(); });
+}
+
+std::uint64_t Machine::bulks_served() const {
+  std::uint64_t sum = 0;
+  for (const Lane& lane : life_->lanes) sum += lane.sender->bulks_served();
+  return sum;
+}
+
+bool Machine::has_queued() {
+  for (unsigned core = 0; core < node().parts(); ++core)
+    if (node().part(core).queued() > 0) return true;
+  return false;
 }
 
 std::optional<wire::State> Machine::held(wire::StateId id, Instant now) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -64,6 +65,11 @@ class Machine {
 
   /// sync.maxupd becomes another.
   void adopt(unsigned maxupd, Instant now);
+  /// Its operator says which dialect a firewall speaks; it is learned no longer.
+  void name_dialect(unsigned firewall, wire::Dialect dialect, Instant now);
+  /// Whether it speaks with that firewall, or may have to, in a header version that the other does not take, and calls
+  /// it silent if it does.
+  [[nodiscard]] bool is_not_understood_by(const Machine& firewall);
   /// As Fault::sabotage says. Ending no state takes the next power_on().
   void sabotage(std::int64_t how) { sabotage_ = how; }
   void set_dialect(wire::Dialect dialect) { dialect_ = dialect; }
@@ -98,6 +104,8 @@ class Machine {
   /// Bulk frames that wait.
   [[nodiscard]] std::size_t frames_waiting() const;
   [[nodiscard]] bool serves_bulk() const;
+  [[nodiscard]] std::uint64_t bulks_served() const;
+  [[nodiscard]] bool has_queued();
   [[nodiscard]] std::optional<wire::State> held(wire::StateId id, Instant now);
 
  private:
@@ -153,6 +161,7 @@ class Machine {
   void watch(Instant now);
   void write_snapshot(Instant now, std::int64_t wall_s);
   void count_life();
+  void adopt_config(Instant now);
 
   const Scenario& scenario_;
   unsigned number_;
@@ -163,6 +172,7 @@ class Machine {
   double rate_;  ///< of its clock
   wire::Dialect dialect_;
   unsigned maxupd_ = 128;
+  std::array<std::optional<wire::Dialect>, Scenario::firewalls> named_{};  ///< dialects, by its operator
   unsigned lives_ = 0;
   bool loads_ = true;
   std::optional<std::int64_t> sabotage_{};

@@ -12,7 +12,7 @@
 namespace pfsync::sim::chaos {
 
 /// Paths that a run can take, and that no counter of a session tells. Beside them every word of its counters is a mark.
-inline constexpr std::array<std::string_view, 67> mark_words{
+inline constexpr auto mark_words = std::to_array<std::string_view>({
     // network
     "net: frame lost",
     "net: frame lost in a burst",
@@ -46,6 +46,7 @@ inline constexpr std::array<std::string_view, 67> mark_words{
     "hub: a peer is another's to speak with",
     "peer: silent",
     "peer: heard again",
+    "peer: its dialect named by the operator",
     // CARP
     "carp: initialization complete",
     "carp: shutting down",
@@ -87,7 +88,7 @@ inline constexpr std::array<std::string_view, 67> mark_words{
     "liar: a state that exists was lied about",
     "judge: a state that ended was held",
     "judge: a window was compared",
-};
+});
 
 /// How often each was met.
 class Marks {

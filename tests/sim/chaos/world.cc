@@ -21,6 +21,12 @@ namespace {
 constexpr Duration tick = 5ms, look_every = 100ms, rates_every = 1s, touch_every = 4s;
 /// Longer than an Ethernet address that somebody lied about is believed, and then than any state lasts.
 constexpr Duration peace = 130s, quiet = 4s;
+/// When an operator has seen who is silent: states have to last some seconds until they are asked for as a sign of life.
+constexpr Duration operator_after = 30s;
+/// What is queued leaves within the session's delay, and a state that ends may be queued at any time; an answer to who
+/// asks for all is under way for a moment, or waits for the second after the one before.
+constexpr Duration queued_most = engine::SessionConfig{}.delay + 100ms,
+                   serving_most = 2 * engine::BulkSender::start_every;
 constexpr std::int64_t wall_at_start_s = 1'700'000'000;
 constexpr unsigned first_maxupd = 128;
 
@@ -37,7 +43,6 @@ class World {
   /// A node's disk loses its power in the midst of a step, at the latest here.
   void guarded(unsigned node, const std::function<void()>& work);
 
-  void pass(Duration until, bool is_peace);
   void step(bool is_peace);
   void deliver(const Network::Delivery& delivery);
   void turn(unsigned node);
@@ -48,6 +53,8 @@ class World {
   void read_edit();
   void recompute();
   void make_peace();
+  void name_dialects();
+  void watch_quiet();
   void judge_peace();
 
   void power_on(unsigned node);
@@ -85,6 +92,13 @@ class World {
   std::vector<Active> active_;
   std::size_t begun_ = 0;
   Duration looked_at_{}, rated_at_{}, touched_at_{};
+  /// Of a node in the quiet: when it last had nothing queued; when it last served no bulk update or ended one.
+  struct Rest {
+    Duration unqueued{}, served{};
+    std::uint64_t bulks = 0;
+  };
+  std::vector<Rest> rests_;
+  bool may_ask_for_all_ = false;  ///< an engine's table was empty in the quiet
   std::uint64_t trace_ = 0;
 };
 
@@ -103,7 +117,8 @@ World::World(const Scenario& scenario)
       wall_offsets_(scenario.nodes()),
       random_{scenario.seed + 1},
       referee_{scenario_, machines_, [this](unsigned node) { return runs(node); }, marks_},
-      masters_{machines_, network_, [this](unsigned node) { return runs(node); }, marks_} {
+      masters_{machines_, network_, [this](unsigned node) { return runs(node); }, marks_},
+      rests_(scenario.nodes()) {
   std::vector<Liar::Victim> victims;
   for (Machine& machine : machines_) {
     const unsigned node = machine.number();
@@ -418,10 +433,6 @@ void World::step(bool is_peace) {
   }
 }
 
-void World::pass(Duration until, bool is_peace) {
-  while (now_ < until && referee_.broken().empty()) step(is_peace);
-}
-
 void World::make_peace() {
   for (const Active& active : std::exchange(active_, {})) end(active.event);
   recompute();
@@ -436,6 +447,25 @@ void World::make_peace() {
   }
 }
 
+/// Nobody learns the dialect of a firewall that became a kernel of the other header version and says nothing: its
+/// operator, who is told that it is silent, names it.
+void World::name_dialects() {
+  for (unsigned firewall = 0; firewall < Scenario::firewalls; ++firewall)
+    for (unsigned node = Scenario::firewalls; node < machines_.size(); ++node)
+      if (machines_[node].is_not_understood_by(machines_[firewall]))
+        machines_[node].name_dialect(firewall, machines_[firewall].dialect(), local(node));
+}
+
+void World::watch_quiet() {
+  for (Machine& machine : machines_) {
+    Rest& rest = rests_[machine.number()];
+    if (!machine.has_queued()) rest.unqueued = now_;
+    if (std::exchange(rest.bulks, machine.bulks_served()) != machine.bulks_served() || !machine.serves_bulk())
+      rest.served = now_;
+    may_ask_for_all_ = may_ask_for_all_ || (machine.is_engine() && machine.table().size() == 0);
+  }
+}
+
 void World::judge_peace() {
   if (!referee_.broken().empty()) return;
   if (const unsigned count = masters_.count(); count != 1)
@@ -443,9 +473,10 @@ void World::judge_peace() {
   referee_.judge_peace();
   for (Machine& machine : machines_) {
     const std::string who = ": node " + std::to_string(machine.number());
-    for (unsigned core = 0; core < machine.node().parts(); ++core)
-      if (machine.node().part(core).queued() > 0) referee_.find("something is queued in peace" + who);
-    if (machine.serves_bulk()) referee_.find("a bulk update goes on in peace" + who);
+    const Rest& rest = rests_[machine.number()];
+    if (now_ - rest.unqueued > queued_most) referee_.find("something is queued in peace" + who);
+    if (now_ - rest.served > serving_most || (machine.serves_bulk() && !may_ask_for_all_))
+      referee_.find("a bulk update goes on in peace" + who);
     if (machine.node().is_catching_up()) referee_.find("somebody waits for a bulk update in peace" + who);
   }
   if (calls_) {
@@ -459,10 +490,15 @@ void World::judge_peace() {
 }
 
 Verdict World::run() {
-  pass(start_ + std::chrono::milliseconds{scenario_.length}, false);
+  for (const Duration end = start_ + std::chrono::milliseconds{scenario_.length};
+       now_ < end && referee_.broken().empty();)
+    step(false);
   if (referee_.broken().empty()) {
     make_peace();
+    const Duration named_at = now_ + operator_after;
+    bool has_named = scenario_.shape == Shape::group;
     for (const Duration end = now_ + peace; now_ < end && referee_.broken().empty();) {
+      if (now_ >= named_at && !std::exchange(has_named, true)) name_dialects();
       if (now_ >= touched_at_ + touch_every) {
         touched_at_ = now_;
         for (unsigned node = 0; node < Scenario::firewalls; ++node)
@@ -473,7 +509,10 @@ Verdict World::run() {
       }
       step(true);
     }
-    pass(now_ + quiet, true);
+    for (const Duration end = now_ + quiet; now_ < end && referee_.broken().empty();) {
+      step(true);
+      watch_quiet();
+    }
     judge_peace();
   }
   for (Machine& machine : machines_) machine.power_off();
