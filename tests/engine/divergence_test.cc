@@ -6,6 +6,7 @@
 #include "engine/bulk_sender.h"
 #include "engine/partitioned_session.h"
 #include "tests/engine/divergence_engine.h"
+#include "tests/under_sanitizer.h"
 
 namespace pfsync::engine::divergence {
 namespace {
@@ -360,11 +361,7 @@ std::uint64_t bytes_of_a_bulk(const statetable::Table& table) {
 
 /// What one can find by comparing must be cheap beside saying it all again.
 TEST(DivergenceTest, FindsAFewOfVeryManyInLessThanAHundredthOfABulkUpdate) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  constexpr std::uint64_t states = 100'000;  // ten times as slow
-#else
-  constexpr std::uint64_t states = 1'000'000;
-#endif
+  constexpr std::uint64_t states = under_sanitizer ? 100'000 : 1'000'000;
   Pair pair{states + 1000};
   const auto state_of = [](std::uint64_t id) {
     wire::State state = tcp_state(id);

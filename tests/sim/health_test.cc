@@ -6,6 +6,7 @@
 
 #include "engine/health_facts.h"
 #include "tests/sim/simulation.h"
+#include "tests/under_sanitizer.h"
 #include "wire/packet_reader.h"
 
 namespace pfsync::sim {
@@ -143,7 +144,7 @@ class Opener {
 };
 
 TEST(HealthSimulation, IsHealthyWhileAllIsWell) {
-  for (std::uint64_t seed = 1; seed <= 3; ++seed)
+  for (std::uint64_t seed = 1; seed <= (under_sanitizer ? 1u : 3u); ++seed)
     for (const bool multicast : {false, true}) {
       Pair net{seed, multicast};
       net.observer.expect_healthy_for(60s);
@@ -351,7 +352,8 @@ TEST(HealthSimulation, TellsOfLossOnTheWayToThePeer) {
 
 /// The estimate beside what was lost: of the packets that announce new states.
 TEST(HealthSimulation, TheEstimateIsRight) {
-  for (const unsigned percent : {1u, 3u, 10u}) {
+  for (const unsigned percent : {3u, 1u, 10u}) {
+    if (under_sanitizer && percent != 3) continue;
     Pair net{percent, false, 500};
     net.observer.expect_healthy_for(20s);
     std::uint64_t arrived = 0, lost = 0;

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "tests/statetable/entries.h"
+#include "tests/under_sanitizer.h"
 
 namespace pfsync::statetable {
 namespace {
@@ -65,12 +66,7 @@ void read_until(const std::atomic<bool>& done, TableReader reader, std::uint64_t
 std::uint32_t operations_of(std::uint64_t seed) {
   if (const char* wanted = std::getenv("DIFFERENTIAL_OPERATIONS"))
     return static_cast<std::uint32_t>(std::strtoul(wanted, nullptr, 10));
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  constexpr bool slow = true;
-#else
-  constexpr bool slow = false;
-#endif
-  return seed == 1 && !slow ? 10'000'000 : 1'000'000;
+  return seed == 1 && !under_sanitizer ? 10'000'000 : 1'000'000;
 }
 
 class DifferentialTest : public ::testing::TestWithParam<std::uint64_t> {};
