@@ -376,6 +376,8 @@ class Kills(Pair):
                 lost &= self.nodes[other].states().keys()
             self.assertEqual(sorted(lost)[:3], [], f"round {number}: {len(lost)} of {len(both)} states that both had are lost")
             judged, ended = judged + len(both & held[other]), ended + len(gone)
+            if number % 50 == 49:
+                print(f"# {number + 1} of {KILLS} rounds, 0 lost", flush=True)
         print(f"# {KILLS} kill -9 rounds: {judged} states that both had were judged, 0 lost, {ended} ended meanwhile; back after {slowest_s:.1f} s at most",
               flush=True)
         self.assertGreater(judged, KILLS * self.states / 4)
