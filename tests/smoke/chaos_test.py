@@ -85,18 +85,38 @@ class Network:
     def set(self, side, *words):
         ip("-n", self.spaces[side], "link", "set", "sync", *words)
 
-    def impair(self, side):
-        """What reaches that side is lost, late and out of order, or has to pass a narrow place. Returns what it is, in words."""
-        tc = ["tc", "-n", self.bridge, "qdisc", "replace", "dev", f"port-{side}", "root"]
-        for words, qdisc in (("a tenth lost, and out of order", ["netem", "delay", "2ms", "2ms", "loss", "10%", "reorder", "25%"]),
-                             ("400 kbit/s, since this kernel has no sch_netem", ["tbf", "rate", "400kbit", "burst", "3kb", "latency", "20ms"])):
-            done = subprocess.run([*tc, *qdisc], capture_output=True, text=True)
-            if done.returncode == 0:
-                return words
-        raise unittest.SkipTest(f"this kernel has neither sch_netem nor sch_tbf: {' '.join(done.stderr.split())}")
+    def disturb(self, side):
+        """Of what reaches that side, a tenth is lost and a tenth comes twice; where this kernel can do it, also late and out of order. Returns
+        what it is, in words."""
+        netem = ["netem", "delay", "2ms", "2ms", "loss", "10%", "duplicate", "10%", "reorder", "25%"]
+        if self.queue(side, netem).returncode == 0:
+            return "a tenth lost, a tenth twice, and out of order"
+        rules = f"""table netdev chaos {{
+          chain disturbed {{
+            type filter hook ingress device "port-{1 - side}" priority 0; policy accept;
+            numgen random mod 10 0 drop
+            numgen random mod 10 0 dup to "port-{side}"
+          }}
+        }}
+        """
+        done = subprocess.run(["ip", "netns", "exec", self.bridge, "nft", "-f", "-"], input=rules, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise unittest.SkipTest(f"this kernel has neither sch_netem nor what nftables needs: {' '.join(done.stderr.split())}")
+        return "a tenth lost, a tenth twice (this kernel has no sch_netem, which could also delay)"
+
+    def narrow(self, side):
+        done = self.queue(side, ["tbf", "rate", "400kbit", "burst", "3kb", "latency", "20ms"])
+        if done.returncode != 0:
+            raise unittest.SkipTest(f"this kernel has no sch_tbf: {' '.join(done.stderr.split())}")
+
+    def queue(self, side, words):
+        return subprocess.run(["tc", "-n", self.bridge, "qdisc", "replace", "dev", f"port-{side}", "root", *words], capture_output=True, text=True)
 
     def repair(self, side):
-        subprocess.run(["tc", "-n", self.bridge, "qdisc", "del", "dev", f"port-{side}", "root"], check=True)
+        """Ends both; either may not have begun."""
+        for command in (["tc", "-n", self.bridge, "qdisc", "del", "dev", f"port-{side}", "root"],
+                        ["ip", "netns", "exec", self.bridge, "nft", "delete", "table", "netdev", "chaos"]):
+            subprocess.run(command, capture_output=True)
 
 
 class Pair(unittest.TestCase):
@@ -107,7 +127,7 @@ class Pair(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        for program in ("ip", "tc"):
+        for program in ("ip", "tc", "nft"):
             if not shutil.which(program):
                 raise unittest.SkipTest(f"{program} is not installed: scripts/setup installs it")
         folder = tempfile.TemporaryDirectory(prefix="pfsync-chaos-")
@@ -158,19 +178,30 @@ class Pair(unittest.TestCase):
             tap.eventually(lambda: node.status()["bulk"]["phase"] == "done", PATIENCE_S, f"{node.name} has received everything")
 
     def assert_heals(self):
-        """The load stands still, and all come to hold the same; then it goes on."""
+        """Under load; it stands still only to compare, so that all hold the same while there is something to hold."""
         self.wait_well()
         first, *others = self.nodes
         playing = [node for node in self.nodes if node.status()["synthetic"]]
-        for node in playing:
-            node.ask("synthetic", run=False)
-        for other in others:
-            try:
-                tap.eventually(lambda: compare(first, other)[2], PATIENCE_S, "both hold the same")
-            except AssertionError as error:
-                raise AssertionError(f"{error}: {differences(first, other)}") from error
-        for node in playing:
-            node.ask("synthetic", run=True)
+
+        def are_the_same():
+            for node in playing:
+                node.ask("synthetic", run=False)
+            for _ in range(10):
+                compared = [compare(first, other) for other in others]
+                if all(same and status["states"] >= self.states for status, _, same in compared):
+                    break
+                time.sleep(0.1)
+            else:
+                self.seen = [differences(first, other) for other in others]
+                compared = []
+            for node in playing:
+                node.ask("synthetic", run=True)
+            return compared or time.sleep(1)
+
+        try:
+            tap.eventually(are_the_same, PATIENCE_S, "all hold the same")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.seen}") from error
 
     def expect_trouble(self, side, *troubles):
         node = self.nodes[side]
@@ -206,9 +237,18 @@ class Chaos(Pair):
         self.assert_heals()
         self.assertNotIn("link", [reason["trouble"] for reason in self.nodes[1].status()["reasons"]])
 
-    def test_packets_are_lost_on_the_way(self):
-        what = self.network.impair(1)
-        print(f"# the link to B: {what}", flush=True)
+    def test_packets_are_lost_and_doubled_on_the_way(self):
+        def missed():
+            return self.nodes[1].ask("show", what="peers")["peers"][0]["counts"]["missed"]
+
+        before = missed()
+        print(f"# the link to B: {self.network.disturb(1)}", flush=True)
+        tap.eventually(lambda: missed() > before, PATIENCE_S, "B misses something")
+        self.network.repair(1)
+        self.assert_heals()
+
+    def test_a_link_becomes_narrow(self):
+        self.network.narrow(1)
         time.sleep(2)
         self.network.repair(1)
         self.assert_heals()
