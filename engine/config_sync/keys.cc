@@ -27,7 +27,8 @@ constexpr const char* pin_name = "peer";
 Certificate sign(EVP_PKEY* key, const std::string& name) {
   Certificate made{X509_new()};
   auto serial = http::random_256();
-  serial[0] &= 0x7f;  // positive
+  // Positive, and without a leading 0, which would be one byte too many for a reader of DER (X.690, 8.3.2).
+  serial[0] = static_cast<std::uint8_t>((serial[0] & 0x7fu) | 0x40u);
   X509_NAME* subject = X509_get_subject_name(made.get());
   const auto* common_name = reinterpret_cast<const unsigned char*>(name.c_str());
   const bool good = X509_set_version(made.get(), 2) == 1 &&

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <nlohmann/json.hpp>
@@ -19,6 +20,7 @@
 #include "engine/config_sync/keys.h"
 #include "engine/http/users.h"
 #include "engine/xmlrpc/codec.h"
+#include "tests/engine/memory_files.h"
 #include "tests/engine/temporary_directory.h"
 
 namespace pfsync::engine::config_sync {
@@ -38,7 +40,7 @@ std::string address_of(unsigned side) {
 
 /// A node: the agent, and a daemon that takes what it is given.
 struct Node {
-  Node(unsigned side, std::string role, const test::TemporaryDirectory& directory)
+  Node(unsigned side, std::string role, const engine::test::TemporaryDirectory& directory)
       : side_{side}, role_{std::move(role)}, state_dir_{directory.file("state" + std::to_string(side))} {}
 
   [[nodiscard]] std::string text(int established, const std::string& more = "") const {
@@ -155,9 +157,19 @@ class ConfigSyncAgent : public ::testing::Test {
     return answer.get();
   }
 
-  test::TemporaryDirectory directory_;
+  engine::test::TemporaryDirectory directory_;
   Node primary_{0, "primary", directory_}, secondary_{1, "secondary", directory_};
 };
+
+TEST(ConfigSyncKeys, EveryCertificateThatIsMadeCanBeRead) {
+  const engine::test::TemporaryDirectory directory;
+  for (int i = 0; i < 1000; ++i) {  // of serial numbers that may begin with any byte
+    test::MemoryFiles files;
+    ASSERT_EQ(make_own_key(files, "node.pem", "node.key", "a node"), "");
+    std::ofstream{directory.file("node.pem")} << *files.read("node.pem");
+    ASSERT_TRUE(key_of(directory.file("node.pem"))) << *files.read("node.pem");
+  }
+}
 
 TEST_F(ConfigSyncAgent, TwoArePairedAndKeepOneConfiguration) {
   primary_.start(primary_.text(3600));
