@@ -137,7 +137,8 @@ std::vector<Input> parts_of(const Input& file) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::vector<std::uint8_t> bytes{data, data + size};
   pfsync::fuzz::check_all(bytes);
-  pfsync::fuzz::check_all(pfsync::fuzz::with_good_hashes(bytes));
+  const auto made_good = pfsync::fuzz::with_good_hashes(bytes);
+  if (made_good != bytes) pfsync::fuzz::check_all(made_good);
   return 0;
 }
 
