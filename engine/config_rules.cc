@@ -62,8 +62,9 @@ std::optional<wire::Direction> read_direction(ConfigSection& rule) {
   const auto word = rule.text("direction");
   if (!word) return std::nullopt;
   if (*word == "in") return wire::Direction::in;
-  if (*word == "out") return wire::Direction::out;
-  rule.fail("direction", "\"" + *word + "\" is unknown: give \"in\" or \"out\", as pf sees the connection");
+  if (*word != "out")
+    rule.fail("direction", "\"" + *word + "\" is unknown: give \"in\" or \"out\", as pf sees the connection");
+  return wire::Direction::out;
 }
 
 wire::InterfaceName read_interface(ConfigSection& rule) {

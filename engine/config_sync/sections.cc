@@ -160,8 +160,8 @@ std::string host_part(const std::string& address) { return address.substr(0, add
 /// What a node calls its ports, and its address on each.
 class Ports {
  public:
-  explicit Ports(const toml::table& file) : file_{file} {
-    link_device_ = file["link"]["device"].value_or<std::string>("");
+  explicit Ports(const toml::table& file)
+      : file_{file}, link_device_{file["link"]["device"].value_or<std::string>("")} {
     if (const auto* map = file["config_sync"]["interface_map"].as_table())
       for (const auto& [logical, device] : *map)
         rows_.emplace_back(std::string{logical.str()}, device.value_or<std::string>(""));

@@ -64,7 +64,7 @@ void Comparison::answered(std::string_view answer, Instant now, statetable::Seco
   const auto& value = std::get<Answer>(decoded);
   if (const auto* refused = std::get_if<Refused>(&value))
     return end("the other node refused: " + refused->sentence, now);
-  const auto fits = [&]<class T>(Step step, const T* wanted) { return step_ == step && wanted && take(*wanted, now); };
+  const auto fits = [&](Step step, const auto* wanted) { return step_ == step && wanted && take(*wanted, now); };
   const bool is_taken =
       fits(Step::begin, std::get_if<Begun>(&value)) || fits(Step::narrow, std::get_if<Narrowed>(&value)) ||
       fits(Step::list, std::get_if<Listed>(&value)) || fits(Step::look, std::get_if<Looked>(&value)) ||

@@ -156,7 +156,9 @@ class Protocol : public httplib::Server {
     Exchange stream{head, connection_, patience_};
     stream_ = &stream;
     bool closed = last;
-    return process_request(stream, last, closed, nullptr) && stream.written();
+    const bool is_served = process_request(stream, last, closed, nullptr);
+    stream_ = nullptr;
+    return is_served && stream.written();
   }
   /// What the doorkeeper has for the client, who had no answer.
   [[nodiscard]] const std::optional<Response>& sent_away() const noexcept { return sent_away_; }
