@@ -50,6 +50,7 @@ TEST(Chaos, SeedsHoldAndTakeThePathsThatCount) {
                            "net: frame into a cut path",
                            "node: crashed",
                            "node: frozen",
+                           "node: its link came up again",
                            "bulk: done",
                            "bulk: served",
                            "clear: flushed by a firewall",
@@ -63,6 +64,8 @@ TEST(Chaos, SeedsHoldAndTakeThePathsThatCount) {
                            "liar: a lie was told",
                            "judge: a state that ended was held",
                            "judge: a window was compared",
+                           "judge: a restored window was compared",
+                           "session: deletes_dropped",
                            "refused: stale",
                            "session: removed_before",
                            "session: expired"})
@@ -186,6 +189,17 @@ TEST_F(Judged, AWindowThatGoesBackIsFound) {
   ASSERT_EQ(session().update({state_.id, state_.src, state_.dst, state_.timeout}, at()), engine::Session::Local::done);
   referee_.after(0, update, now_);
   EXPECT_EQ(referee_.broken(), "a window went back: state 7 of creator 1 at node 0");
+}
+
+TEST_F(Judged, AWindowThatGoesBackOverARestartIsFound) {
+  ASSERT_EQ(session().insert(state_, at()), engine::Session::Local::done);
+  referee_.snapshot_begun(0, 1);
+  referee_.restored(0, 1);
+  EXPECT_EQ(referee_.broken(), "");
+  state_.src.seqhi = 1999;
+  ASSERT_EQ(session().update({state_.id, state_.src, state_.dst, state_.timeout}, at()), engine::Session::Local::done);
+  referee_.restored(0, 1);
+  EXPECT_EQ(referee_.broken(), "a window went back over a restart: state 7 of creator 1 at node 0");
 }
 
 TEST_F(Judged, AnEndedStateThatComesBackIsFound) {

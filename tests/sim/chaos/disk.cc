@@ -5,9 +5,10 @@
 
 namespace pfsync::sim::chaos {
 
-void Disk::replace_snapshot(std::vector<std::uint8_t> bytes, std::int64_t now_s) {
+void Disk::replace_snapshot(std::vector<std::uint8_t> bytes, std::uint64_t number, std::int64_t now_s) {
   step();
   snapshot_ = std::move(bytes);
+  snapshot_number_ = number;
   written_at_s_ = now_s;
   step();
 }

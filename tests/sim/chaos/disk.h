@@ -29,12 +29,13 @@ class Disk final : public engine::config_sync::Files {
     if (left_ > 0 && --left_ == 0) throw PowerLoss{};
   }
   /// The snapshot takes its place: the rename, then the folder. `now_s` of the run.
-  void replace_snapshot(std::vector<std::uint8_t> bytes, std::int64_t now_s);
+  void replace_snapshot(std::vector<std::uint8_t> bytes, std::uint64_t number, std::int64_t now_s);
   /// The power is gone: what the disk lied about is torn. `random`: where.
   void lose_power(std::int64_t now_s, std::uint64_t random);
   /// Another disk.
   void renew();
   [[nodiscard]] const std::optional<std::vector<std::uint8_t>>& snapshot() const { return snapshot_; }
+  [[nodiscard]] std::uint64_t snapshot_number() const { return snapshot_number_; }
   void remove_snapshot() { snapshot_.reset(); }
 
   // The folder
@@ -53,6 +54,7 @@ class Disk final : public engine::config_sync::Files {
   }
 
   std::optional<std::vector<std::uint8_t>> snapshot_;
+  std::uint64_t snapshot_number_ = 0;
   std::int64_t written_at_s_ = 0;
   std::map<std::string, std::string> files_;
   std::uint64_t left_ = 0;

@@ -76,7 +76,7 @@ std::vector<unsigned> Machine::peers() const {
 engine::SessionConfig Machine::session_config(std::vector<Lane>& lanes) const {
   engine::SessionConfig config;
   config.creatorid = creatorid();
-  config.ids_queued_max = ids_max;
+  config.ids_queued_max = scenario_.ids;
   config.maxupd = maxupd_;
   config.requests_per_s = requests_per_s;
   config.timeouts = short_timeouts();
@@ -150,8 +150,23 @@ void Machine::power_on(Instant now, std::int64_t wall_s) {
   life.turned_at = life.passed_at = now;
   life.snapshot_due = now + std::chrono::seconds{scenario_.snapshot_s};
   if (is_engine()) restore(now, wall_s);
-  session().start(now);
-  life.carp->set_link(true, now);
+  if (is_engine() && !link_up_) marks_.meet("node: started without a link");
+  turn_link(now);
+}
+
+/// A firewall does not ask for what it missed without a carrier.
+void Machine::turn_link(Instant now) {
+  Life& life = *life_;
+  const bool up = link_up_ || !is_engine();
+  if (std::exchange(life.has_link, up) == up) return;
+  life.carp->set_link(up, now);
+  if (!up) return;
+  if (std::exchange(life.has_started, true)) {
+    marks_.meet("node: its link came up again");
+    session().request_bulk(now);
+  } else {
+    session().start(now);
+  }
 }
 
 void Machine::restore(Instant now, std::int64_t wall_s) {
@@ -174,6 +189,7 @@ void Machine::restore(Instant now, std::int64_t wall_s) {
   if (restored->states.beyond + restored->states.refused > 0)
     marks_.meet("snapshot: states beyond what fits or refused", restored->states.beyond + restored->states.refused);
   clock_lied_ = clock_jumped || restored->clock_went_back_s > 0;
+  if (ears_.restored) ears_.restored(disk_.snapshot_number());
 }
 
 void Machine::count_life() {
@@ -254,7 +270,7 @@ void Machine::receive_all(Instant now) {
 
 Sync Machine::sync() {
   if (life_->node->is_catching_up()) return Sync::under_way;
-  return !session().is_cut_off() && session().is_caught_up() ? Sync::complete : Sync::missing;
+  return life_->has_link && !session().is_cut_off() && session().is_caught_up() ? Sync::complete : Sync::missing;
 }
 
 void Machine::turn(Instant now, std::int64_t wall_s) {
@@ -263,6 +279,7 @@ void Machine::turn(Instant now, std::int64_t wall_s) {
     session().request_bulk(now);
     life.demotion.follow(sync(), now);
   }
+  turn_link(now);
   receive_all(now);
   if (is_engine()) {
     life.demotion.follow(sync(), now);
@@ -414,6 +431,8 @@ void Machine::write_snapshot(Instant now, std::int64_t wall_s) {
                                           .states_max = life.table->config().states_max,
                                           .creatorid = creatorid()};
     life.writing = std::make_unique<Writing>(header, *life.table, now);
+    life.writing->number = ++snapshots_;
+    if (ears_.begun) ears_.begun(snapshots_);
   }
   Writing& writing = *life.writing;
   if (now < writing.due) return;
@@ -423,7 +442,7 @@ void Machine::write_snapshot(Instant now, std::int64_t wall_s) {
   const bool replaces = writing.is_finished;
   disk_.step();
   if (!failed && replaces) {
-    disk_.replace_snapshot(std::move(writing.sink.bytes), now_s);
+    disk_.replace_snapshot(std::move(writing.sink.bytes), writing.number, now_s);
     marks_.meet("snapshot: written");
   } else if (!failed) {
     if (!std::exchange(writing.has_begun, true))

@@ -36,7 +36,6 @@ using statetable::Instant;
 class Machine {
  public:
   static constexpr std::size_t inbox_max = 256;  ///< frames that its device holds
-  static constexpr std::size_t ids_max = 256;    ///< of each queue of bare ids
   static constexpr std::size_t frames_ahead = 32;
   static constexpr std::uint64_t requests_per_s = 500;
   static constexpr std::uint8_t vhid = 1;
@@ -45,9 +44,10 @@ class Machine {
   [[nodiscard]] static wire::Address address_of(unsigned number);
   [[nodiscard]] static wire::Address shared_address();
 
-  /// Told around each packet that the session takes.
+  /// Told around each packet that the session takes, when a snapshot begins, and when one was restored.
   struct Ears {
     std::function<void(wire::Bytes packet)> before, after;
+    std::function<void(std::uint64_t snapshot)> begun, restored;
   };
   Machine(const Scenario& scenario, unsigned number, Marks& marks);
 
@@ -72,6 +72,8 @@ class Machine {
   [[nodiscard]] bool is_not_understood_by(const Machine& firewall);
   /// As Fault::sabotage says. Ending no state takes the next power_on().
   void sabotage(std::int64_t how) { sabotage_ = how; }
+  /// Its interface has a carrier. It sees that in its next turn.
+  void set_link(bool up) { link_up_ = up; }
   void set_dialect(wire::Dialect dialect) { dialect_ = dialect; }
   void stop_load() { loads_ = false; }
   /// A packet of each of its connections that `is_alive` says is one.
@@ -127,6 +129,7 @@ class Machine {
     engine::snapshot::MemorySink sink;
     engine::snapshot::Writer writer;
     engine::snapshot::TableWalk walk;
+    std::uint64_t number = 0;
     bool has_begun = false;
     bool is_finished = false;
     Instant due{};
@@ -144,6 +147,8 @@ class Machine {
     Instant snapshot_due{};
     Instant turned_at{}, passed_at{};
     bool was_in_sync = true;
+    bool has_link = false;
+    bool has_started = false;
   };
 
   [[nodiscard]] engine::SessionConfig session_config(std::vector<Lane>& lanes) const;
@@ -154,6 +159,7 @@ class Machine {
   void receive_all(Instant now);
   [[nodiscard]] bool takes(wire::Bytes packet) const;
   [[nodiscard]] engine::carp::Sync sync();
+  void turn_link(Instant now);
   void turn_carp(Instant now);
   void turn_peers(Instant now);
   void transmit(Instant now);
@@ -175,6 +181,8 @@ class Machine {
   std::array<std::optional<wire::Dialect>, Scenario::firewalls> named_{};  ///< dialects, by its operator
   unsigned lives_ = 0;
   bool loads_ = true;
+  bool link_up_ = true;
+  std::uint64_t snapshots_ = 0;  ///< begun
   std::optional<std::int64_t> sabotage_{};
   bool clock_jumped_ = false, clock_lied_ = false;
   Disk disk_;

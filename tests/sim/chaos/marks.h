@@ -21,6 +21,7 @@ inline constexpr auto mark_words = std::to_array<std::string_view>({
     "net: frame with a wrong check sequence",
     "net: frame garbled",
     "net: frame into a cut path",
+    "net: frame longer than the MTU",
     // nodes
     "node: crashed",
     "node: crashed in a write",
@@ -29,6 +30,8 @@ inline constexpr auto mark_words = std::to_array<std::string_view>({
     "node: frozen",
     "node: frozen for three seconds and more",
     "node: queue full while frozen",
+    "node: its link came up again",
+    "node: started without a link",
     "node: upgraded to another dialect",
     "node: refused as a kernel does",
     // pfsync
@@ -88,6 +91,7 @@ inline constexpr auto mark_words = std::to_array<std::string_view>({
     "liar: a state that exists was lied about",
     "judge: a state that ended was held",
     "judge: a window was compared",
+    "judge: a restored window was compared",
 });
 
 /// How often each was met.

@@ -39,6 +39,10 @@ void Network::send_to(std::size_t from, std::size_t to, wire::Bytes frame, Durat
     marks_.meet("net: frame into a cut path");
     return;
   }
+  if (path.frame_max > 0 && frame.size() > path.frame_max) {
+    marks_.meet("net: frame longer than the MTU");
+    return;
+  }
   if (path.burst > Duration::zero() && now / path.burst % 2 == 0) {
     marks_.meet("net: frame lost in a burst");
     return;

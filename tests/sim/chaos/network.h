@@ -27,6 +27,7 @@ struct Path {
   unsigned duplicate_percent = 0;
   unsigned corrupt_percent = 0;  ///< the check sequence does not fit: lost
   unsigned garble_percent = 0;   ///< it fits, and bytes are others
+  std::size_t frame_max = 0;     ///< longer ones are lost; 0: none is too long
   bool cut = false;
 
   [[nodiscard]] bool is_clean() const {

@@ -50,6 +50,7 @@ Referee::Referee(const Scenario& scenario, std::deque<Machine>& machines, std::f
       runs_{std::move(runs)},
       marks_{marks},
       ends_heard_(machines.size()),
+      written_(machines.size()),
       answers_(machines.size()),
       answers_life_(machines.size()) {
   if (const char* traced = std::getenv("CHAOS_TRACE")) {
@@ -127,6 +128,31 @@ void Referee::after(unsigned node, wire::Bytes packet, Duration now) {
   for_each_message(packet, [&](Message message, wire::Layout layout, wire::Bytes record) {
     if (is_end(message)) ends[wire::read_id(message, layout, record)] = now;
   });
+}
+
+void Referee::snapshot_begun(unsigned node, std::uint64_t snapshot) {
+  auto& written = written_[node];
+  written.erase(written.begin(), written.lower_bound(machines_[node].disk().snapshot_number()));
+  Contents& contents = written[snapshot];
+  const auto reader = machines_[node].table().reader();
+  statetable::TableReader::Cursor cursor;
+  while (const auto entry = reader.next(cursor)) contents.emplace(entry->hot.id, entry->hot);
+}
+
+/// Nothing is older than the snapshot's age explains.
+void Referee::restored(unsigned node, std::uint64_t snapshot) {
+  const auto found = written_[node].find(snapshot);
+  if (found == written_[node].end())
+    return find("a snapshot was restored that nobody wrote: node " + std::to_string(node));
+  const auto reader = machines_[node].table().reader();
+  for (const auto& [id, was] : found->second) {
+    const auto held = reader.find(id);
+    if (!held) continue;
+    marks_.meet("judge: a restored window was compared");
+    const bool tcp = was.proto == wire::ipproto::tcp;
+    if (goes_back(was.src, held->hot.src, tcp, true) || goes_back(was.dst, held->hot.dst, tcp, false))
+      find("a window went back over a restart: " + name(id) + " at node " + std::to_string(node));
+  }
 }
 
 void Referee::excuse(wire::Bytes frame, Duration now) {
@@ -215,8 +241,8 @@ void Referee::look_at_bounds(unsigned node) {
   const std::string who = " at node " + std::to_string(node);
   if (machine.table().size() > machine.table().config().states_max) find("the table holds more than it may" + who);
   const std::size_t peers = machine.session().peers();
-  const std::size_t each = machine.table().slot_count() + 3 * Machine::ids_max + machine.session().config().tdbs_max +
-                           2 * engine::RecentClears::places;
+  const std::size_t each = machine.table().slot_count() + 3 * machine.session().config().ids_queued_max +
+                           machine.session().config().tdbs_max + 2 * engine::RecentClears::places;
   for (unsigned core = 0; core < machine.node().parts(); ++core)
     if (machine.node().part(core).queued() > peers * each) find("more is queued than may be" + who);
   if (machine.frames_waiting() > Machine::frames_ahead) find("more bulk frames wait than may" + who);

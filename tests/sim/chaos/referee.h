@@ -26,6 +26,9 @@ class Referee {
   /// Around each packet that a node takes.
   void before(unsigned node, wire::Bytes packet, Duration now);
   void after(unsigned node, wire::Bytes packet, Duration now);
+  /// A node begins to write down its states, as number `snapshot`; and takes up those of one.
+  void snapshot_begun(unsigned node, std::uint64_t snapshot);
+  void restored(unsigned node, std::uint64_t snapshot);
   /// A frame that says what is not so, in whatever order of bits.
   void excuse(wire::Bytes frame, Duration now);
   /// A node lost its memory.
@@ -84,7 +87,9 @@ class Referee {
   /// each may be a step forward, modulo 2^32, and all together one back.
   std::set<wire::StateId> not_compared_;
   std::vector<Ends> ends_heard_;
-  std::vector<std::uint64_t> answers_;  ///< full states sent in answer, at the last look
+  using Contents = std::unordered_map<wire::StateId, statetable::HotState, OfId>;
+  std::vector<std::map<std::uint64_t, Contents>> written_;  ///< by node and snapshot, as of its beginning
+  std::vector<std::uint64_t> answers_;                      ///< full states sent in answer, at the last look
   std::vector<unsigned> answers_life_;
   std::set<wire::StateId> lied_;
   std::set<std::uint32_t> lied_creators_;

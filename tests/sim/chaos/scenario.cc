@@ -31,6 +31,8 @@ constexpr std::array<unsigned, fault_table.size()> weights{
     1,  // garble
     4,  // one_way
     4,  // partition
+    2,  // narrow
+    4,  // link_down
     8,  // crash
     3,  // crash_in_write
     2,  // stop
@@ -81,6 +83,7 @@ Event draw_event(Dice& dice, const Scenario& scenario) {
     case Fault::corrupt: amount(1, 50); break;
     case Fault::garble: amount(1, 20); break;
     case Fault::partition: amount(1, (1u << nodes) - 2); break;
+    case Fault::narrow: amount(200, 1'400); break;
     case Fault::crash: event.amount = dice.one_in(3) ? 1 : 0; break;
     case Fault::crash_in_write:
       event.a = engine();
@@ -115,6 +118,7 @@ Event draw_event(Dice& dice, const Scenario& scenario) {
     case Fault::demote: event.a = engine(); break;
     case Fault::liar: amount(0, lie_table.size() - 1); break;
     case Fault::one_way:
+    case Fault::link_down:
     case Fault::stop:
     case Fault::power_cut:
     case Fault::freeze:
@@ -152,6 +156,7 @@ constexpr std::array keys{
     Key{"states", 1, 2'000, [](Scenario& s, std::int64_t v) { s.states = static_cast<unsigned>(v); }},
     Key{"opens_per_s", 0, 1'000, [](Scenario& s, std::int64_t v) { s.opens_per_s = static_cast<unsigned>(v); }},
     Key{"updates_per_s", 0, 10'000, [](Scenario& s, std::int64_t v) { s.updates_per_s = static_cast<unsigned>(v); }},
+    Key{"ids", 1, 65'536, [](Scenario& s, std::int64_t v) { s.ids = static_cast<unsigned>(v); }},
     Key{"snapshot_s", 1, 3'600, [](Scenario& s, std::int64_t v) { s.snapshot_s = static_cast<unsigned>(v); }},
     Key{"length", 1, 3'600'000, [](Scenario& s, std::int64_t v) { s.length = static_cast<std::uint64_t>(v); }},
 };
@@ -183,6 +188,7 @@ Scenario draw(std::uint64_t seed) {
   scenario.states = static_cast<unsigned>(dice.between(5, 60));
   scenario.opens_per_s = static_cast<unsigned>(dice.between(0, 20));
   scenario.updates_per_s = static_cast<unsigned>(dice.between(5, 200));
+  if (dice.one_in(6)) scenario.ids = static_cast<unsigned>(dice.between(1, 8));
   scenario.snapshot_s = static_cast<unsigned>(dice.between(2, 15));
   scenario.length = dice.between(8'000, 45'000);
   const std::uint64_t events = dice.between(1, 14);
@@ -208,7 +214,8 @@ std::string text_of(const Scenario& scenario) {
        << "\nengines " << scenario.engines << "\ncores " << scenario.cores << "\ndialects";
   for (const auto dialect : scenario.dialects) text << ' ' << wire::word(dialect);
   text << "\nstates " << scenario.states << "\nopens_per_s " << scenario.opens_per_s << "\nupdates_per_s "
-       << scenario.updates_per_s << "\nsnapshot_s " << scenario.snapshot_s << "\nlength " << scenario.length << '\n';
+       << scenario.updates_per_s << "\nids " << scenario.ids << "\nsnapshot_s " << scenario.snapshot_s << "\nlength "
+       << scenario.length << '\n';
   for (const Event& event : scenario.events)
     text << "at " << event.at << " for " << event.lasts << ' ' << word(event.fault) << ' ' << event.a << ' ' << event.b
          << ' ' << event.amount << '\n';

@@ -29,6 +29,8 @@ enum class Fault : std::uint8_t {
   garble,
   one_way,
   partition,
+  narrow,
+  link_down,
   crash,
   crash_in_write,
   stop,
@@ -61,6 +63,9 @@ inline constexpr std::array fault_table{
     FaultInfo{Fault::one_way, "one_way", "nothing that a sends reaches b"},
     FaultInfo{Fault::partition, "partition",
               "nodes whose bit is set in `amount` and the others do not hear each other"},
+    FaultInfo{Fault::narrow, "narrow",
+              "frames of more than `amount` bytes do not pass to or from a, whose MTU is smaller"},
+    FaultInfo{Fault::link_down, "link_down", "a's interface has no carrier; an engine sees it"},
     FaultInfo{Fault::crash, "crash", "a is killed, and started when the time is over; `amount` 1: its disk is new"},
     FaultInfo{Fault::crash_in_write, "crash_in_write",
               "a is killed at the `amount`-th next step that it takes on its disk, and started when the time is over"},
@@ -113,6 +118,7 @@ struct Scenario {
   unsigned states = 30;  ///< of each firewall
   unsigned opens_per_s = 5;
   unsigned updates_per_s = 60;
+  unsigned ids = 256;             ///< that wait for a packet in each queue of bare ids
   unsigned snapshot_s = 10;       ///< between two snapshots of an engine
   std::uint64_t length = 30'000;  ///< ms until peace comes
   std::vector<Event> events{};    ///< by their beginnings

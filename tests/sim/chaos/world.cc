@@ -21,7 +21,8 @@ namespace {
 constexpr Duration tick = 5ms, look_every = 100ms, rates_every = 1s, touch_every = 4s;
 /// Longer than an Ethernet address that somebody lied about is believed, and then than any state lasts.
 constexpr Duration peace = 130s, quiet = 4s;
-/// When an operator has seen who is silent: states have to last some seconds until they are asked for as a sign of life.
+/// When an operator has seen who is silent: states have to last some seconds until they are asked for as a sign of
+/// life.
 constexpr Duration operator_after = 30s;
 /// What is queued leaves within the session's delay, and a state that ends may be queued at any time; an answer to who
 /// asks for all is under way for a moment, or waits for the second after the one before.
@@ -78,7 +79,7 @@ class World {
   const Duration start_ = now_;
   Network network_;
   std::deque<Machine> machines_;
-  std::vector<bool> frozen_;
+  std::vector<bool> frozen_, has_link_;
   bool edit_waits_ = false;  ///< of a primary that stands still, to be read afterwards
   std::vector<Duration> frozen_at_;
   std::vector<std::int64_t> wall_offsets_;
@@ -113,11 +114,12 @@ World::World(const Scenario& scenario)
       network_{scenario.nodes() + 1, scenario.seed, marks_},
       machines_{make_machines(scenario_, marks_)},
       frozen_(scenario.nodes()),
+      has_link_(scenario.nodes(), true),
       frozen_at_(scenario.nodes()),
       wall_offsets_(scenario.nodes()),
       random_{scenario.seed + 1},
       referee_{scenario_, machines_, [this](unsigned node) { return runs(node); }, marks_},
-      masters_{machines_, network_, [this](unsigned node) { return runs(node); }, marks_},
+      masters_{machines_, network_, [this](unsigned node) { return runs(node) && has_link_[node]; }, marks_},
       rests_(scenario.nodes()) {
   std::vector<Liar::Victim> victims;
   for (Machine& machine : machines_) {
@@ -125,7 +127,9 @@ World::World(const Scenario& scenario)
     victims.push_back({Machine::mac_of(node), Machine::address_of(node)});
     machine.send_by([this, node](wire::Bytes frame) { network_.send(node, frame, now_); });
     machine.hear_with({.before = [this, node](wire::Bytes packet) { referee_.before(node, packet, now_); },
-                       .after = [this, node](wire::Bytes packet) { referee_.after(node, packet, now_); }});
+                       .after = [this, node](wire::Bytes packet) { referee_.after(node, packet, now_); },
+                       .begun = [this, node](std::uint64_t snapshot) { referee_.snapshot_begun(node, snapshot); },
+                       .restored = [this, node](std::uint64_t snapshot) { referee_.restored(node, snapshot); }});
   }
   if (scenario_.shape == Shape::hub) victims.push_back({wire::carp_mac(Machine::vhid), Machine::shared_address()});
   liar_.emplace(std::move(victims), scenario_.shape == Shape::group, scenario.seed + 2);
@@ -308,6 +312,7 @@ void World::read_edit() {
 void World::recompute() {
   network_.heal();
   std::fill(frozen_.begin(), frozen_.end(), false);
+  std::fill(has_link_.begin(), has_link_.end(), true);
   for (Machine& machine : machines_) {
     machine.disk().is_full = machine.disk().lies = false;
     machine.disk().slow = 1;
@@ -328,6 +333,16 @@ void World::recompute() {
           for (unsigned b = 0; b < machines_.size(); ++b)
             if ((amount >> a & 1u) != (amount >> b & 1u)) network_.path(a, b).cut = true;
         break;
+      case Fault::narrow:
+        for (unsigned other = 0; other <= machines_.size(); ++other)
+          for (Path* each : {&network_.path(event.a, other), &network_.path(other, event.a)})
+            each->frame_max = each->frame_max == 0 ? amount : std::min<std::size_t>(each->frame_max, amount);
+        break;
+      case Fault::link_down:
+        has_link_[event.a] = false;
+        for (unsigned other = 0; other <= machines_.size(); ++other)
+          network_.path(event.a, other).cut = network_.path(other, event.a).cut = true;
+        break;
       case Fault::freeze: frozen_[event.a] = true; break;
       case Fault::slow_disk: machines_[event.a].disk().slow = static_cast<std::uint64_t>(event.amount); break;
       case Fault::full_disk: machines_[event.a].disk().is_full = true; break;
@@ -335,6 +350,7 @@ void World::recompute() {
       default: break;
     }
   }
+  for (Machine& machine : machines_) machine.set_link(has_link_[machine.number()]);
   masters_.disturb_all();
   if (edit_waits_ && runs(Scenario::firewalls)) read_edit();
 }
