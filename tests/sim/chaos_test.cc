@@ -84,6 +84,15 @@ TEST(Chaos, ScenariosThatOnceFailedHold) {
   }
 }
 
+TEST(Chaos, WhatASmallerMtuLostIsHealed) {
+  const Verdict verdict =
+      run(scenario_of("seed 6\nshape hub\nengines 2\nstates 60\nopens_per_s 20\nupdates_per_s 200\nlength 9000\n"
+                      "at 500 for 7000 narrow 2 0 200\nat 3000 for 500 link_down 2 0 0\n"));
+  EXPECT_EQ(verdict.broken, "");
+  EXPECT_GT(verdict.marks.of("net: frame longer than the MTU"), 0u);
+  EXPECT_GT(verdict.marks.of("node: its link came up again"), 0u);
+}
+
 TEST(Chaos, ASeedReplaysItsRun) {
   const Verdict once = run(draw(3)), again = run(draw(3));
   EXPECT_EQ(once.trace, again.trace);
