@@ -95,7 +95,7 @@ HealthFacts health_facts(const DaemonView& daemon) {
                     .own_address = wire::to_string(link.address, link.family),
                     .mtu = link.mtu};
   daemon.for_each_part([&](const Session& part) {
-    facts.states_refused += part.counters()[Tally::table_full].value();
+    facts.states_refused += part.counters()[Tally::table_full].value() + part.counters()[Tally::made_room].value();
     facts.frames_received += part.counters()[Tally::ipackets].value();
     facts.frames_dropped += part.counters()[Tally::parts_behind].value();
   });

@@ -71,6 +71,7 @@ Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std:
       acks{10 * session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s, 1)},
       interfaces{config.interfaces},
       watch{session.passive ? Duration::zero() : session.probe_every} {
+  numbers.fill(PlaceShares::others);
   if (config.is_shared) outbox.stand_by(true, {});
 }
 
@@ -137,6 +138,7 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
   PeerDialect& dialect = peer.dialect;
   const std::uint64_t changes = dialect.changes();
   const bool understands = dialect.heard(arrival.source, place, reader.header().version, told, now);
+  if (place == PeerDialect::sources_max) number_source(peer, arrival.source);
   if (!is_first()) return;
   if (!understands) counters_[Tally::not_understood].add();
   counters_[Tally::dialect_changes].add(dialect.changes() - changes);
@@ -274,7 +276,6 @@ bool Session::take_place() noexcept {
     ++states_;
     return true;
   }
-  counters_[Tally::table_full].add();
   return false;
 }
 
@@ -285,7 +286,10 @@ void Session::give_place_back() noexcept {
 
 Session::Local Session::enter(const HotState& hot, const ColdState& cold, Hash hash, const statetable::Beside& beside,
                               unsigned from, Slot& slot, Instant now) noexcept {
-  if (!take_place()) return Local::full;
+  if (!take_place() && !(give_room_to(hot.from, now) && take_place())) {
+    counters_[Tally::table_full].add();
+    return Local::full;
+  }
   const bool asks_others = partition_ != nullptr && table_->config().by_connection;
   if (asks_others && !makes_place_elsewhere(hot, beside, from)) {
     partition_->end_insert(part_);
@@ -302,6 +306,7 @@ Session::Local Session::enter(const HotState& hot, const ColdState& cold, Hash h
     counters_[Tally::table_full].add();
     return Local::full;
   }
+  shares_.entered(hot.from);
   counters_[Tally::inserts].add();
   return Local::done;
 }
@@ -382,6 +387,7 @@ bool Session::import(const wire::State& state, const statetable::Beside& beside,
   HotState hot = hot_part(state, now_s);
   hot.state_flags = static_cast<std::uint16_t>(hot.state_flags & ~(wire::state_flag::ack | wire::state_flag::nosync));
   hot.heard_s = now_s;
+  hot.from = peers_[pending.peer].numbers[pending.source];
   // The message's remaining time, but never more than our own timeout grants from now. With no time left it is as if it
   // was used now, as in pf. Source: FreeBSD and OpenBSD, pf_state_import().
   const Seconds most_s = expires_at(state.timeout, now_s);
@@ -533,6 +539,7 @@ void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool anno
     const wire::StateId ended{writer.entry(slot).id, writer.entry(slot).creatorid};
     release(ended, table_->hash(ended), Deferrals::Why::gone, now);
   }
+  shares_.left(writer.entry(slot).from());
   writer.erase(slot);
   give_place_back();
   if (delayed_ && delayed_->forget(slot)) counters_[Tally::sync_short].add();
