@@ -87,6 +87,10 @@ class Segment:
             run("ip", "-n", space, "link", "set", "sync", "up")
             run("ip", "-n", bridge, "link", "set", f"port-{name}", "master", "segment", "up")
 
+    def mac(self, name):
+        links = subprocess.run(["ip", "-n", self.spaces[name], "-json", "link", "show", "sync"], capture_output=True, text=True, check=True).stdout
+        return json.loads(links)[0]["address"]
+
     def inside(self, name):
         return ["ip", "netns", "exec", self.spaces[name]]
 
@@ -261,7 +265,7 @@ def full_state(id_, number, creator=FOE, flags=0):
                 nat_rule=0xffffffff, expire=86400, af=2, proto=6, direction=2, timeout=2)
 
 
-def flood_frames(kind, known):
+def flood_frames(kind, known, mac=b""):
     """Frames to send in turn, again and again."""
     random_ = random.Random(9)
     identity = lambda: random_.randbytes(8)
@@ -291,7 +295,7 @@ def flood_frames(kind, known):
     if kind == "pings":
         body = struct.pack("!BBHHH", 8, 0, 0, 1, 1) + bytes(56)
         body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
-        return [frame(body, protocol=1, to=NODE, ttl=64, mac=b"\xff" * 6)]
+        return [frame(body, protocol=1, to=NODE, ttl=64, mac=mac)]
     raise ValueError(kind)
 
 
@@ -315,10 +319,10 @@ def send_once(kind):
                 time.sleep(0.005)
 
 
-def send_flood(kind, seconds, known_file, per_s):
+def send_flood(kind, seconds, known_file, per_s, mac):
     """In the stranger's namespace: as many frames as this process can send, or so many a second."""
     known = [bytes.fromhex(line) for line in pathlib.Path(known_file).read_text().split()]
-    frames = flood_frames(kind, known)
+    frames = flood_frames(kind, known, mac)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
         out.bind(("sync", 0))
         print("ready", flush=True)
@@ -357,7 +361,8 @@ def flood(options, kind, sources):
         before_mib, spent, began = rss_mib(node), cpu_s(node), time.monotonic()
         opened, sent = wall.status()["synthetic"]["opened"], 0
         if kind != "none":
-            foe = subprocess.Popen([*stranger, "--flood", kind, "--seconds", str(options.seconds), "--known", str(known), "--per-s", str(options.per_s)],
+            foe = subprocess.Popen([*stranger, "--flood", kind, "--seconds", str(options.seconds), "--known", str(known), "--per-s", str(options.per_s),
+                                    "--mac", segment.mac("node")],
                                    stdout=subprocess.PIPE, text=True)
             stack.callback(foe.wait)
             stack.callback(foe.kill)
@@ -422,9 +427,10 @@ def main():
     parser.add_argument("--flood", help=argparse.SUPPRESS)
     parser.add_argument("--known", help=argparse.SUPPRESS)
     parser.add_argument("--once", help=argparse.SUPPRESS)
+    parser.add_argument("--mac", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.flood:
-        send_flood(options.flood, options.seconds, options.known, options.per_s)
+        send_flood(options.flood, options.seconds, options.known, options.per_s, bytes.fromhex(options.mac.replace(":", "")))
         return 0
     if options.once:
         send_once(options.once)
