@@ -25,7 +25,7 @@ void BulkRequester::on_status(const wire::BulkStatus& status, Instant now) noexc
   if (status.status == wire::BulkStatus::start) {
     if (phase() == BulkPhase::asked) round_trip_.store(now - requested_at_, std::memory_order_relaxed);
     phase_.store(BulkPhase::receiving, std::memory_order_relaxed);
-    set_due(now + silence_max);
+    renew(now);
   } else if (status.status == wire::BulkStatus::end) {
     // The END of a bulk that began before our request answers somebody else's. One second of grace:
     // both ends count whole seconds.
@@ -41,8 +41,15 @@ void BulkRequester::on_full_state(Instant now) noexcept {
   // Else signs of life, which are asked for every second, would keep up the wait for a sender that died.
   if (answers_expected_ > 0)
     --answers_expected_;
-  else if (phase() == BulkPhase::receiving)
-    set_due(now + silence_max);
+  else if (phase() == BulkPhase::receiving &&
+           ++since_renewed_ * std::chrono::seconds{1} >= pace_least * (now - renewed_at_))
+    renew(now);
+}
+
+void BulkRequester::renew(Instant now) noexcept {
+  renewed_at_ = now;
+  since_renewed_ = 0;
+  set_due(now + silence_max);
 }
 
 void BulkRequester::on_timeout(Instant now) noexcept {

@@ -28,6 +28,8 @@ class BulkRequester {
   static constexpr unsigned tries_max = 12;
   static constexpr std::chrono::seconds retry_after{5};
   static constexpr std::chrono::seconds silence_max{20};
+  /// States a second: what comes more slowly may be answers to the questions of others on a group, and renews no wait.
+  static constexpr std::int64_t pace_least = 50;
 
   void ask(Instant now) noexcept;
   /// Nobody is asked any more; what was complete stays so.
@@ -62,6 +64,7 @@ class BulkRequester {
   std::atomic<unsigned> tries_{0};
   std::atomic<std::uint64_t> states_{0};
   void end(BulkPhase how, Instant now) noexcept;
+  void renew(Instant now) noexcept;
   void set_due(Instant due) noexcept { due_.store(due, std::memory_order_relaxed); }
 
   std::atomic<Instant> asked_at_{
@@ -70,6 +73,8 @@ class BulkRequester {
   std::atomic<statetable::Duration> round_trip_{statetable::Duration{-1}};
   Instant requested_at_{};              ///< the first time, or again
   std::uint64_t answers_expected_ = 0;  ///< of this request's time
+  Instant renewed_at_{};                ///< the wait of `receiving`, and how many states came since
+  std::int64_t since_renewed_ = 0;
   bool wants_request_ = false;
 };
 
