@@ -284,11 +284,19 @@ void Session::give_place_back() noexcept {
   if (partition_ != nullptr) partition_->give_place_back();
 }
 
-Session::Local Session::enter(const HotState& hot, const ColdState& cold, Hash hash, const statetable::Beside& beside,
+Session::Local Session::enter(const HotState& hot, const ColdState& cold, Hash hash, const statetable::Beside& begun,
                               unsigned from, Slot& slot, Instant now) noexcept {
   if (!take_place() && !(give_room_to(hot.from, now) && take_place())) {
     counters_[Tally::table_full].add();
     return Local::full;
+  }
+  statetable::Beside beside = begun;
+  if (table_->config().by_connection && beside.sides.wire.interface == statetable::NameId::none &&
+      !cold.ifname.empty()) {
+    // Its first state. Where the name finds no room, others of its connection are not found beside it.
+    const statetable::NameId interface = statetable::intern(cold.ifname);
+    if (interface == statetable::NameId::none) counters_[Tally::names_full].add();
+    beside = table_->beside(statetable::sides_of(hot, cold, interface));
   }
   const bool asks_others = partition_ != nullptr && table_->config().by_connection;
   if (asks_others && !makes_place_elsewhere(hot, beside, from)) {
@@ -373,7 +381,8 @@ bool Session::makes_place(const HotState& hot, const statetable::Beside& beside,
 
 statetable::Beside Session::begin_beside(const wire::State& state) const noexcept {
   if (!table_->config().by_connection) return {};
-  const statetable::Beside beside = table_->beside(statetable::sides_of(state, statetable::intern(state.ifname)));
+  // A name gets its number with the state that is taken: what is refused must not use them up.
+  const statetable::Beside beside = table_->beside(statetable::sides_of(state, statetable::known(state.ifname)));
   if (partition_ == nullptr)
     for (const ShardWriter& writer : writers_) writer.prefetch(beside);
   else

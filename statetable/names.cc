@@ -44,19 +44,46 @@ NameId intern(const wire::TagName& name) noexcept {
   }
 }
 
-NameId intern(const wire::InterfaceName& name) noexcept {
-  if (name.empty()) return NameId::none;
-  // States of one interface come in a row.
-  thread_local struct {
-    wire::InterfaceName name{};
-    NameId id = NameId::none;
-  } last;
-  if (last.id != NameId::none && last.name == name) return last.id;
+namespace {
+
+wire::TagName widened(const wire::InterfaceName& name) noexcept {
   wire::TagName wide;
   std::copy(name.chars.begin(), name.chars.end(), wide.chars.begin());
-  const NameId id = intern(wide);
+  return wide;
+}
+
+/// States of one interface come in a row.
+struct Last {
+  wire::InterfaceName name{};
+  NameId id = NameId::none;
+};
+thread_local Last last;
+
+/// As `number` says, of a name that is not the last one.
+template <class F>
+NameId number_of(const wire::InterfaceName& name, F&& number) noexcept {
+  if (name.empty()) return NameId::none;
+  if (last.id != NameId::none && last.name == name) return last.id;
+  const NameId id = number(widened(name));
   if (id != NameId::none) last = {name, id};
   return id;
+}
+
+}  // namespace
+
+NameId intern(const wire::InterfaceName& name) noexcept {
+  return number_of(name, [](const wire::TagName& wide) { return intern(wide); });
+}
+
+NameId known(const wire::InterfaceName& name) noexcept {
+  return number_of(name, [](const wire::TagName& wide) {
+    for (std::size_t place = content_hash(wide.chars.data(), wide.chars.size()).low % places;;
+         place = (place + 1) % places) {
+      // Acquire: as in intern.
+      const NameId id{index[place].load(std::memory_order_acquire)};
+      if (id == NameId::none || name_of(id) == wide) return id;
+    }
+  });
 }
 
 const wire::TagName& name_of(NameId id) noexcept { return names[static_cast<std::size_t>(id)]; }
