@@ -121,7 +121,9 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::sections_skipped, "sections_skipped",
               "OpenBSD sections stepped over: unknown here, or of too short records"},
     TallyInfo{Tally::names_full, "names_full",
-              "states whose route interface or tag was dropped: too many different names"},
+              "states of which a name found no number, too many being kept: a route's interface or tag is dropped, and "
+              "others "
+              "of the connection on such an interface are not found"},
     TallyInfo{Tally::dialect_changes, "dialect_changes",
               "times that another dialect was chosen for a peer, after what it sent"},
     TallyInfo{Tally::not_understood, "not_understood",

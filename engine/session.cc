@@ -95,6 +95,8 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
     peers_.emplace_back(peer, config, table.slot_count(), tdbs_.places(), counters_);
   for (Peer& peer : peers_) peer.number = next_number_++;
   if (has_delay(config.sync_rules)) delayed_.emplace(table.slot_count());
+  for (Peer& peer : peers_) reserve(peer.outbox);
+  if (delayed_) reserve(*delayed_);
 }
 
 // --- receiving ---------------------------------------------------------------------------------------

@@ -475,6 +475,11 @@ class Session {
     return id.creatorid == 0 ? wire::StateId{id.id, config_.creatorid} : id;
   }
   /// What makes_place needs; its memory is on its way to the cache.
+  /// What there is for each slot of this part, where the table's memory is taken at start too.
+  void reserve(auto& places) const noexcept {
+    if (table_->config().reserve)
+      places.take_memory(static_cast<Slot>(first_shard_ * slots_per_shard_), writers_.size() * slots_per_shard_);
+  }
   [[nodiscard]] statetable::Beside begin_beside(const wire::State& state) const noexcept;
   /// Enters a state that a message carried and that is not here; returns whether it is in the table now.
   bool import(const wire::State& state, const statetable::Beside& beside, const Pending& pending, Instant now) noexcept;

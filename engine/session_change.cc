@@ -18,10 +18,12 @@ Session::ChangePointer Session::prepare(const SessionConfig& config,
                                         const std::vector<std::optional<std::size_t>>& before) {
   ChangePointer change{new Change{config, before, {}}};
   for (std::size_t i = 0; i < before.size(); ++i) {
-    if (before[i])
+    if (before[i]) {
       change->peers.emplace_empty();
-    else
+    } else {
       change->peers.emplace_back(config.peers[i], config, table_->slot_count(), tdbs_.places(), counters_);
+      reserve(change->peers[i].outbox);
+    }
   }
   return change;
 }
