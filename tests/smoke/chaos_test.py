@@ -3,6 +3,7 @@ the hub between them, on a bridge between network namespaces. Whoever has ended 
 
 CHAOS_KILLS=1000: as many rounds of kill -9 instead of a few.
 """
+import json
 import os
 import pathlib
 import random
@@ -108,6 +109,10 @@ class Network:
         done = self.queue(side, ["tbf", "rate", "400kbit", "burst", "3kb", "latency", "20ms"])
         if done.returncode != 0:
             raise unittest.SkipTest(f"this kernel has no sch_tbf: {' '.join(done.stderr.split())}")
+
+    def dropped(self, side):
+        done = subprocess.run(["tc", "-n", self.bridge, "-s", "-j", "qdisc", "show", "dev", f"port-{side}", "root"], capture_output=True, text=True, check=True)
+        return sum(queue.get("drops", 0) for queue in json.loads(done.stdout))
 
     def queue(self, side, words):
         return subprocess.run(["tc", "-n", self.bridge, "qdisc", "replace", "dev", f"port-{side}", "root", *words], capture_output=True, text=True)
@@ -249,7 +254,7 @@ class Chaos(Pair):
 
     def test_a_link_becomes_narrow(self):
         self.network.narrow(1)
-        time.sleep(2)
+        tap.eventually(lambda: self.network.dropped(1) > 10, PATIENCE_S, "the narrow place drops packets")
         self.network.repair(1)
         self.assert_heals()
 
@@ -315,9 +320,12 @@ class Chaos(Pair):
         b = self.start(1, more, prefix)
         self.wait_well()
         for step in ("+3650d", "-3650d"):
+            before = b.states().keys()
             now.write_text(step + "\n")
+            time.sleep(1)
+            held = b.states().keys()
+            self.assertGreater(len(before & held), len(before) / 2, "what lives goes on living")
             self.assert_heals()
-            self.assertEqual(b.status()["totals"]["expired"] > 10 * self.states, False)
         now.write_text("+1d\n")
         number = b.ask("snapshot")["number"]
         tap.eventually(lambda: b.status()["snapshot"]["answered"] >= number, PATIENCE_S, "a snapshot is written, a day ahead")
