@@ -96,6 +96,7 @@ void Agent::Parts::carry_out(std::uint64_t number, const Order& order, std::uniq
         return finish(number, false, "give config_sync.listen, and config_sync.peer on the other node");
       pairing.open(own_key, http::random_256(), now());
       pair_committed = false;
+      pair_unanswered = 0;
       pair_next = now();
       return finish(number, true, "run pfsyncctl config pair on the other node too");
     case Order::Kind::confirm_pair: {
@@ -178,8 +179,9 @@ void Agent::Parts::pair_on(std::unique_lock<std::mutex>& lock) {
   if (!pairing.is_open()) return;
   pair_next = now() + std::chrono::seconds{1};
   if (const auto* why = std::get_if<std::string>(&answer)) {
-    if (pair_committed) pairing.close(*why);
-    return;  // the other operator has not begun yet
+    // Until the commitment is answered, the other operator has not begun yet; then an answer may be lost.
+    if (pair_committed && ++pair_unanswered == pair_unanswered_max) pairing.close(*why);
+    return;
   }
   const auto& value = std::get<xmlrpc::Value>(answer);
   const std::string why = pair_committed ? pairing.revealed(value, shown) : pairing.committed(value, shown);

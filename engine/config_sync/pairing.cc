@@ -92,11 +92,18 @@ std::string Pairing::revealed(const Value& answer, const KeyHash& peer) {
 }
 
 std::variant<Value, Fault> Pairing::asked(const xmlrpc::Call& call, const KeyHash& peer) {
-  if (call.method != method || state_ != State::open)
+  const bool has_shown = state_ == State::shown || state_ == State::paired;
+  if (call.method != method || (state_ != State::open && !has_shown))
     return Fault{fault::not_authorised,
                  "this node is not paired with the caller: run pfsyncctl config pair on both nodes"};
   const Value none;
   const Value& params = call.params.empty() ? none : call.params.front();
+  const std::string random = hash_at(params, "random");
+  if (has_shown) {  // once more, where our answer was lost
+    if (peer == peer_ && !commitment_.empty() && http::same(random, their_random_))
+      return Value{Value::Struct{{"shown", true}}};
+    return Fault{fault::not_authorised, "this node shows a code already"};
+  }
   if (commitment_.empty()) {
     commitment_ = hash_at(params, "commitment");
     if (commitment_.empty() || peer == own_)
@@ -104,9 +111,12 @@ std::variant<Value, Fault> Pairing::asked(const xmlrpc::Call& call, const KeyHas
     peer_ = peer;
     return Value{Value::Struct{{"random", http::hex(random_)}}};
   }
-  const std::string random = hash_at(params, "random");
+  // The same once more tells nothing new either: what our number answers is bound already.
+  if (peer == peer_ && http::same(hash_at(params, "commitment"), commitment_))
+    return Value{Value::Struct{{"random", http::hex(random_)}}};
   if (peer != peer_ || random.empty() || !http::same(commitment_of(random), commitment_))
     return Fault{fault::not_authorised, fail("somebody else interfered with the pairing: begin again on both nodes")};
+  their_random_ = random;
   show(peer_, own_, random, http::hex(random_));
   return Value{Value::Struct{{"shown", true}}};
 }

@@ -85,6 +85,8 @@ struct Agent::Parts {
   std::int64_t last_push_s = 0;
   Instant pair_next{};
   bool pair_committed = false;
+  static constexpr unsigned pair_unanswered_max = 5;
+  unsigned pair_unanswered = 0;
 
   struct FromFirewall {
     std::int64_t time_s = 0;

@@ -441,6 +441,26 @@ TEST(ConfigSyncPairing, BothConsolesShowOneCode) {
   EXPECT_EQ(b.confirm(b.code()), hash_of(1));
 }
 
+TEST(ConfigSyncPairing, AnAnswerThatIsLostIsGivenAgain) {
+  Pairing a, b;
+  a.open(hash_of(1), hash_of(11), Instant{});
+  b.open(hash_of(2), hash_of(12), Instant{});
+  for (const bool is_lost : {true, false}) {
+    const auto answer = answer_of(b.asked(a.commit_call(), hash_of(1)));
+    if (!is_lost) {
+      EXPECT_EQ(a.committed(answer, hash_of(2)), "");
+    }
+  }
+  static_cast<void>(answer_of(b.asked(a.reveal_call(), hash_of(1))));
+  EXPECT_EQ(b.state(), Pairing::State::shown);
+  EXPECT_TRUE(std::holds_alternative<Fault>(b.asked(a.reveal_call(), hash_of(3)))) << "another key's";
+  EXPECT_TRUE(std::holds_alternative<Fault>(b.asked(a.commit_call(), hash_of(1))));
+  EXPECT_EQ(b.confirm(b.code()), hash_of(1));  // whose operator does not wait
+  EXPECT_EQ(a.revealed(answer_of(b.asked(a.reveal_call(), hash_of(1))), hash_of(2)), "");
+  EXPECT_EQ(a.code(), b.code());
+  EXPECT_EQ(a.confirm(a.code()), hash_of(2));
+}
+
 TEST(ConfigSyncPairing, SomebodyBetweenShowsTwoCodes) {
   Pairing a, b, to_a, to_b;  // the last two are his, with a key of his own
   a.open(hash_of(1), hash_of(11), Instant{});

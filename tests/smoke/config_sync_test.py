@@ -63,6 +63,8 @@ class Pair(Case):
         consoles = [subprocess.Popen([PFSYNCCTL, "--socket", str(node.socket), "config", "pair"], stdin=subprocess.PIPE,
                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for node in (a, b)]
         texts = [console.communicate("y\n", timeout=60)[0] for console in consoles]
+        for text in texts:
+            self.assertIn("This console shows ", text)
         codes = [text.split("This console shows ")[1].split(".")[0] for text in texts]
         self.assertEqual(codes[0], codes[1])
         self.assertRegex(codes[0], r"^\d{3} \d{3} \d{3}$")
