@@ -49,7 +49,7 @@ std::vector<std::string> apart_of(const PeerDialect& dialect, wire::Family famil
   std::vector<std::string> all;
   if (dialect.apart() == 0) return all;
   for (const PeerDialect::Heard& node : dialect.heard_lately()) {
-    if (node.takes) continue;
+    if (node.takes || !node.counts) continue;
     const std::string address = wire::to_string(node.address, family);
     if (node.told)
       all.push_back(fmt::format("{} (which speaks {})", address, wire::word(*node.told)));
