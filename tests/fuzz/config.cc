@@ -15,11 +15,6 @@ namespace {
 
 using engine::Config;
 
-bool is_one_line(std::string_view text) {
-  return !text.empty() && std::none_of(text.begin(), text.end(),
-                                       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
-
 void check_map(const engine::InterfaceMap& map) {
   for (const engine::InterfaceMap::Row& row : map.rows()) {
     check(!row.ours.empty() && !row.theirs.empty(), "a row has two names");

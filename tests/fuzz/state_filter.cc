@@ -15,11 +15,6 @@ namespace {
 
 using engine::StateFilter;
 
-bool is_one_line(std::string_view text) {
-  return !text.empty() &&
-         std::none_of(text.begin(), text.end(), [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; });
-}
-
 /// A state with the filter's own values fits, unless two of its ends contradict each other.
 statetable::Snapshot model_of(const StateFilter& filter) {
   statetable::Snapshot state;
