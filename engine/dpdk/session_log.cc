@@ -91,8 +91,7 @@ void SessionLog::look(Instant now) {
   }
   std::uint64_t refused = 0;
   for (unsigned part = 0; part < node_->parts(); ++part)
-    refused += node_->part(part).counters()[Tally::table_full].value() +
-               node_->part(part).counters()[Tally::made_room].value();
+    refused += node_->part(part).counters()[Tally::table_full].value();
   if (!full_ && refused > 0) {
     full_ = true;
     spdlog::error("the table is full and refuses states: raise table.states_max ({})", table_->config().states_max);

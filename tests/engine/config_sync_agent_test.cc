@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <future>
@@ -213,6 +214,34 @@ TEST_F(ConfigSyncAgent, WhatTheSecondaryCannotTakeIsToldAndTriedAgain) {
   ASSERT_TRUE(come_in_step()) << primary_.show().dump(1);
   EXPECT_EQ(secondary_.established(), 3600);
   EXPECT_EQ(secondary_.log_.find("daemon\n"), std::string::npos) << "a record is one line: " << secondary_.log_;
+}
+
+TEST_F(ConfigSyncAgent, AnEpochBegunByOrderTakesAlongWhatTheOtherHasNotTakenYet) {
+  primary_.start(primary_.text(3600));
+  secondary_.start(secondary_.text(7200));
+  pair();
+  ASSERT_TRUE(come_in_step()) << primary_.show().dump(1);
+  const std::string folder = primary_.state_dir_ + "/config-sync", backup = directory_.file("backup");
+  std::filesystem::copy(folder, backup, std::filesystem::copy_options::recursive);
+  for (const int established : {1800, 1700}) {
+    reload(primary_, primary_.text(established));
+    ASSERT_TRUE(serve_until([&] { return secondary_.established() == established; })) << primary_.show().dump(1);
+  }
+  ASSERT_TRUE(come_in_step());
+
+  primary_.agent_.reset();
+  std::filesystem::remove_all(folder);
+  std::filesystem::copy(backup, folder, std::filesystem::copy_options::recursive);
+  primary_.start(primary_.text(3600));
+  const auto is_refused = [&] {
+    return primary_.show()["error"].get<std::string>().find("push --renew") != std::string::npos;
+  };
+  ASSERT_TRUE(serve_until(is_refused)) << primary_.show().dump(1);
+  reload(primary_, primary_.text(900));
+  ASSERT_TRUE(serve_until(is_refused)) << primary_.show().dump(1);
+  EXPECT_TRUE(carry_out(primary_, {.kind = Order::Kind::push, .renew = true})["ok"].get<bool>());
+  EXPECT_EQ(primary_.established(), 900);
+  EXPECT_EQ(secondary_.established(), 900);
 }
 
 TEST_F(ConfigSyncAgent, WhoeverIsNotPairedIsNotHeard) {

@@ -340,6 +340,7 @@ class Run {
 
   void send_bulk() {
     const bool was_running = bulk_.running();
+    for (Round& round : rounds_) forget_what_is_over(round);
     bulk_.speak(session_.dialect().in_use());
     const std::size_t bytes = bulk_.transmit(room_, now_);
     if (bytes == 0) return check(!was_running || bulk_.timeout() > now_, "a bulk update goes on until it ends");
@@ -373,6 +374,14 @@ class Run {
     round.owed.clear();
     for (const auto& [id, state] : model_.held)
       if (state.synchronised) round.owed[id] = model_.removals_of[id];
+    forget_what_is_over(round);
+  }
+  /// What waits out its grace is given to nobody.
+  void forget_what_is_over(auto& round) const {
+    std::erase_if(round.owed, [&](const auto& owed) {
+      const auto found = model_.held.find(owed.first);
+      return found != model_.held.end() && found->second.hot.expire_at_s <= statetable::to_seconds(now_);
+    });
   }
 
   void end_round() {

@@ -141,7 +141,10 @@ class Health(unittest.TestCase):
         status = self.expect(self.small, "mtu", "failed", "nothing leaves sync-a (MTU 1500) any more", "raise the MTU there")
         self.assertEqual([reason["trouble"] for reason in status["reasons"]], ["mtu"], status["reasons"])
         ip("-n", self.small.spaces[1], "link", "set", "sync-b", "mtu", "1500")
-        tap.eventually(lambda: self.small.status()["healthy"], PATIENCE_S, "what waited leaves once it fits")
+        try:
+            tap.eventually(lambda: self.small.status()["healthy"], PATIENCE_S, "what waited leaves once it fits")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {json.dumps(self.small.status()['reasons'])}") from error
 
     def test_a_path_with_a_smaller_mtu(self):
         self.expect(self.narrow, "mtu", "failed", f"packets of 1500 bytes do not reach {PEER}, shorter ones do")

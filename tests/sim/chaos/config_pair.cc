@@ -113,7 +113,7 @@ void ConfigHalf::renew(Instant now, std::int64_t time_s) {
   if (life.sender->error().find("push --renew") == std::string::npos) return;
   marks_.meet("config: renewed by the operator");
   life.identity.epoch = std::max(life.identity.epoch, life.sender->peer_epoch()) + 1;
-  offer(in_force_, now, time_s);
+  offer(life.offer ? maxupd_of(life.offer->revision.sections) : in_force_, now, time_s);
 }
 
 void ConfigHalf::apply_offer(Instant now) {
