@@ -20,8 +20,8 @@ class PendingClears {
 
   struct Pending {
     wire::Clear clear{};
-    unsigned from = 0;        ///< the peer, and which of its sources
-    std::uint8_t source = 0;  ///<
+    unsigned from = 0;        ///< the peer
+    std::uint8_t source = 0;  ///< which of the peer's sources
     Seconds at_s = 0;         ///< when it came: what began later is not meant
     std::size_t left = 0;     ///< slots that the walk has not come by since
   };
