@@ -4,9 +4,9 @@
 overload: a firewall sends its node more than it takes: that has 1/1, 1/2, 1/4 and 1/8 of the processor time that this load needs, for some
           seconds, and then all of it. Offered, taken, memory, and how long until both hold the same, without anybody's doing.
 floods:   another host of the same segment sends what it can, while a firewall goes on: how much of what that opens arrives, how
-          long its node's control socket takes, memory, processor time.
+          long its node's control socket takes, frames that its ring dropped, memory, processor time by thread, which counters tell.
 
-usage: overload.py [--seconds S] [--only overload,floods] [--json FILE]
+usage: overload.py [--seconds S] [--only overload,floods] [--kinds KIND,KIND…] [--per-s N] [--json FILE]
 As root: network namespaces with veth pairs on a bridge, and control groups, all removed at the end.
 """
 import argparse
@@ -33,6 +33,7 @@ from daemon import Daemon, Trouble, compare, differences
 from pf_peer import pack
 
 NODE, FIREWALL, STRANGER = "192.0.2.1", "192.0.2.2", "192.0.2.9"
+NODE6, FIREWALL6, STRANGER6 = "fd00::1", "fd00::2", "fd00::9"
 GROUP, FOE = "224.0.0.240", b"\0\0\0\x0e"
 TIMEOUT_S = 20         # of every state: what ended unheard ends for all after it, and a grace
 AGREE_S = 120
@@ -45,7 +46,7 @@ TIMEOUTS = ("tcp_first", "tcp_opening", "tcp_established", "tcp_closing", "tcp_f
 CONFIG = """
 [link]
 device = "sync"
-address = "{address}/24"
+address = "{address}/{prefix}"
 {link}
 [table]
 states_max = {states_max}
@@ -86,6 +87,10 @@ class Segment:
             run("ip", "-n", space, "link", "set", "sync", "up")
             run("ip", "-n", bridge, "link", "set", f"port-{name}", "master", "segment", "up")
 
+    def mac(self, name):
+        links = subprocess.run(["ip", "-n", self.spaces[name], "-json", "link", "show", "sync"], capture_output=True, text=True, check=True).stdout
+        return json.loads(links)[0]["address"]
+
     def inside(self, name):
         return ["ip", "netns", "exec", self.spaces[name]]
 
@@ -116,7 +121,7 @@ class Group:
 
 
 def start(stack, options, folder, segment, name, number, address, link, load="", group=(), states_max=200_000):
-    config = CONFIG.format(address=address, link=link, number=number, states_max=states_max,
+    config = CONFIG.format(address=address, prefix=64 if ":" in address else 24, link=link, number=number, states_max=states_max,
                            timeouts="\n".join(f"{word} = {TIMEOUT_S}" for word in TIMEOUTS)) + load
     daemon = Daemon(name, options.pfsyncd, folder, config, prefix=[*group, *segment.inside(name)], state_dir=folder / name)
     stack.callback(daemon.end)
@@ -136,6 +141,23 @@ def await_(what, seconds, condition):
 def rss_mib(daemon):
     line = next(line for line in pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
+
+
+def threads_s(daemon):
+    """Processor time by the name of the thread."""
+    spent = {}
+    for task in pathlib.Path(f"/proc/{daemon.process.pid}/task").iterdir():
+        name, fields = (task / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+        name = "control" if int(task.name) == daemon.process.pid else name
+        fields = fields.split()
+        spent[name] = spent.get(name, 0) + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
+def counters_of(daemon):
+    """All that are numbers, by their words."""
+    counted = daemon.ask("show", what="counters")
+    return {word: value for words in counted.values() if isinstance(words, dict) for word, value in words.items() if isinstance(value, int)}
 
 
 def cpu_s(daemon):
@@ -225,17 +247,25 @@ def frame(payload, protocol=240, to=GROUP, ttl=255, options=b"", mac=b"\x01\x00\
     return mac + b"\x02\0\0\0\0\x09" + b"\x08\x00" + header + payload
 
 
-def full_state(id_, number):
+def neighbour_solicitation():
+    target, source = (socket.inet_pton(socket.AF_INET6, address) for address in (NODE6, STRANGER6))
+    to, mac = socket.inet_pton(socket.AF_INET6, "ff02::1:ff00:1"), b"\x02\0\0\0\0\x09"
+    body = struct.pack("!BBHI", 135, 0, 0, 0) + target + b"\x01\x01" + mac
+    body = body[:2] + struct.pack("!H", checksum(source + to + struct.pack("!II", len(body), 58) + body)) + body[4:]
+    return b"\x33\x33\xff\0\0\x01" + mac + b"\x86\xdd" + struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + source + to + body
+
+
+def full_state(id_, number, creator=FOE, flags=0):
     keys = {}
     for key in (0, 1):
         keys |= {f"key[{key}].addr[0]": bytes([10, 9, 0, 1]), f"key[{key}].addr[1]": struct.pack("!I", 0x0b000000 + number // 60000),
                  f"key[{key}].port[0]": 80, f"key[{key}].port[1]": 1024 + number % 60000}
     sides = {f"{side}.{word}": value for side in ("src", "dst") for word, value in (("seqlo", 1000), ("seqhi", 66000), ("max_win", 500), ("state", 4))}
-    return pack("state_1301", id=id_, creatorid=FOE, ifname=b"all", **keys, **sides, rule=0xffffffff, anchor=0xffffffff,
+    return pack("state_1301", id=id_, creatorid=creator, ifname=b"all", **keys, **sides, state_flags=flags, rule=0xffffffff, anchor=0xffffffff,
                 nat_rule=0xffffffff, expire=86400, af=2, proto=6, direction=2, timeout=2)
 
 
-def flood_frames(kind, known):
+def flood_frames(kind, known, mac=b""):
     """Frames to send in turn, again and again."""
     random_ = random.Random(9)
     identity = lambda: random_.randbytes(8)
@@ -247,6 +277,14 @@ def flood_frames(kind, known):
         return [frame(pfsync(5, [bytes(12)]))]
     if kind == "inserts":
         return [frame(pfsync(1, [full_state(identity(), 5 * n + k) for k in range(5)])) for n in range(20_000)]
+    if kind == "inserts that want an ack":
+        return [frame(pfsync(1, [full_state(struct.pack("!Q", 5 * n + k), 5 * n + k, flags=ACK) for k in range(5)])) for n in range(10)]
+    if kind == "clears":
+        return [frame(pfsync(0, [bytes(16) + struct.pack("!I", 0x80000000 + 70 * n + k) for k in range(70)])) for n in range(2000)]
+    if kind == "creators":
+        return [frame(pfsync(1, [full_state(identity(), 5 * n + k, struct.pack("!I", 1000 + 5 * n + k)) for k in range(5)])) for n in range(CREATORS // 5)]
+    if kind == "neighbour solicitations":
+        return [neighbour_solicitation()]
     if kind == "ARP":
         return [b"\xff" * 6 + b"\x02\0\0\0\0\x09" + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1) + b"\x02\0\0\0\0\x09" + bytes([192, 0, 2, n]) +
                 bytes(6) + socket.inet_aton(NODE) for n in range(100, 200)]
@@ -257,28 +295,49 @@ def flood_frames(kind, known):
     if kind == "pings":
         body = struct.pack("!BBHHH", 8, 0, 0, 1, 1) + bytes(56)
         body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
-        return [frame(body, protocol=1, to=NODE, ttl=64, mac=b"\xff" * 6)]
+        return [frame(body, protocol=1, to=NODE, ttl=64, mac=mac)]
     raise ValueError(kind)
 
 
-FLOODS = ("none", "updates of random ids", "requests for states", "bulk requests", "inserts", "ARP", "IGMP queries", "pings")
+FLOODS = ("none", "updates of random ids", "requests for states", "bulk requests", "inserts", "inserts that want an ack", "clears", "ARP",
+          "neighbour solicitations", "IGMP queries", "pings")
+ACK = 0x10            # of state_flags
+CREATORS = 30_000     # with a state each, before the flood of clears
+# Of the counters those that tell what became of a flood.
+TELLING = ("table_full", "made_room", "requests_withheld", "requests_suppressed", "requests_limited", "answers_delayed", "acks_withheld", "clears_delayed",
+           "clears_refused", "clears_forgotten", "answers_dropped", "arp_replies", "neighbour_replies", "echo_replies", "membership_reports", "membership_dropped", "badstate",
+           "bulk_requests_in")
 
 
-def send_flood(kind, seconds, known_file):
-    """In the stranger's namespace: as many frames as this process can send."""
+def send_once(kind):
+    """In the stranger's namespace: each frame once, at a pace that nobody loses."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+        out.bind(("sync", 0))
+        for number, one in enumerate(flood_frames(kind, [])):
+            out.send(one)
+            if number % 20 == 0:
+                time.sleep(0.005)
+
+
+def send_flood(kind, seconds, known_file, per_s, mac):
+    """In the stranger's namespace: as many frames as this process can send, or so many a second."""
     known = [bytes.fromhex(line) for line in pathlib.Path(known_file).read_text().split()]
-    frames = flood_frames(kind, known)
+    frames = flood_frames(kind, known, mac)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
         out.bind(("sync", 0))
         print("ready", flush=True)
-        until, sent = time.monotonic() + seconds, 0
+        began = time.monotonic()
+        until, sent = began + seconds, 0
         while time.monotonic() < until:
-            for one in frames[:1000] if len(frames) > 1000 else frames * (256 // len(frames) + 1):
+            if per_s and sent > (time.monotonic() - began) * per_s:
+                time.sleep(0.001)
+                continue
+            for one in frames[:1000 if not per_s else 20] if len(frames) > 1000 else frames * ((256 if not per_s else 20) // len(frames) + 1):
                 with contextlib.suppress(OSError):
                     out.send(one)
                     sent += 1
             if len(frames) > 1000:
-                frames = frames[1000:] + frames[:1000]
+                frames = frames[20:] + frames[:20] if per_s else frames[1000:] + frames[:1000]
     print(sent, flush=True)
 
 
@@ -286,18 +345,25 @@ def flood(options, kind, sources):
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pfsync-load-")))
         segment = Segment(stack, ("node", "wall", "foe"))
-        link = f'sources = ["{FIREWALL}"]' if sources else ""
-        node = start(stack, options, folder, segment, "node", 1, NODE, link, states_max=options.flood_states_max)
+        own, other = (NODE6, FIREWALL6) if kind == "neighbour solicitations" else (NODE, FIREWALL)
+        link = f'sources = ["{other}"]' if sources else f'[[peer]]\naddress = "{other}"' if ":" in own else ""
+        node = start(stack, options, folder, segment, "node", 1, own, link, states_max=options.flood_states_max)
         load = LOAD.format(states=5000, new_per_s=100, updates_per_s=5000)
-        wall = start(stack, options, folder, segment, "wall", 2, FIREWALL, f'sources = ["{NODE}"]', load)
+        wall = start(stack, options, folder, segment, "wall", 2, other, f'[[peer]]\naddress = "{own}"' if ":" in own else f'sources = ["{own}"]', load)
         await_("the node has the firewall's states", 60, lambda: node.status()["states"] >= 4900)
         known = folder / "known"
         known.write_text("\n".join(id_.replace("/", "") for id_ in list(wall.states())[:2000]))
+        stranger = [*segment.inside("foe"), sys.executable, "-B", __file__]
+        if kind == "clears":
+            run(*stranger, "--once", "creators")
+            await_("the node has a state of each creator", 60, lambda: node.status()["states"] >= 4900 + 0.95 * CREATORS)
+        counted, threads = counters_of(node), threads_s(node)
         before_mib, spent, began = rss_mib(node), cpu_s(node), time.monotonic()
         opened, sent = wall.status()["synthetic"]["opened"], 0
         if kind != "none":
-            foe = subprocess.Popen([*segment.inside("foe"), sys.executable, "-B", __file__, "--flood", kind, "--seconds", str(options.seconds),
-                                    "--known", str(known)], stdout=subprocess.PIPE, text=True)
+            foe = subprocess.Popen([*stranger, "--flood", kind, "--seconds", str(options.seconds), "--known", str(known), "--per-s", str(options.per_s),
+                                    "--mac", segment.mac("node")],
+                                   stdout=subprocess.PIPE, text=True)
             stack.callback(foe.wait)
             stack.callback(foe.kill)
             foe.stdout.readline()
@@ -312,34 +378,37 @@ def flood(options, kind, sources):
             sent = int(foe.stdout.readline())
         took = time.monotonic() - began
         most_mib, cpu, status = rss_mib(node), (cpu_s(node) - spent) / took, node.status()
+        by_thread = {name: (seconds - threads.get(name, 0)) / took for name, seconds in threads_s(node).items()}
+        grown = {word: value - counted.get(word, 0) for word, value in counters_of(node).items()}
         # What is older than two seconds had its time to arrive, or to be asked for.
         young = {id_ for id_, state in wall.states().items() if 2 <= state["age_s"] < options.seconds}
         held = node.states().keys()
         arrived = len(young & held) / max(len(young), 1)
-        refused = node.ask("show", what="counters")["counters"]["table_full"]
         row = {"kind": kind, "sources": sources, "sent_per_s": sent / options.seconds, "opened": wall.status()["synthetic"]["opened"] - opened,
                "arrived": arrived, "judged": len(young), "control_ms": statistics.median(answers), "control_most_ms": max(answers), "cpu": cpu,
-               "memory_mib": (before_mib, most_mib), "verdict": status["verdict"], "states": status["states"], "table_full": refused}
+               "control_cpu": by_thread["control"], "by_thread": by_thread, "memory_mib": (before_mib, most_mib), "verdict": status["verdict"],
+               "states": status["states"], "ring_dropped_per_s": grown["imissed"] / took, "told": {word: grown[word] for word in TELLING if grown.get(word)}}
         wall.ask("synthetic", run=False)
         own = lambda daemon: {id_: state["src"] for id_, state in daemon.states().items() if id_.endswith("00000002")}
         began = time.monotonic()
-        while own(wall) != own(node) and time.monotonic() < began + AGREE_S:
+        while not (same := own(wall) == own(node)) and time.monotonic() < began + AGREE_S:
             time.sleep(0.5)
-        row["heal_s"] = time.monotonic() - began
-        row["same"] = own(wall) == own(node)
+        row |= {"heal_s": time.monotonic() - began, "same": same}
         return row
 
 
 def run_floods(options):
     rows = []
-    for kind in FLOODS:
+    for kind in options.kinds.split(",") if options.kinds else FLOODS:
         for sources in (False, True) if kind in ("updates of random ids", "inserts") else (False,):
             row = flood(options, kind, sources)
             rows.append(row)
-            print(f"  {kind}{' (sources listed)' if sources else ''}: {row['sent_per_s']:,.0f} frames/s; of {row['judged']} new states {row['arrived']:.1%} arrived; "
-                  f"control socket {row['control_ms']:.1f} ms (at most {row['control_most_ms']:.0f}); CPU {row['cpu']:.0%}; memory {row['memory_mib'][0]:.0f} -> "
-                  f"{row['memory_mib'][1]:.0f} MiB; {row['states']:,} states, {row['table_full']:,} refused, {row['verdict']}; the firewall's states "
-                  f"{'equal' if row['same'] else 'DIFFERENT'} after {row['heal_s']:.1f} s", flush=True)
+            print(f"  {kind}{' (sources listed)' if sources else ''}: {row['sent_per_s']:,.0f} frames/s, of which the ring "
+                  f"dropped {row['ring_dropped_per_s']:,.0f}; of {row['judged']} new states {row['arrived']:.1%} arrived; "
+                  f"control socket {row['control_ms']:.1f} ms (at most {row['control_most_ms']:.0f}); CPU {row['cpu']:.0%}, control thread {row['control_cpu']:.0%}; memory {row['memory_mib'][0]:.0f} -> "
+                  f"{row['memory_mib'][1]:.0f} MiB; {row['states']:,} states, {row['verdict']}; the firewall's states "
+                  f"{'equal' if row['same'] else 'DIFFERENT'} after {row['heal_s']:.1f} s; "
+                  f"{', '.join(f'{word} {value:,}' for word, value in row['told'].items()) or 'no counter of refusals grew'}", flush=True)
     return rows
 
 
@@ -351,13 +420,20 @@ def main():
     parser.add_argument("--new-per-s", type=int, default=2_000)
     parser.add_argument("--updates-per-s", type=int, default=400_000)
     parser.add_argument("--flood-states-max", type=int, default=40_000)
+    parser.add_argument("--kinds", help="of the floods: " + ", ".join(FLOODS))
+    parser.add_argument("--per-s", type=int, default=0, help="frames that a flood has a second at most; 0: what the sender can")
     parser.add_argument("--only", default="overload,floods")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--flood", help=argparse.SUPPRESS)
     parser.add_argument("--known", help=argparse.SUPPRESS)
+    parser.add_argument("--once", help=argparse.SUPPRESS)
+    parser.add_argument("--mac", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.flood:
-        send_flood(options.flood, options.seconds, options.known)
+        send_flood(options.flood, options.seconds, options.known, options.per_s, bytes.fromhex(options.mac.replace(":", "")))
+        return 0
+    if options.once:
+        send_once(options.once)
         return 0
     if os.geteuid() != 0 or not shutil.which("ip"):
         print("overload: needs root and ip, for namespaces", file=sys.stderr)

@@ -405,7 +405,8 @@ int run(std::size_t states, const std::string& folder, std::size_t runs) {
     require(table->size() + 1 > states - states / 1000, "states are missing");
   }
   // A snapshot of less than a second has too few turns.
-  if (const std::uint64_t states_per_s = Settings{}.states_per_s; states >= states_per_s) {
+  const Settings usual{};
+  if (const std::uint64_t states_per_s = usual.states_per_s; states >= states_per_s) {
     const ByTurns by_turns = measure_by_turns(*node, *table, path, states, states_per_s);
     fmt::print(
         R"({{"states": {}, "by_turns": {{"pairs": {}, "ratio": {:.3f}, "half_width": {:.3f}, "states_per_s": {:.0f}}}}})"

@@ -27,7 +27,7 @@ void BulkSender::begin(Instant at) noexcept {
   at_ = {};
   round_ = {at, {.lap = 1}};
   following_.reset();
-  is_asked_again_ = false;
+  is_asked_again_ = is_end_owed_ = false;
   is_start_due_ = true;
   lasting_since_s_ = statetable::to_seconds(at) - long_lived_s;
   next_packet_at_ = at;
@@ -82,7 +82,8 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
   if (!running() || now < next_packet_at_) return 0;
   if (gate_ != nullptr) gate_->frame_begun();
   wire::PacketWriter writer{config_.dialect, room};
-  if (is_asked_again_ && (!started_at_ || now >= *started_at_ + start_every)) merge(now);
+  // Who comes after an END was left out gets no START either: before one OpenBSD passes over the END of the others.
+  if (is_asked_again_ && !is_end_owed_ && (!started_at_ || now >= *started_at_ + start_every)) merge(now);
   // START travels in front of the first states, END behind the last: one link keeps their order.
   bool start_is_last = false;
   if (is_start_due_ && writer.append_bulk_status({config_.creatorid, 0, BulkStatus::start})) {
@@ -100,6 +101,7 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
     if (!snapshot) {
       // OpenBSD takes any END for its own: it is told only that of the last request.
       if (following_ && config_.dialect == wire::Dialect::openbsd) {
+        is_end_owed_ = true;
         go_on();
         continue;
       }
@@ -127,7 +129,7 @@ std::size_t BulkSender::transmit(wire::Room room, Instant now) noexcept {
     if (following_) {
       go_on();
     } else if (is_asked_again_) {
-      begin(*started_at_ + start_every);
+      begin(std::max(now, *started_at_ + start_every));
     } else {
       ended_.store(now, std::memory_order_relaxed);
       running_.store(false, std::memory_order_relaxed);

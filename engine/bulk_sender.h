@@ -29,7 +29,9 @@ struct BulkSenderConfig {
 /// by the live traffic.
 ///
 /// Who asks while a bulk runs gets START again, the rest, and then what had gone before it asked: the walk goes round
-/// the table and ends where it was at the last request, so that no request sets it back. Source: FreeBSD
+/// the table and ends where it was at the last request, so that no request sets it back. OpenBSD, which takes any END
+/// after a START for its own, is told only that of the last request; whoever asks once an END was left out for that
+/// waits for the next bulk, so that END comes after one more lap, however often somebody asks. Source: FreeBSD
 /// sys/netpfil/pf/if_pfsync.c, pfsync_bulk_start(), pfsync_bulk_update().
 class BulkSender {
  public:
@@ -110,6 +112,7 @@ class BulkSender {
   std::optional<Instant> started_at_{};  ///< the last START
   bool is_start_due_ = false;
   bool is_asked_again_ = false;
+  bool is_end_owed_ = false;  ///< one was left out: no request is taken up before the next
   std::atomic<bool> running_{false};
   std::atomic<std::uint64_t> states_sent_{0};
   std::atomic<std::uint64_t> states_total_{0};

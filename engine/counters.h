@@ -38,6 +38,7 @@ enum class Tally : std::uint8_t {
   displaced,
   removed_before,
   table_full,
+  made_room,
   requests_suppressed,
   requests_withheld,
   requests_dropped,
@@ -89,6 +90,10 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::removed_before, "removed_before",
               "late messages about a state that was removed a moment ago (ignored)"},
     TallyInfo{Tally::table_full, "table_full", "states refused because states_max is reached"},
+    TallyInfo{
+        Tally::made_room, "made_room",
+        "states given up while the table was full, of the source that had most, for new ones of a source that had "
+        "far fewer"},
     TallyInfo{Tally::requests_suppressed, "requests_suppressed", "update requests not repeated within a second"},
     TallyInfo{Tally::requests_withheld, "requests_withheld",
               "update requests not made: more than sync.requests_per_s, or earlier ones find no packet"},
@@ -116,7 +121,9 @@ inline constexpr std::array tally_table{
     TallyInfo{Tally::sections_skipped, "sections_skipped",
               "OpenBSD sections stepped over: unknown here, or of too short records"},
     TallyInfo{Tally::names_full, "names_full",
-              "states whose route interface or tag was dropped: too many different names"},
+              "states of which a name found no number, too many being kept: a route's interface or tag is dropped, and "
+              "others "
+              "of the connection on such an interface are not found"},
     TallyInfo{Tally::dialect_changes, "dialect_changes",
               "times that another dialect was chosen for a peer, after what it sent"},
     TallyInfo{Tally::not_understood, "not_understood",

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -44,6 +45,8 @@ class DelayedStates {
     if (size() == 0) return statetable::Instant::max();
     return statetable::Instant{} + std::chrono::seconds{next_s_};
   }
+  /// As Outbox::take_memory().
+  void take_memory(Slot first, std::size_t slots) noexcept { std::fill_n(&places_[first], slots, Place{}); }
   /// Any thread.
   [[nodiscard]] std::size_t size() const noexcept { return count_.value(); }
 

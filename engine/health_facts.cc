@@ -49,7 +49,7 @@ std::vector<std::string> apart_of(const PeerDialect& dialect, wire::Family famil
   std::vector<std::string> all;
   if (dialect.apart() == 0) return all;
   for (const PeerDialect::Heard& node : dialect.heard_lately()) {
-    if (node.takes) continue;
+    if (node.takes || !node.counts) continue;
     const std::string address = wire::to_string(node.address, family);
     if (node.told)
       all.push_back(fmt::format("{} (which speaks {})", address, wire::word(*node.told)));
@@ -95,7 +95,7 @@ HealthFacts health_facts(const DaemonView& daemon) {
                     .own_address = wire::to_string(link.address, link.family),
                     .mtu = link.mtu};
   daemon.for_each_part([&](const Session& part) {
-    facts.states_refused += part.counters()[Tally::table_full].value();
+    facts.states_refused += part.counters()[Tally::table_full].value() + part.counters()[Tally::made_room].value();
     facts.frames_received += part.counters()[Tally::ipackets].value();
     facts.frames_dropped += part.counters()[Tally::parts_behind].value();
   });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -132,6 +133,8 @@ class Outbox {
   void push() noexcept { push_ = queued() > 0; }
   /// For a state that one of the events above will be about.
   void prefetch(Slot slot) const noexcept { statetable::fetch(&places_[slot]); }
+  /// Has the machine give the memory of these slots now instead of as their states arrive. Contract: nothing is queued.
+  void take_memory(Slot first, std::size_t slots) noexcept { std::fill_n(&places_[first], slots, Place{}); }
   /// Another node speaks with the peer: nothing is written; changes are held as `held` says. Leaving, all that is held
   /// is due.
   void stand_by(bool on, Instant now) noexcept;

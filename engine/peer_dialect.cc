@@ -46,26 +46,16 @@ bool PeerDialect::takes(const Source& source, Dialect dialect) const noexcept {
          wire::takes(spoken, *wire::find_action(dialect, wire::Message::upd));
 }
 
-bool PeerDialect::has_established(std::uint8_t header_version) const noexcept {
-  return std::ranges::any_of(sources_, [header_version](const Source& source) {
-    return source.header_version == header_version && source.is_established();
-  });
-}
-
-/// Whether what it takes is asked for: where only one header version has established ones, they need not take what
-/// others of the other version say.
-bool PeerDialect::counts(const Source& source) const noexcept {
-  if (source.header_version == 0) return false;
-  const std::uint8_t other = source.header_version == wire::header_version_openbsd ? wire::header_version_freebsd
-                                                                                   : wire::header_version_openbsd;
-  return has_established(source.header_version) || !has_established(other);
+bool PeerDialect::counts(const Source& source, const std::array<Source, sources_max>& all) noexcept {
+  const auto is_established = [](const Source& one) { return one.header_version != 0 && one.is_established(); };
+  return source.header_version != 0 && (source.is_established() || std::ranges::none_of(all, is_established));
 }
 
 Dialect PeerDialect::choose() const noexcept {
   const auto all_take = [this](Dialect dialect, bool only_its_version) {
     bool any = false;
     for (const Source& source : sources_) {
-      if (!counts(source)) continue;
+      if (!counts(source, sources_)) continue;
       if (only_its_version && source.header_version != wire::info(dialect).header_version) continue;
       if (!takes(source, dialect)) return false;
       any = true;
@@ -116,9 +106,11 @@ void PeerDialect::publish(Instant now) noexcept {
 
 std::vector<PeerDialect::Heard> PeerDialect::heard_lately() const {
   std::vector<Heard> all;
-  for (const Source& source : published_.read())
+  const auto sources = published_.read();
+  for (const Source& source : sources)
     if (source.header_version != 0)
-      all.push_back({source.address, source.heard, source.header_version, source.told, takes(source, in_use())});
+      all.push_back({source.address, source.heard, source.header_version, source.told, takes(source, in_use()),
+                     counts(source, sources)});
   return all;
 }
 
@@ -134,7 +126,7 @@ void PeerDialect::decide() noexcept {
         std::memory_order_relaxed);
   }
   apart_.set(static_cast<std::uint64_t>(std::count_if(sources_.begin(), sources_.end(), [this](const Source& one) {
-    return one.header_version != 0 && !takes(one, in_use());
+    return counts(one, sources_) && !takes(one, in_use());
   })));
 }
 
@@ -161,12 +153,23 @@ bool PeerDialect::note(Source& source, std::uint8_t header_version, std::optiona
     return true;
   }
   if (source.header_version == header_version) {
-    source.other_version = 0;
-    if (told && told != source.told) {
-      source.told = told;
-      changed = true;
+    const bool is_less = told && source.told && *told < *source.told;
+    const bool goes_on_with_less = !told && source.other_version == header_version;
+    if (!is_less && !goes_on_with_less) {
+      source.other_version = 0;
+      if (told && told != source.told) {
+        source.told = told;
+        changed = true;
+      }
+      return changed;
     }
-    return changed;
+    // It may write no more since it is not written more.
+    const bool is_written_more =
+        wire::info(in_use()).header_version == header_version && (is_less ? *told : *source.other_told) < in_use();
+    if (!is_written_more) {
+      source.other_version = 0;
+      return changed;
+    }
   }
   if (source.other_version != header_version) {
     source.other_version = header_version;

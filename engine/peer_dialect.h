@@ -19,12 +19,14 @@ namespace pfsync::engine {
 ///
 /// A sender tells its dialect by the full states of its own that it sends; packets without any tell the
 /// header version only. Each source address is remembered for itself, and what is written is the newest
-/// dialect that all who were heard lately take. Nodes of both header versions have none in common: the
-/// version in use then stays, and those who do not take it are counted.
+/// dialect that all who were heard lately take. What a node takes is the newest that it told: what it sends now may be
+/// older only because somebody else in its group, this node even, takes no more. Nodes of both header versions have
+/// none in common: the version in use then stays, and those who do not take it are counted.
 ///
 /// Anybody can send a packet in a node's name, or invent nodes. So another header version of a known node is believed
-/// once nothing else was heard of it for some seconds; who is established, that is heard for longer than some packets
-/// take, gives its place to nobody, and does not have to take the version of those who are not.
+/// once nothing else was heard of it for some seconds, and so is an older dialect than the one that it is written in;
+/// who is established, that is heard for longer than some packets take, gives its place to nobody, and where there are
+/// such, they alone decide.
 /// Learning is for the session's thread; what is in use may be read from any.
 class PeerDialect {
  public:
@@ -38,9 +40,9 @@ class PeerDialect {
   static constexpr std::chrono::minutes lately_heard_once{5};
   /// Between its first packet and its last: heard for so long a source is established.
   static constexpr std::chrono::seconds established{10};
-  /// A source of another header version is another system once it has said so for so long, and nothing else. Longer
-  /// than a node that is asked for signs of life is quiet; shorter than kernels wait before they ask for everything
-  /// again.
+  /// A source of another header version, or of an older dialect than it is written in, is another system once it has
+  /// said so for so long, and nothing else. Longer than a node that is asked for signs of life is quiet; shorter than
+  /// kernels wait before they ask for everything again.
   static constexpr std::chrono::seconds believed{3};
 
   /// `first`: spoken until something was heard; for good unless `learn`.
@@ -65,8 +67,9 @@ class PeerDialect {
     wire::Address address{};
     Instant at{};
     std::uint8_t header_version = 0;
-    std::optional<wire::Dialect> told{};  ///< by its own full states
+    std::optional<wire::Dialect> told{};  ///< by its own full states: the newest
     bool takes = true;                    ///< what is written
+    bool counts = true;                   ///< whether that is asked for; see PeerDialect
   };
   /// As at construction, for one that has heard already. While it is learned, that decides; no other thread reads.
   void set(wire::Dialect first, bool learn) noexcept;
@@ -79,7 +82,7 @@ class PeerDialect {
   /// Something that was heard has decided.
   [[nodiscard]] bool is_learned() const noexcept { return learned_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t changes() const noexcept { return changes_.value(); }
-  /// Sources heard lately that do not take what is written.
+  /// Sources heard lately that count, and do not take what is written.
   [[nodiscard]] std::uint64_t apart() const noexcept { return apart_.value(); }
 
  private:
@@ -87,10 +90,10 @@ class PeerDialect {
     wire::Address address{};
     Instant first_heard{};
     Instant heard{};
-    std::uint8_t header_version = 0;  ///< 0: a free place
-    std::optional<wire::Dialect> told{};
+    std::uint8_t header_version = 0;      ///< 0: a free place
+    std::optional<wire::Dialect> told{};  ///< the newest
     // Of another system that it may have become.
-    std::uint8_t other_version = 0;  ///< 0: nothing was heard of that
+    std::uint8_t other_version = 0;  ///< 0: nothing was heard of that; header_version: it tells an older dialect
     std::optional<wire::Dialect> other_told{};
     Instant other_since{};
     [[nodiscard]] bool is_established() const noexcept { return heard - first_heard >= established; }
@@ -98,13 +101,12 @@ class PeerDialect {
   /// Null: all places belong to established ones.
   [[nodiscard]] Source* place_for(const wire::Address& address, Instant now) noexcept;
   /// Returns whether that changes what is known of the source.
-  static bool note(Source& source, std::uint8_t header_version, std::optional<wire::Dialect> told,
-                   Instant now) noexcept;
+  bool note(Source& source, std::uint8_t header_version, std::optional<wire::Dialect> told, Instant now) noexcept;
   [[nodiscard]] wire::Dialect spoken_by(const Source& source) const noexcept;
   [[nodiscard]] bool takes(const Source& source, wire::Dialect dialect) const noexcept;
   [[nodiscard]] wire::Dialect choose() const noexcept;
-  [[nodiscard]] bool has_established(std::uint8_t header_version) const noexcept;
-  [[nodiscard]] bool counts(const Source& source) const noexcept;
+  /// Whether what it takes is asked for: what was heard for a moment does not decide for those who stay.
+  [[nodiscard]] static bool counts(const Source& source, const std::array<Source, sources_max>& all) noexcept;
   void decide() noexcept;
   void forget(Instant now) noexcept;
 

@@ -71,6 +71,7 @@ Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std:
       acks{10 * session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s, 1)},
       interfaces{config.interfaces},
       watch{session.passive ? Duration::zero() : session.probe_every} {
+  numbers.fill(PlaceShares::others);
   if (config.is_shared) outbox.stand_by(true, {});
 }
 
@@ -94,6 +95,8 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
     peers_.emplace_back(peer, config, table.slot_count(), tdbs_.places(), counters_);
   for (Peer& peer : peers_) peer.number = next_number_++;
   if (has_delay(config.sync_rules)) delayed_.emplace(table.slot_count());
+  for (Peer& peer : peers_) reserve(peer.outbox);
+  if (delayed_) reserve(*delayed_);
 }
 
 // --- receiving ---------------------------------------------------------------------------------------
@@ -137,6 +140,7 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
   PeerDialect& dialect = peer.dialect;
   const std::uint64_t changes = dialect.changes();
   const bool understands = dialect.heard(arrival.source, place, reader.header().version, told, now);
+  if (place == PeerDialect::sources_max) number_source(peer, arrival.source);
   if (!is_first()) return;
   if (!understands) counters_[Tally::not_understood].add();
   counters_[Tally::dialect_changes].add(dialect.changes() - changes);
@@ -274,7 +278,6 @@ bool Session::take_place() noexcept {
     ++states_;
     return true;
   }
-  counters_[Tally::table_full].add();
   return false;
 }
 
@@ -283,9 +286,20 @@ void Session::give_place_back() noexcept {
   if (partition_ != nullptr) partition_->give_place_back();
 }
 
-Session::Local Session::enter(const HotState& hot, const ColdState& cold, Hash hash, const statetable::Beside& beside,
+Session::Local Session::enter(const HotState& hot, const ColdState& cold, Hash hash, const statetable::Beside& begun,
                               unsigned from, Slot& slot, Instant now) noexcept {
-  if (!take_place()) return Local::full;
+  if (!take_place() && !(give_room_to(hot.from, now) && take_place())) {
+    counters_[Tally::table_full].add();
+    return Local::full;
+  }
+  statetable::Beside beside = begun;
+  if (table_->config().by_connection && beside.sides.wire.interface == statetable::NameId::none &&
+      !cold.ifname.empty()) {
+    // Its first state. Where the name finds no room, others of its connection are not found beside it.
+    const statetable::NameId interface = statetable::intern(cold.ifname);
+    if (interface == statetable::NameId::none) counters_[Tally::names_full].add();
+    beside = table_->beside(statetable::sides_of(hot, cold, interface));
+  }
   const bool asks_others = partition_ != nullptr && table_->config().by_connection;
   if (asks_others && !makes_place_elsewhere(hot, beside, from)) {
     partition_->end_insert(part_);
@@ -302,6 +316,7 @@ Session::Local Session::enter(const HotState& hot, const ColdState& cold, Hash h
     counters_[Tally::table_full].add();
     return Local::full;
   }
+  shares_.entered(hot.from);
   counters_[Tally::inserts].add();
   return Local::done;
 }
@@ -368,7 +383,8 @@ bool Session::makes_place(const HotState& hot, const statetable::Beside& beside,
 
 statetable::Beside Session::begin_beside(const wire::State& state) const noexcept {
   if (!table_->config().by_connection) return {};
-  const statetable::Beside beside = table_->beside(statetable::sides_of(state, statetable::intern(state.ifname)));
+  // A name gets its number with the state that is taken: what is refused must not use them up.
+  const statetable::Beside beside = table_->beside(statetable::sides_of(state, statetable::known(state.ifname)));
   if (partition_ == nullptr)
     for (const ShardWriter& writer : writers_) writer.prefetch(beside);
   else
@@ -382,6 +398,7 @@ bool Session::import(const wire::State& state, const statetable::Beside& beside,
   HotState hot = hot_part(state, now_s);
   hot.state_flags = static_cast<std::uint16_t>(hot.state_flags & ~(wire::state_flag::ack | wire::state_flag::nosync));
   hot.heard_s = now_s;
+  hot.from = peers_[pending.peer].numbers[pending.source];
   // The message's remaining time, but never more than our own timeout grants from now. With no time left it is as if it
   // was used now, as in pf. Source: FreeBSD and OpenBSD, pf_state_import().
   const Seconds most_s = expires_at(state.timeout, now_s);
@@ -533,6 +550,7 @@ void Session::remove(ShardWriter& writer, Slot slot, wire::StateId id, bool anno
     const wire::StateId ended{writer.entry(slot).id, writer.entry(slot).creatorid};
     release(ended, table_->hash(ended), Deferrals::Why::gone, now);
   }
+  shares_.left(writer.entry(slot).from());
   writer.erase(slot);
   give_place_back();
   if (delayed_ && delayed_->forget(slot)) counters_[Tally::sync_short].add();

@@ -24,6 +24,7 @@
 #include "engine/peer_dialect.h"
 #include "engine/peer_watch.h"
 #include "engine/pending_clears.h"
+#include "engine/place_shares.h"
 #include "engine/placed.h"
 #include "engine/removed_states.h"
 #include "engine/repair.h"
@@ -360,6 +361,7 @@ class Session {
       Seconds at_s = 0;
     };
     std::array<Asked, 4096> asked_lately{};
+    std::array<PlaceShares::Number, sources_max> numbers;  ///< of what its sources bring, once they have places
     std::array<Instant, sources_max> clears_paid_at{};  ///< of each source: when the work for its clears is made up for
     std::uint64_t told_at_probe = 0;                    ///< full states heard, when it was last to be asked for all
     std::array<Counter, sample_verdicts> samples;       ///< by SampleVerdict
@@ -396,6 +398,11 @@ class Session {
   [[nodiscard]] Local enter(const statetable::HotState& hot, const statetable::ColdState& cold, statetable::Hash hash,
                             const statetable::Beside& beside, unsigned from, Slot& slot, Instant now) noexcept;
   [[nodiscard]] bool take_place() noexcept;
+  /// While the table is full: gives up a state of who has most for one of `number`. False: nobody has to, or none was
+  /// found near.
+  [[nodiscard]] bool give_room_to(PlaceShares::Number number, Instant now) noexcept;
+  /// A source was heard that had no place in the peer's dialect.
+  void number_source(Peer& peer, const wire::Address& source) noexcept;
   void give_place_back() noexcept;
   void tell_clear(const wire::Clear& clear, unsigned from, Instant now) noexcept;
   void tell_clears(Instant now) noexcept;
@@ -468,6 +475,11 @@ class Session {
     return id.creatorid == 0 ? wire::StateId{id.id, config_.creatorid} : id;
   }
   /// What makes_place needs; its memory is on its way to the cache.
+  /// What there is for each slot of this part, where the table's memory is taken at start too.
+  void reserve(auto& places) const noexcept {
+    if (table_->config().reserve)
+      places.take_memory(static_cast<Slot>(first_shard_ * slots_per_shard_), writers_.size() * slots_per_shard_);
+  }
   [[nodiscard]] statetable::Beside begin_beside(const wire::State& state) const noexcept;
   /// Enters a state that a message carried and that is not here; returns whether it is in the table now.
   bool import(const wire::State& state, const statetable::Beside& beside, const Pending& pending, Instant now) noexcept;
@@ -562,7 +574,9 @@ class Session {
   std::size_t entered_ = 0;
   std::size_t guessed_ = 0;
   std::size_t applied_ = 0;
-  std::size_t states_;                            ///< in the table; with other parts, as it was a moment ago
+  PlaceShares shares_;
+  Slot room_at_ = 0;    ///< where the search for a state that makes room goes on, counted from the part's first slot
+  std::size_t states_;  ///< in the table; with other parts, as it was a moment ago
   Seconds restored_s_ = statetable::never_heard;  ///< when restored states count as heard: before all that is heard
   std::uint64_t clears_ = 0;
   /// First part: clears that not all parts have carried out.

@@ -18,10 +18,12 @@ Session::ChangePointer Session::prepare(const SessionConfig& config,
                                         const std::vector<std::optional<std::size_t>>& before) {
   ChangePointer change{new Change{config, before, {}}};
   for (std::size_t i = 0; i < before.size(); ++i) {
-    if (before[i])
+    if (before[i]) {
       change->peers.emplace_empty();
-    else
+    } else {
       change->peers.emplace_back(config.peers[i], config, table_->slot_count(), tdbs_.places(), counters_);
+      reserve(change->peers[i].outbox);
+    }
   }
   return change;
 }
@@ -56,6 +58,9 @@ void Session::adopt(Change& change, Instant now) noexcept {
     change.peers[i].number = next_number_++;
   }
   if (partition_ != nullptr && is_first()) renumber_clears(change.before);
+  for (std::size_t i = 0; i < peers_.size(); ++i)
+    if (std::ranges::find(change.before, std::optional{i}) == change.before.end())
+      for (const PlaceShares::Number number : peers_[i].numbers) shares_.give_back(number);
   for (std::size_t i = 0; i < change.before.size(); ++i)
     if (change.before[i]) change.peers.take(i, peers_, *change.before[i]);
   std::swap(peers_, change.peers);

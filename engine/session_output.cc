@@ -166,8 +166,9 @@ Instant Session::timeout(Instant now) const noexcept {
 
 std::size_t Session::transmit(unsigned peer, wire::Room room, Instant now) noexcept {
   Peer& to = peers_[peer];
-  if (to.watch.has_question()) [[unlikely]]
+  if (to.watch.has_question()) [[unlikely]] {
     if (const auto question = to.watch.take(now)) return sent(to, write_probe(peer, room, *question), now);
+  }
   to.outbox.release(now);
   if (to.outbox.queued() == 0) return 0;
   // The first part's own clear is what the others wait for.

@@ -67,6 +67,7 @@ void Session::restore(const KeptState& kept, Hash hash, const statetable::Beside
   HotState hot = hot_part(state, now_s);
   hot.created_s = saturated(std::int64_t{now_s} - state.creation_s - passed_s);
   hot.heard_s = restored_s_;
+  hot.from = PlaceShares::restored;
   // What is left of its time, but never more than the timeout grants. That is not shortened for the number of states:
   // it was when the state was last used.
   const std::int64_t left_s = std::min<std::int64_t>(state.expire_s - passed_s, config_.timeouts.value[state.timeout]);

@@ -39,6 +39,7 @@ struct HotState {
   wire::Family af = wire::Family::none;
   wire::Direction direction = wire::Direction::inout;
   bool in_use = false;
+  std::uint8_t from = 0;  ///< a number that who enters states may give them; at most 254
   std::uint8_t log = 0;
   std::uint8_t sync_flags = 0;
 };

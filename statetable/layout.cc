@@ -162,6 +162,7 @@ HotState unpack_hot(const HotEntry& hot) noexcept {
           .af = hot.af(),
           .direction = hot.direction(),
           .in_use = hot.in_use(),
+          .from = hot.in_use() ? hot.from() : std::uint8_t{0},
           .log = hot.log(),
           .sync_flags = static_cast<std::uint8_t>(hot.names >> 16u)};
 }

@@ -72,7 +72,7 @@ struct alignas(128) HotEntry {
   std::uint32_t sequence = 0;  ///< odd while the entry is being changed
   PeerWords src{};
   Word times = 0;  ///< expire_at_s, heard_s
-  Word meta = 0;   ///< state_flags 16, timeout 8, proto 8, in_use 8, af 8, direction 8, log 8
+  Word meta = 0;   ///< state_flags 16, timeout 8, proto 8, from + 1 (0: not in use) 8, af 8, direction 8, log 8
   // The second cache line.
   PeerWords dst{};
   Word created_anchor = 0;
@@ -89,6 +89,8 @@ struct alignas(128) HotEntry {
   [[nodiscard]] std::uint8_t timeout() const noexcept { return static_cast<std::uint8_t>(meta >> 16u); }
   [[nodiscard]] std::uint8_t proto() const noexcept { return static_cast<std::uint8_t>(meta >> 24u); }
   [[nodiscard]] bool in_use() const noexcept { return (meta >> 32u & 0xffu) != 0; }
+  /// Contract: in use.
+  [[nodiscard]] std::uint8_t from() const noexcept { return static_cast<std::uint8_t>((meta >> 32u & 0xffu) - 1); }
   [[nodiscard]] wire::Family af() const noexcept { return static_cast<wire::Family>(meta >> 40u & 0xffu); }
   [[nodiscard]] wire::Direction direction() const noexcept { return static_cast<wire::Direction>(meta >> 48u & 0xffu); }
   [[nodiscard]] std::uint8_t log() const noexcept { return static_cast<std::uint8_t>(meta >> 56u); }
@@ -106,7 +108,7 @@ struct alignas(128) HotEntry {
   void set_sides(bool two) noexcept { names |= Word{two ? 3u : 1u} << 24u; }
 
   [[nodiscard]] static Word meta_of(const HotState& hot) noexcept {
-    return Word{hot.state_flags} | Word{hot.timeout} << 16u | Word{hot.proto} << 24u | Word{1} << 32u |
+    return Word{hot.state_flags} | Word{hot.timeout} << 16u | Word{hot.proto} << 24u | (Word{hot.from} + 1) << 32u |
            Word{static_cast<std::uint8_t>(hot.af)} << 40u | Word{static_cast<std::uint8_t>(hot.direction)} << 48u |
            Word{hot.log} << 56u;
   }

@@ -111,6 +111,8 @@ Port::Port(const std::string& device, std::size_t mtu, const std::string& sectio
   // Software drivers may know neither; what they do not filter arrives all the same.
   static_cast<void>(rte_eth_promiscuous_enable(id_));
   static_cast<void>(rte_eth_allmulticast_enable(id_));
+  rte_eth_dev_info info{};
+  if (name.starts_with("net_af_packet") && rte_eth_dev_info_get(id_, &info) == 0) ring_drops_.watch(info.if_index);
 }
 
 Port::~Port() {
@@ -211,7 +213,8 @@ bool Port::link_up() const noexcept {
 Port::Statistics Port::statistics() const noexcept {
   rte_eth_stats stats{};
   if (rte_eth_stats_get(id_, &stats) != 0) return {};
-  return {stats.ipackets, stats.opackets, stats.ibytes, stats.obytes, stats.imissed, stats.ierrors};
+  return {stats.ipackets, stats.opackets, stats.ibytes, stats.obytes, stats.imissed + ring_drops_.value(),
+          stats.ierrors};
 }
 
 }  // namespace pfsync::engine::dpdk

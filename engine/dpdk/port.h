@@ -10,6 +10,7 @@
 #include <string>
 
 #include "engine/counters.h"
+#include "engine/dpdk/ring_drops.h"
 #include "wire/address.h"
 #include "wire/bytes.h"
 
@@ -101,6 +102,7 @@ class Port {
   std::uint64_t taken_ = 0;
   rte_mbuf* open_ = nullptr;  ///< the buffer behind the last room
   Counter onomem_, oerrors_;
+  RingDrops ring_drops_;
 };
 
 }  // namespace pfsync::engine::dpdk

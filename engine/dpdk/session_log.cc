@@ -91,7 +91,8 @@ void SessionLog::look(Instant now) {
   }
   std::uint64_t refused = 0;
   for (unsigned part = 0; part < node_->parts(); ++part)
-    refused += node_->part(part).counters()[Tally::table_full].value();
+    refused += node_->part(part).counters()[Tally::table_full].value() +
+               node_->part(part).counters()[Tally::made_room].value();
   if (!full_ && refused > 0) {
     full_ = true;
     spdlog::error("the table is full and refuses states: raise table.states_max ({})", table_->config().states_max);

@@ -127,6 +127,19 @@ TEST(Port, LargeFramesPassAnAfPacketDevice) {
   }
 }
 
+/// The kernel's ring is shorter than what is sent here before anybody reads.
+TEST(Port, FramesThatAnAfPacketRingHasNoRoomForAreCounted) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  Port port{"net_af_packet60,iface=lo,framecnt=256"};
+  EXPECT_EQ(port.statistics().imissed, 0u);
+  constexpr std::size_t frames = 1000;
+  for (std::size_t i = 0; i < frames; ++i) {
+    send(port, 9, 60);
+    for (int turn = 0; turn < 1000 && !port.flush(); ++turn) std::this_thread::sleep_for(std::chrono::milliseconds{1});
+  }
+  EXPECT_GE(port.statistics().imissed, frames - 256);
+}
+
 TEST(Port, AMissingDeviceIsOneSentence) {
   try {
     Port port{"net_pcap2,rx_pcap=/nonexistent/file.pcap"};

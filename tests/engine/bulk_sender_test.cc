@@ -1,5 +1,6 @@
 #include "engine/bulk_sender.h"
 
+#include <algorithm>
 #include <map>
 
 #include "tests/engine/session_fixture.h"
@@ -191,6 +192,44 @@ TEST_F(Bulk, OpenBsdIsToldTheEndOfItsLastRequestOnly) {
   ASSERT_EQ(ends().size(), 1u);  // it does not look at the age, and would take the first for its own
   EXPECT_EQ(times(before).size(), 1000u);
   EXPECT_EQ(ends()[0], said.size() - 1);
+}
+
+TEST_F(Bulk, WhoAsksAgainAndAgainKeepsNobodyFromTheEnd) {
+  for (const Dialect dialect : {Dialect::openbsd, Dialect::freebsd_1301}) {
+    SCOPED_TRACE(dialect == Dialect::openbsd ? "OpenBSD's version" : "FreeBSD's version");
+    make_table(1000);
+    make_sender(100, dialect);  // a lap takes 10 s
+    said.clear();
+    std::vector<Instant> asked;
+    for (Instant now = t0; now < t0 + 90s; now += 500ms) {
+      sender->start(now);
+      asked.push_back(now);
+      run(now, now + 500ms);
+    }
+    ASSERT_FALSE(ends().empty());
+    EXPECT_LT(said[ends()[0]].at, t0 + 21s) << "after one added lap";
+    // Each of them as if its host had asked that once: OpenBSD looks at no END before a START, and at no age after it.
+    for (const Instant when : asked) {
+      if (when >= t0 + 55s) break;
+      SCOPED_TRACE(std::chrono::duration_cast<std::chrono::milliseconds>(when - t0).count());
+      const auto is_met = [&](std::size_t place) {
+        return said[place].at >= when && (dialect == Dialect::openbsd || answers(place, when));
+      };
+      const auto all_starts = starts(), all_ends = ends();
+      const auto start = std::ranges::find_if(all_starts, [&](std::size_t place) { return said[place].at >= when; });
+      ASSERT_NE(start, all_starts.end());
+      const auto end =
+          std::ranges::find_if(all_ends, [&](std::size_t place) { return place > *start && is_met(place); });
+      ASSERT_NE(end, all_ends.end());
+      EXPECT_LT(said[*end].at, when + 32s);
+      EXPECT_TRUE(answers(*end, when)) << "its age says more than the truth";
+      if (dialect != Dialect::openbsd) continue;  // whose END counts whole seconds
+      std::map<std::uint64_t, int> got;
+      for (std::size_t i = *start; i < *end; ++i)
+        if (!said[i].status) ++got[said[i].id];
+      EXPECT_EQ(got.size(), 1000u);
+    }
+  }
 }
 
 TEST_F(Bulk, RequestsWithinASecondAreAnsweredTogether) {

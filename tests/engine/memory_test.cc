@@ -1,10 +1,15 @@
 #include "engine/memory.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <unistd.h>
 
+#include <array>
 #include <fstream>
 #include <limits>
+
+#include "engine/session.h"
+#include "tests/under_sanitizer.h"
 
 namespace pfsync::engine {
 namespace {
@@ -54,6 +59,35 @@ TEST_F(Memory, IsUnlimitedWhereNobodySays) {
 }
 
 TEST(MemoryHere, IsMoreThanThisTestTakes) { EXPECT_GT(available_memory(), 1 * mib); }
+
+/// From the begin of the program on, so that no large piece is one that an earlier test has given back, and none is
+/// written to because MALLOC_PERTURB_ wants it, which meson sets for tests.
+[[maybe_unused]] const int large_pieces_are_the_kernels = mallopt(M_MMAP_THRESHOLD, 1 << 20),
+                           pieces_are_as_given = mallopt(M_PERTURB, 0);
+
+/// Bytes that the kernel has given this process.
+std::size_t resident() {
+  std::size_t all = 0, in_memory = 0;
+  std::ifstream{"/proc/self/statm"} >> all >> in_memory;
+  return in_memory * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+/// So that nobody who sends states can make the process larger.
+TEST(SessionMemory, IsTakenAtStartWhereTheTablesIs) {
+  constexpr std::size_t peers = 8, states_max = 500'000;
+  std::array<std::size_t, 2> taken{};
+  for (const bool reserve : {false, true}) {
+    auto made = statetable::Table::create({.states_max = states_max, .reserve = reserve});
+    auto& table = std::get<std::unique_ptr<statetable::Table>>(made);
+    SessionConfig config;
+    config.peers = std::vector<PeerConfig>(peers);
+    const std::size_t before = resident();
+    Session session{config, *table};
+    taken[reserve] = resident() - before;
+  }
+  // AddressSanitizer's memory is touched in any case.
+  EXPECT_GE(taken[true], (under_sanitizer ? 0 : taken[false]) + peers * Outbox::memory_bytes(states_max) * 9 / 10);
+}
 
 }  // namespace
 }  // namespace pfsync::engine

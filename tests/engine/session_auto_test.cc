@@ -121,12 +121,79 @@ TEST_F(AutoDialect, WhoWasHeardForAMomentDoesNotDecideForThoseWhoStay) {
   EXPECT_EQ(in_use(), Dialect::openbsd) << "there is nobody else";
   for (Instant now = t0; now <= t0 + PeerDialect::established; now += 1s) hear_state(Dialect::freebsd_1400, 2, now);
   EXPECT_EQ(in_use(), Dialect::freebsd_1400);
-  // Of the same version one moment is enough, for some minutes.
+  // Of the same version, too.
   hear_state(Dialect::freebsd_1301, 3, t0 + 20s);
-  EXPECT_EQ(in_use(), Dialect::freebsd_1301);
-  hear_state(Dialect::freebsd_1400, 2, t0 + 21s + PeerDialect::lately_heard_once);
-  hear_state(Dialect::freebsd_1400, 2, t0 + 23s + PeerDialect::lately_heard_once);
   EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+  EXPECT_EQ(session->dialect().apart(), 0u);
+  // Who stays is taken for what it is, until it is gone for an hour.
+  hear_state(Dialect::freebsd_1301, 3, t0 + 20s + PeerDialect::established);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1301);
+  hear_state(Dialect::freebsd_1301, 2, t0 + 59min);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1301);
+  hear_update(Dialect::freebsd_1301, 2, t0 + 31s + PeerDialect::lately);
+  hear_update(Dialect::freebsd_1301, 2, t0 + 33s + PeerDialect::lately);
+  EXPECT_EQ(in_use(), Dialect::freebsd_1400);
+}
+
+/// Two engines of a group that learn; each tells what it writes once a second, in an answer to a question.
+struct Pair {
+  static constexpr std::uint8_t first = 1, second = 2;
+  PeerDialect a{Dialect::freebsd_1500, true}, b{Dialect::freebsd_1500, true};
+  Instant now = t0;
+
+  static void hear(PeerDialect& at, std::uint8_t source, Dialect told, Instant now) {
+    const wire::Address address = wire::ipv4_address(10, 0, 0, source);
+    at.heard(address, at.place_of(address), wire::info(told).header_version, told, now);
+  }
+  void go_on(Duration time) {
+    for (const Instant end = now + time; now < end; now += 1s) {
+      hear(a, second, b.in_use(), now);
+      hear(b, first, a.in_use(), now + 500ms);
+    }
+  }
+  void expect(Dialect dialect) const {
+    EXPECT_EQ(a.in_use(), dialect);
+    EXPECT_EQ(b.in_use(), dialect);
+  }
+};
+
+TEST(PairOfDialects, IsNotLoweredByWhoIsHeardOnce) {
+  Pair pair;
+  pair.go_on(14s);
+  Pair::hear(pair.a, 77, Dialect::freebsd_1301, pair.now);
+  Pair::hear(pair.b, 77, Dialect::freebsd_1301, pair.now);
+  pair.expect(Dialect::freebsd_1500);
+  pair.go_on(6min);
+  pair.expect(Dialect::freebsd_1500);
+  EXPECT_EQ(pair.a.changes(), 0u);
+  EXPECT_EQ(pair.b.changes(), 0u);
+}
+
+TEST(PairOfDialects, FindsItsWayBackOnceWhoLoweredItIsForgotten) {
+  for (const bool both_hear_it : {true, false}) {
+    Pair pair;
+    pair.go_on(14s);
+    for (int i = 0; i <= 10; ++i) {
+      Pair::hear(pair.a, 77, Dialect::freebsd_1301, pair.now);
+      if (both_hear_it) Pair::hear(pair.b, 77, Dialect::freebsd_1301, pair.now);
+      pair.go_on(1s);
+    }
+    pair.go_on(50min);
+    pair.expect(Dialect::freebsd_1301);
+    pair.go_on(11min);
+    pair.expect(Dialect::freebsd_1500);
+  }
+}
+
+TEST(PairOfDialects, FollowsANodeThatTakesLessThanBefore) {
+  Pair pair;
+  pair.go_on(14s);
+  // One that speaks 1301 alone now stands in the other's place.
+  Pair::hear(pair.a, Pair::second, Dialect::freebsd_1301, pair.now);
+  Pair::hear(pair.a, Pair::second, Dialect::freebsd_1301, pair.now + PeerDialect::believed - 1ms);
+  EXPECT_EQ(pair.a.in_use(), Dialect::freebsd_1500) << "a forged packet would do";
+  Pair::hear(pair.a, Pair::second, Dialect::freebsd_1301, pair.now + PeerDialect::believed);
+  EXPECT_EQ(pair.a.in_use(), Dialect::freebsd_1301);
 }
 
 TEST_F(AutoDialect, ThatIsFixedIsNotLearnedButTheMisfitIsCounted) {

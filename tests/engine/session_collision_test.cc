@@ -48,6 +48,26 @@ TEST_F(CollisionTest, AnotherInterfaceDirectionOrProtocolIsAnotherConnection) {
   EXPECT_EQ(count(Tally::collisions), 0u);
 }
 
+/// There are numbers for 4,095 names in a process's life: what is refused must not use them up.
+TEST_F(CollisionTest, StatesThatAreRefusedLeaveTheirNamesToOthers) {
+  make_quiet();
+  for (unsigned n = 0; n < statetable::names_max + 1000; ++n) {
+    wire::State state = another(100 + n, third_creatorid);
+    state.timeout = 99;
+    state.ifname = wire::InterfaceName{"x" + std::to_string(n)};
+    receive_state(Message::ins, state);
+  }
+  EXPECT_EQ(table->size(), 0u);
+  for (std::uint64_t id = 1; id <= 2; ++id) {
+    wire::State state = another(id, id == 1 ? peer_creatorid : third_creatorid);
+    state.ifname = wire::InterfaceName{"em8"};
+    receive_state(Message::ins, state);
+  }
+  EXPECT_EQ(table->size(), 1u);
+  EXPECT_EQ(count(Tally::collisions), 1u);
+  EXPECT_EQ(count(Tally::names_full), 0u);
+}
+
 TEST_F(CollisionTest, OneSideIsEnough) {
   make_quiet();
   wire::State translated = tcp_state(1);

@@ -161,6 +161,101 @@ TEST_F(HubFloods, WhatADelayedClearRemovesIsToldStateByState) {
   EXPECT_TRUE(told(0, t0 + 5s).empty());
 }
 
+// --- the table ---------------------------------------------------------------------------------------
+
+class FloodsOfStates : public Floods {
+ protected:
+  static constexpr std::size_t states_max = 1000;
+  void begin() {
+    make({.request_bulk = false, .expire = false}, nullptr, states_max);
+    // What comes with a source's first packet is nobody's in particular.
+    for (const std::uint8_t source : {honest, liar})
+      hear(source, t0, [](wire::PacketWriter& writer) { ASSERT_TRUE(writer.append_clear({{}, 7})); });
+  }
+  void insert(std::uint8_t source, std::uint64_t first, std::uint64_t last, Instant now = t0) {
+    for (std::uint64_t id = first; id <= last; ++id) hear_state(source, tcp_state(id), now);
+  }
+  [[nodiscard]] std::size_t held_of(std::uint64_t first, std::uint64_t last) const {
+    std::size_t count = 0;
+    for (std::uint64_t id = first; id <= last; ++id) count += held({id, peer_creatorid}) ? 1 : 0;
+    return count;
+  }
+};
+
+TEST_F(FloodsOfStates, WhoFillsTheTableGivesRoomToThoseWhoHaveLess) {
+  ASSERT_NO_FATAL_FAILURE(begin());
+  insert(honest, 1, 100);
+  insert(liar, 10'001, 15'000);
+  EXPECT_EQ(table->size(), states_max) << "alone it may have all that is left";
+  EXPECT_EQ(count(Tally::table_full), 5000 - (states_max - 100));
+  EXPECT_EQ(held_of(1, 100), 100u);
+  for (std::uint64_t id = 101; id <= 400; ++id) {
+    insert(honest, id, id);
+    insert(liar, 20'000 + 10 * id, 20'009 + 10 * id);
+  }
+  EXPECT_EQ(held_of(1, 400), 400u);
+  EXPECT_EQ(count(Tally::made_room), 300u);
+  EXPECT_EQ(table->size(), states_max);
+  EXPECT_TRUE(said(t0 + 5s).empty()) << "what made room has not ended";
+}
+
+TEST_F(FloodsOfStates, TwoWhoBothWantAllHaveAboutHalf) {
+  ASSERT_NO_FATAL_FAILURE(begin());
+  insert(liar, 10'001, 12'000);
+  insert(honest, 1, 2000);
+  insert(liar, 20'001, 22'000);
+  EXPECT_EQ(table->size(), states_max);
+  EXPECT_NEAR(static_cast<double>(held_of(1, 2000)), states_max / 2.0, PlaceShares::margin + 1.0);
+}
+
+TEST_F(FloodsOfStates, OwnStatesMakeRoomForNobodyAndHaveTheirPartToo) {
+  ASSERT_NO_FATAL_FAILURE(begin());
+  for (std::uint64_t id = 1; id <= states_max; ++id)
+    ASSERT_EQ(session->insert(tcp_state(id, own_creatorid), t0), Session::Local::done);
+  insert(liar, 10'001, 12'000);
+  EXPECT_EQ(held_of(10'001, 12'000), 0u);
+  for (std::uint64_t id = 1; id <= 300; ++id) ASSERT_EQ(session->erase({id, own_creatorid}, t0), Session::Local::done);
+  insert(liar, 20'001, 22'000);
+  EXPECT_EQ(table->size(), states_max);
+  // Of 700 own ones a further one would be one more than the liar's 300: it waits for room as ever.
+  EXPECT_EQ(session->insert(tcp_state(5001, own_creatorid), t0), Session::Local::full);
+  for (std::uint64_t id = 301; id <= 900; ++id)
+    ASSERT_EQ(session->erase({id, own_creatorid}, t0), Session::Local::done);
+  insert(liar, 30'001, 32'000);
+  ASSERT_EQ(table->size(), states_max);
+  for (std::uint64_t id = 5001; id <= 5300; ++id)
+    ASSERT_EQ(session->insert(tcp_state(id, own_creatorid), t0), Session::Local::done) << id;
+}
+
+TEST_F(FloodsOfStates, WhoInventsSourcesLeavesAPartToThoseWhoAreKnown) {
+  ASSERT_NO_FATAL_FAILURE(begin());
+  insert(honest, 1, 1);
+  insert(honest, 2, 2, t0 + PeerDialect::established);
+  for (std::uint64_t id = 10'001; id <= 14'000; ++id)
+    hear_state(static_cast<std::uint8_t>(20 + id % 200), tcp_state(id), t0 + 11s);
+  EXPECT_EQ(table->size(), states_max);
+  for (std::uint64_t id = 3; id <= 2000; ++id) {
+    insert(honest, id, id, t0 + 12s);
+    hear_state(static_cast<std::uint8_t>(20 + id % 200), tcp_state(20'000 + id), t0 + 12s);
+  }
+  EXPECT_GE(held_of(1, 2000), states_max / (PeerDialect::sources_max + 1));
+}
+
+TEST(PlaceShares, ANumberIsGivenAgainOnceNothingOfItIsHeld) {
+  PlaceShares shares;
+  const PlaceShares::Number first = shares.take(), second = shares.take();
+  EXPECT_NE(first, second);
+  shares.entered(first);
+  shares.give_back(first);
+  std::set<PlaceShares::Number> all{second};
+  for (PlaceShares::Number number; (number = shares.take()) != PlaceShares::others;)
+    EXPECT_TRUE(all.insert(number).second);
+  EXPECT_FALSE(all.contains(first));
+  EXPECT_GE(all.size(), 250u);
+  shares.left(first);
+  EXPECT_EQ(shares.take(), first);
+}
+
 // --- requests and acknowledgements -------------------------------------------------------------------
 
 TEST_F(Floods, OfRandomIdsLeaveRequestsToOthers) {

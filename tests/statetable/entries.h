@@ -48,6 +48,7 @@ namespace pfsync::statetable {
   hot.direction = wire::Direction::out;
   hot.log = static_cast<std::uint8_t>(m >> 31);
   hot.sync_flags = static_cast<std::uint8_t>(m >> 37);
+  hot.from = static_cast<std::uint8_t>((m >> 41) % 255);
   return hot;
 }
 
@@ -77,7 +78,7 @@ namespace pfsync::statetable {
   return a.id == b.id && a.src == b.src && a.dst == b.dst && a.created_s == b.created_s &&
          a.expire_at_s == b.expire_at_s && a.heard_s == b.heard_s && a.state_flags == b.state_flags &&
          a.timeout == b.timeout && a.proto == b.proto && a.af == b.af && a.direction == b.direction && a.log == b.log &&
-         a.sync_flags == b.sync_flags;
+         a.sync_flags == b.sync_flags && a.from == b.from;
 }
 
 [[nodiscard]] inline bool same(const ColdState& a, const ColdState& b) { return a == b; }

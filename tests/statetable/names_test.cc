@@ -41,6 +41,9 @@ TEST(Names, AreKeptOnceHoweverManyThreadsBringThemAndRefusedWhenFull) {
   // The names of the other tests, which may come later.
   for (const char* name : {"em0", "igb1", "vlan100"}) EXPECT_NE(intern(wire::InterfaceName{name}), NameId::none);
   const NameId em0 = intern(wire::InterfaceName{"em0"});
+  EXPECT_EQ(known(wire::InterfaceName{"em0"}), em0);
+  EXPECT_EQ(known(wire::InterfaceName{"em99"}), NameId::none);
+  EXPECT_EQ(known(wire::InterfaceName{}), NameId::none);
   EXPECT_EQ(interface_of(em0), wire::InterfaceName{"em0"});
   EXPECT_EQ(intern(wire::TagName{"em0"}), em0);  // a tag of the same letters is the same name
   const std::string longest(63, 'x');
@@ -55,6 +58,7 @@ TEST(Names, AreKeptOnceHoweverManyThreadsBringThemAndRefusedWhenFull) {
   EXPECT_LE(kept, names_max - shared_names - 5);
   EXPECT_GT(kept, names_max / 2);  // threads that met lost a few numbers
   EXPECT_EQ(intern(wire::TagName{"one more"}), NameId::none);
+  EXPECT_EQ(known(wire::InterfaceName{"one more"}), NameId::none);
   EXPECT_EQ(intern(wire::InterfaceName{"em0"}), em0);  // what was kept is still found
 
   EXPECT_TRUE(keeps_names(cold_part(state), state));
