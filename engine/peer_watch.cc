@@ -24,7 +24,8 @@ void PeerWatch::heard(const wire::Address& source, Instant now) noexcept {
     if (node.heard_at < place->heard_at) place = &node;  // a free one was heard before all
   }
   *place = {.address = source, .heard_at = now};
-  has_answered_[static_cast<std::size_t>(place - view_.nodes.data())] = 0;
+  const auto number = static_cast<std::size_t>(place - view_.nodes.data());
+  has_answered_[number] = has_answered_shortly_[number] = 0;
   published_.publish(view_);
 }
 
@@ -80,7 +81,8 @@ void PeerWatch::close() noexcept {
     node.is_behind = 0;
     if (has_answered_[i] == 0) {
       leave_unanswered(node.unanswered, node.silent_since);
-      node.unanswered_long += question_.is_long;
+      // What it does not answer at any length tells nothing of lengths: it may not have the state.
+      node.unanswered_long += question_.is_long && has_answered_shortly_[i] != 0;
     } else if (asks_for_both && has_answered_[i] == for_theirs) {
       ++node.unanswered_ours;
     }
@@ -91,13 +93,16 @@ void PeerWatch::close() noexcept {
 bool PeerWatch::is_due(Instant now) noexcept {
   if (every_ == Duration::zero() || now < next_at_) return false;
   close();
+  if (is_to_send_) has_answered_ = {};  // by nobody, who was not asked
   is_to_send_ = false;
   return true;
 }
 
 void PeerWatch::ask(wire::StateId theirs, wire::StateId ours, Instant now) noexcept {
   next_at_ = now + every_;
-  question_ = {.states = {theirs, ours}, .is_long = !question_.is_long};
+  const bool is_same = asked_at_ != Instant{} && question_.states == States{theirs, ours};
+  has_answered_shortly_ = is_next_long() && is_same ? has_answered_ : decltype(has_answered_){};
+  question_ = {.states = {theirs, ours}, .is_long = is_next_long()};
   is_to_send_ = true;
 }
 

@@ -32,6 +32,10 @@ class PeerWatch {
   /// by what two nodes may differ in about a state's age, which they tell each other in whole seconds.
   static constexpr std::chrono::seconds lasting{young + std::chrono::seconds{3}};
 
+  /// Others' and this node's, creatorid 0: none.
+  using States = std::array<wire::StateId, 2>;
+  static constexpr States nothing{};
+
   /// `every`: the time between two questions, and for an answer; zero: none is asked.
   explicit PeerWatch(Duration every) noexcept : every_{every} {}
 
@@ -41,8 +45,8 @@ class PeerWatch {
     Instant heard_at{};      ///< Instant{}: a free place
     Instant answered_at{};   ///< Instant{}: it never did
     Instant silent_since{};  ///< when it left the first of `unanswered` questions unanswered
-    // How many in a row it left unanswered: of all, of the long ones, and of those for a state of ours when it answered
-    // for one of another's.
+    // How many in a row it left unanswered: of all; of the long ones, when it had answered a short one for the same
+    // states; and of those for a state of ours when it answered for one of another's.
     std::uint32_t unanswered = 0;
     std::uint32_t unanswered_long = 0;
     std::uint32_t unanswered_ours = 0;
@@ -67,8 +71,13 @@ class PeerWatch {
   [[nodiscard]] bool is_due(Instant now) noexcept;
   /// The next question, to be sent: states of others' and of this node's; creatorid 0: there is none of that kind. With
   /// neither it asks for all states, which is little where none are held, and what any node answers. Every other
-  /// question is long: only beside short ones that are answered does the silence after those mean something.
+  /// question is long, and had better be for the states of the short one before it: only when it answered that does
+  /// the silence after the long one mean something.
   void ask(wire::StateId theirs, wire::StateId ours, Instant now) noexcept;
+  /// What the short question before was for, when the next one is long; nullopt: the next one is short.
+  [[nodiscard]] std::optional<States> asked_shortly() const noexcept {
+    return is_next_long() ? std::optional{question_.states} : std::nullopt;
+  }
   /// When it is time; Instant::max(): never.
   [[nodiscard]] Instant due() const noexcept { return every_ == Duration::zero() ? Instant::max() : next_at_; }
   /// There was nothing to ask for, or nobody to ask: so many times the usual later.
@@ -79,9 +88,9 @@ class PeerWatch {
   bool forget(const wire::Address& source) noexcept;
 
   struct Question {
-    std::array<wire::StateId, 2> states{};  ///< creatorid 0: none
+    States states{};
     bool is_long = false;
-    [[nodiscard]] bool is_for_all() const noexcept { return states[0].creatorid == 0 && states[1].creatorid == 0; }
+    [[nodiscard]] bool is_for_all() const noexcept { return states == nothing; }
   };
   /// The question that has to be sent; nullopt: none, or it was taken before.
   [[nodiscard]] std::optional<Question> take(Instant now) noexcept;
@@ -95,6 +104,7 @@ class PeerWatch {
   [[nodiscard]] const Latency& round_trip() const noexcept { return round_trip_; }
 
  private:
+  [[nodiscard]] bool is_next_long() const noexcept { return !question_.is_long; }
   void close() noexcept;
   /// `kind`: bits, as of has_answered_. Returns whether it is the first.
   bool note_answer(std::uint8_t kind, const wire::Address& source, Instant now) noexcept;
@@ -107,6 +117,7 @@ class PeerWatch {
   Instant next_at_{};
   Instant publish_at_{};
   std::array<std::uint8_t, nodes_max> has_answered_{};  ///< bits: for another's state, for ours
+  std::array<std::uint8_t, nodes_max> has_answered_shortly_{};  ///< the same of the short question for the same states
   bool is_asked_ = false;                               ///< it was sent, and its time is not over
   bool is_awaited_ = false;                             ///< and somebody has not answered it wholly
   bool is_to_send_ = false;

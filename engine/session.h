@@ -447,7 +447,10 @@ class Session {
   /// Asks the peers for a sign of life.
   void probe(Instant now) noexcept;
   /// States that have lasted: the next of others' and of this node's, creatorid 0 where none is near.
-  [[nodiscard]] std::array<wire::StateId, 2> lasting_states(Instant now) noexcept;
+  [[nodiscard]] PeerWatch::States lasting_states(Instant now) noexcept;
+  [[nodiscard]] bool is_lasting(const statetable::HotEntry& entry, Seconds now_s) const noexcept;
+  /// Whether they are still here, and lasting. Of creatorid 0: none, see PeerWatch.
+  [[nodiscard]] bool are_lasting(const PeerWatch::States& states, Seconds now_s) noexcept;
   [[nodiscard]] bool may_ask_for_all(Peer& peer, Instant now) noexcept;
   /// Counts a packet that is about to leave; returns `bytes`.
   static std::size_t sent(Peer& peer, std::size_t bytes, Instant now) noexcept;

@@ -83,21 +83,35 @@ void Session::note_request(Peer& peer, Slot slot, statetable::Hash hash, Seconds
 
 // --- signs of life -------------------------------------------------------------------------------------
 
-std::array<wire::StateId, 2> Session::lasting_states(Instant now) noexcept {
-  constexpr std::size_t looked_at_most = 256;  // once a second at most, so that a turn stays short
+bool Session::is_lasting(const statetable::HotEntry& entry, Seconds now_s) const noexcept {
   constexpr auto lasting_s = static_cast<Seconds>(PeerWatch::lasting.count());
+  if (!is_announced(entry.state_flags())) return false;
+  // The answer takes the place of an update that waits there. Of UDP that one says only that there was a packet, which
+  // a hub has to pass on, or the state times out elsewhere; the answer does not say so.
+  if (peers_.size() > 1 && entry.proto() != wire::ipproto::tcp) return false;
+  // Nor one that may have ended elsewhere.
+  return std::int64_t{now_s} - entry.created_s() >= lasting_s && entry.expire_at_s() > now_s + 1;
+}
+
+bool Session::are_lasting(const PeerWatch::States& states, Seconds now_s) noexcept {
+  return std::ranges::all_of(states, [&](wire::StateId id) {
+    if (id.creatorid == 0) return true;
+    const statetable::Hash hash = table_->hash(id);
+    ShardWriter& writer = writer_of(hash);
+    const Slot slot = writer.find(id, hash);
+    return slot != no_slot && is_lasting(writer.entry(slot), now_s);
+  });
+}
+
+PeerWatch::States Session::lasting_states(Instant now) noexcept {
+  constexpr std::size_t looked_at_most = 256;  // once a second at most, so that a turn stays short
   const Seconds now_s = statetable::to_seconds(now);
-  std::array<wire::StateId, 2> found{};
+  PeerWatch::States found{};
   const auto slots = static_cast<Slot>(writers_.size() * slots_per_shard_);
   const auto look_at = [&](Slot slot) {
     const statetable::HotEntry& entry =
         writers_[slot / slots_per_shard_].entry(static_cast<Slot>(first_shard_ * slots_per_shard_) + slot);
-    if (!entry.in_use() || !is_announced(entry.state_flags())) return;
-    // The answer takes the place of an update that waits there. Of UDP that one says only that there was a packet,
-    // which a hub has to pass on, or the state times out elsewhere; the answer does not say so.
-    if (peers_.size() > 1 && entry.proto() != wire::ipproto::tcp) return;
-    // Nor one that may have ended elsewhere.
-    if (std::int64_t{now_s} - entry.created_s() < lasting_s || entry.expire_at_s() <= now_s + 1) return;
+    if (!entry.in_use() || !is_lasting(entry, now_s)) return;
     const std::size_t kind = statetable::is_said_here(entry.heard_s()) ? 1 : 0;
     if (found[kind].creatorid != 0) return;
     found[kind] = {entry.id, entry.creatorid};
@@ -123,12 +137,17 @@ std::array<wire::StateId, 2> Session::lasting_states(Instant now) noexcept {
 
 void Session::probe(Instant now) noexcept {
   if (!is_first()) return;
-  std::optional<std::array<wire::StateId, 2>> states;
+  std::optional<PeerWatch::States> states;
   for (Peer& peer : peers_) {
     if (!peer.watch.is_due(now)) continue;
     if (!peer.active.load(std::memory_order_relaxed)) {
       peer.watch.rest();
       peer.watch.put_off(now);
+      continue;
+    }
+    const auto before = peer.watch.asked_shortly();
+    if (before && *before != PeerWatch::nothing && are_lasting(*before, statetable::to_seconds(now))) {
+      peer.watch.ask((*before)[0], (*before)[1], now);
       continue;
     }
     if (!states) states = lasting_states(now);

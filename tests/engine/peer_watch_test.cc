@@ -98,6 +98,53 @@ TEST(PeerWatch, EveryOtherQuestionIsLong) {
   EXPECT_LE(watch.node(first).unanswered, 1u);
 }
 
+/// As long as it does not answer for the states at any length: it may not have them.
+TEST(PeerWatch, OnlyWhoAnswersTheShortQuestionIsMissedAfterTheLongOne) {
+  Asking watch;
+  watch.heard(first, watch.now);
+  const auto ask_for = [&](wire::StateId id) {
+    watch.now += 1s;
+    EXPECT_TRUE(watch.is_due(watch.now));
+    watch.ask(id, ours, watch.now);
+    const auto question = watch.take(watch.now);
+    EXPECT_TRUE(question);
+    return question.value_or(PeerWatch::Question{});
+  };
+  if (ask_for(theirs).is_long) ask_for(theirs);
+  for (unsigned i = 0; i < 8; ++i) {
+    EXPECT_TRUE(ask_for(theirs).is_long);
+    EXPECT_FALSE(ask_for(theirs).is_long);
+  }
+  EXPECT_EQ(watch.node(first).unanswered_long, 0u) << "it never answers";
+  for (unsigned i = 0; i < 8; ++i) {
+    watch.answer(theirs, first);
+    const wire::StateId other{100 + i, 3};
+    EXPECT_TRUE(ask_for(other).is_long);
+    EXPECT_FALSE(ask_for(theirs).is_long);
+  }
+  EXPECT_EQ(watch.node(first).unanswered_long, 0u) << "it answers for other states";
+  watch.answer(theirs, first);
+  EXPECT_EQ(watch.asked_shortly(), std::optional(PeerWatch::States{theirs, ours}));
+  EXPECT_TRUE(ask_for(theirs).is_long);
+  EXPECT_EQ(watch.asked_shortly(), std::nullopt);
+  ask_for(theirs);
+  EXPECT_EQ(watch.node(first).unanswered_long, 1u);
+}
+
+TEST(PeerWatch, TheAnswerToAQuestionBeforeIsNoneToOneThatCouldNotBeSent) {
+  Asking watch;
+  watch.heard(first, watch.now);
+  if (watch.ask_next().is_long) watch.ask_next();
+  watch.ask_next();
+  watch.answer(theirs, first);  // a long one
+  watch.now += 1s;
+  EXPECT_TRUE(watch.is_due(watch.now));
+  watch.ask(theirs, ours, watch.now);  // a short one, that does not leave
+  EXPECT_TRUE(watch.ask_next().is_long);
+  watch.ask_next();
+  EXPECT_EQ(watch.node(first).unanswered_long, 0u);
+}
+
 TEST(PeerWatch, WhereThereIsNoStateABulkUpdateIsTheAnswer) {
   Asking watch;
   watch.heard(first, watch.now);
