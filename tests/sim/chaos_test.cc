@@ -55,6 +55,8 @@ TEST(Chaos, SeedsHoldAndTakeThePathsThatCount) {
                            "bulk: served",
                            "clear: flushed by a firewall",
                            "hub: a peer is spoken with",
+                           "shape: pair",
+                           "net: of IPv6",
                            "carp: master timed out",
                            "carp: preempting a slower master",
                            "carp: demoted by a bulk update",
@@ -63,7 +65,9 @@ TEST(Chaos, SeedsHoldAndTakeThePathsThatCount) {
                            "config: pushed and confirmed",
                            "liar: a lie was told",
                            "judge: a state that ended was held",
+                           "judge: a clear ended a state",
                            "judge: a window was compared",
+                           "judge: what came and went was counted up",
                            "judge: a restored window was compared",
                            "session: deletes_dropped",
                            "refused: stale",
@@ -115,6 +119,8 @@ TEST(Chaos, WhatIsNoScenarioIsToldByItsLine) {
   };
   EXPECT_EQ(why("seed 1\n# a comment\nengines 9\n"), "line 3: engines is a number from 1 to 3");
   EXPECT_EQ(why("colour 1\n"), "line 1: there is no key \"colour\"");
+  EXPECT_EQ(why("family ipx\n"), "line 1: the family is inet or inet6");
+  EXPECT_EQ(why("shape pair\nengines 3\n"), "of pairs there are two: engines is 2");
   EXPECT_EQ(why("at 1 for 2 rain 0 1 2\n"), "line 1: there is no fault \"rain\"");
   EXPECT_EQ(why("at 1 for 2 loss 0 1\n"), "line 1: an event is: at MS for MS FAULT A B AMOUNT");
   EXPECT_EQ(why("at 1 for 2 loss 0 7 2\n"), "the event \"loss\" at 1 names a node or an amount that is not there");
@@ -146,7 +152,7 @@ TEST(Chaos, TheRefereeFindsWhoIsBrokenAndAShortScenarioShowsIt) {
 /// A firewall with one connection, and a referee who sees what is done to it.
 class Judged : public testing::Test {
  protected:
-  Judged() {
+  explicit Judged(const Scenario& scenario = {}) : scenario_{scenario} {
     for (Machine& machine : machines_) {
       machine.send_by([](wire::Bytes) {});
       machine.power_on(machine.local(now_), 1'700'000'000);
@@ -170,7 +176,9 @@ class Judged : public testing::Test {
   [[nodiscard]] std::vector<std::uint8_t> packet(wire::Message message) const {
     std::vector<std::uint8_t> room(1400);
     wire::PacketWriter writer{wire::Dialect::freebsd_1301, room};
-    if (message == wire::Message::del_c)
+    if (message == wire::Message::clr)
+      EXPECT_TRUE(writer.append_clear({.ifname = {}, .creatorid = state_.id.creatorid}));
+    else if (message == wire::Message::del_c)
       EXPECT_TRUE(writer.append_id(message, state_.id));
     else
       EXPECT_TRUE(writer.append_state(message, state_));
@@ -179,7 +187,7 @@ class Judged : public testing::Test {
   }
   [[nodiscard]] engine::Session& session() { return machines_.front().session(); }
 
-  const Scenario scenario_{};
+  const Scenario scenario_;
   Marks marks_;
   Duration now_ = 1h;
   std::deque<Machine> machines_ = make_machines();
@@ -222,6 +230,106 @@ TEST_F(Judged, AnEndedStateThatComesBackIsFound) {
             "a late message brought back what ended: state 7 of creator 1 at node 0, 3000 ms after its end was heard");
 }
 
+/// An engine holds a state, a clear ends it.
+class ClearedAtAnEngine : public Judged {
+ protected:
+  static constexpr unsigned engine = Scenario::firewalls;
+
+  void SetUp() override {
+    engine::Session& owner = machines_.front().session();
+    ASSERT_EQ(owner.insert(state_, at()), engine::Session::Local::done);
+    ASSERT_EQ(session().insert(state_, at()), engine::Session::Local::done);
+    referee_.look(now_);
+    now_ += 20s;
+    ASSERT_EQ(owner.erase(state_.id, at()), engine::Session::Local::done);
+    referee_.look(now_);
+    const auto clear = packet(wire::Message::clr);
+    referee_.before(engine, clear, now_);
+    ASSERT_EQ(session().erase(state_.id, at()), engine::Session::Local::done);
+    referee_.after(engine, clear, now_);
+  }
+  /// The engine is told of it, and takes it.
+  void come_back(Duration passed) {
+    const auto late = packet(wire::Message::upd);
+    referee_.before(engine, late, now_ + passed);
+    ASSERT_EQ(session().insert(state_, at() + passed), engine::Session::Local::done);
+    referee_.after(engine, late, now_ + passed);
+  }
+  [[nodiscard]] engine::Session& session() { return machines_[engine].session(); }
+};
+
+TEST_F(ClearedAtAnEngine, AStateThatComesBackByALateMessageIsFound) {
+  come_back(3s);
+  EXPECT_EQ(
+      referee_.broken(),
+      "a late message brought back what ended: state 7 of creator 1 at node 2, 3000 ms after its end was heard by "
+      "a clear");
+}
+
+TEST_F(ClearedAtAnEngine, AStateThatComesBackForLongerThanItsTimeoutIsFound) {
+  come_back(11s);
+  referee_.look(now_ + 12s);
+  EXPECT_EQ(referee_.broken(), "");
+  // News of it make it no younger, as they do of a state whose end nobody has cleared.
+  const auto update = packet(wire::Message::upd);
+  referee_.before(engine, update, now_ + 40s);
+  ++state_.src.seqlo;
+  ASSERT_EQ(session().update({state_.id, state_.src, state_.dst, state_.timeout}, at() + 40s),
+            engine::Session::Local::done);
+  referee_.after(engine, update, now_ + 40s);
+  referee_.look(now_ + 66s);
+  EXPECT_EQ(referee_.broken(), "");
+  referee_.look(now_ + 67s);
+  EXPECT_EQ(referee_.broken(),
+            "a state that a clear ended outlasts its timeout: state 7 of creator 1 at node 2, 56 s after it came back, "
+            "of 40 s");
+}
+
+TEST_F(Judged, StatesThatAreNotAccountedForAreFound) {
+  ASSERT_EQ(session().insert(state_, at()), engine::Session::Local::done);
+  referee_.look(now_);
+  EXPECT_EQ(referee_.broken(), "");
+  session().counters()[engine::Tally::inserts].add();
+  referee_.look(now_);
+  EXPECT_EQ(referee_.broken(), "states are not accounted for: 2 came, 0 went, 1 are here, node 0");
+}
+
+TEST_F(Judged, WhoRefusesWithoutNeedIsFound) {
+  session().counters()[engine::Tally::table_full].add();
+  referee_.look(now_);
+  EXPECT_EQ(referee_.broken(), "a state was refused while there was room: 0 of 180, node 0");
+}
+
+TEST_F(Judged, WhoDropsWithoutNeedIsFound) {
+  session().counters()[engine::Tally::deletes_dropped].add();
+  referee_.look(now_);
+  EXPECT_EQ(referee_.broken(), "deletes were dropped while there was room: 0 of 256, node 0");
+}
+
+TEST_F(Judged, WhoAnswersTooOftenIsFound) {
+  referee_.look_at_rates();
+  session().counters().out(wire::Message::upd).add(1'200);
+  referee_.look_at_rates();
+  EXPECT_EQ(referee_.broken(), "");
+  session().counters().out(wire::Message::upd).add(1'300);
+  referee_.look_at_rates();
+  EXPECT_EQ(referee_.broken(), "too many answers: 1300 of 1100, node 0");
+}
+
+class JudgedPair : public Judged {
+ protected:
+  JudgedPair() : Judged{Scenario{.shape = Shape::pair}} {}
+};
+
+TEST_F(JudgedPair, AStateThatGetsIntoTheOtherPairIsFound) {
+  ASSERT_EQ(machines_[2].session().insert(state_, at()), engine::Session::Local::done);
+  referee_.look(now_);
+  EXPECT_EQ(referee_.broken(), "");
+  ASSERT_EQ(machines_[3].session().insert(state_, at()), engine::Session::Local::done);
+  referee_.look(now_);
+  EXPECT_EQ(referee_.broken(), "a state is held by who cannot have heard of it: state 7 of creator 1 at node 3");
+}
+
 TEST_F(Judged, WhatSomebodyLiedAboutIsExcusedByName) {
   ASSERT_EQ(session().insert(state_, at()), engine::Session::Local::done);
   const auto lie = packet(wire::Message::upd);
@@ -230,8 +338,9 @@ TEST_F(Judged, WhatSomebodyLiedAboutIsExcusedByName) {
   const wire::Address group = wire::pfsync_group_inet;
   static_cast<void>(wire::write_ethernet_header(wire::multicast_mac(wire::Family::inet, group), Machine::mac_of(1),
                                                 std::nullopt, wire::ethertype::ipv4, frame));
-  static_cast<void>(wire::write_ip_header({wire::Family::inet, Machine::address_of(1), group, wire::ipproto::pfsync},
-                                          lie.size(), wire::Room{frame}.subspan(sizeof(wire::EthernetHeader))));
+  static_cast<void>(wire::write_ip_header(
+      {wire::Family::inet, Machine::address_of(1, wire::Family::inet), group, wire::ipproto::pfsync}, lie.size(),
+      wire::Room{frame}.subspan(sizeof(wire::EthernetHeader))));
   std::ranges::copy(lie, frame.begin() + headers);
   Referee lenient{scenario_, machines_, [](unsigned) { return true; }, marks_};
   lenient.excuse(frame, now_);

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "tests/sim/chaos/network.h"
+#include "wire/dialect.h"
+#include "wire/packet_writer.h"
 #include "wire/state.h"
 
 namespace pfsync::sim::chaos {
@@ -27,11 +29,19 @@ enum class Lie : std::uint8_t {
   deletes,   ///< of states that exist
   clears,    ///< of creators that exist
   tdbs,
-  carp,  ///< an advertisement of before, with another skew
-  arp,   ///< that an address is elsewhere
+  carp,        ///< an advertisement of before, with another skew
+  neighbours,  ///< that an address is elsewhere: ARP, neighbour discovery
+  states,      ///< full ones as they were heard, or with windows a little before and behind, in whoever's name
+  others,      ///< full states that exist, as another node's
+  clears_one,  ///< of creators that exist, on one interface
+  ends,        ///< start and end of a bulk update with nothing in it, at once when somebody asks for one
+  storm,       ///< requests for states that exist, many packets at a time
+  strangers,   ///< any of these, by sources that nobody knows
+  versions,    ///< any of these, in another dialect than is spoken there
 };
-inline constexpr std::array<std::string_view, 11> lie_table{
-    "noise", "windows", "inserts", "requests", "bulk_requests", "statuses", "deletes", "clears", "tdbs", "carp", "arp"};
+inline constexpr std::array<std::string_view, 18> lie_table{
+    "noise", "windows",    "inserts", "requests", "bulk_requests", "statuses", "deletes", "clears",    "tdbs",
+    "carp",  "neighbours", "states",  "others",   "clears_one",    "ends",     "storm",   "strangers", "versions"};
 
 /// Says untrue things in the dialect that it hears. Frames in, frames out.
 class Liar {
@@ -40,8 +50,9 @@ class Liar {
     wire::MacAddress mac;
     wire::Address address;
   };
+  static constexpr unsigned storm_frames = 16;
   /// `group`: the nodes speak in a group; else it speaks to one of them as another.
-  Liar(std::vector<Victim> nodes, bool group, std::uint64_t seed);
+  Liar(std::vector<Victim> nodes, wire::Family family, bool group, std::uint64_t seed);
 
   void hear(wire::Bytes frame);
   /// The next lie of that kind, or nothing to lie about was heard yet.
@@ -53,16 +64,30 @@ class Liar {
     Victim as;
     Victim to;
   };
-  [[nodiscard]] Way draw_way();
-  [[nodiscard]] static Frame framed(wire::Bytes packet, const Way& way);
+  [[nodiscard]] Way draw_way(Lie lie);
+  [[nodiscard]] Way to_group(const Victim& as) const;
+  [[nodiscard]] std::optional<wire::Dialect> dialect_of(const Way& way, Lie lie);
+  [[nodiscard]] Frame framed(wire::Bytes payload, const Way& way, std::uint8_t protocol) const;
+  [[nodiscard]] Frame claim_address();
+  [[nodiscard]] std::optional<Frame> advertise();
+  [[nodiscard]] std::optional<Frame> end_early();
   [[nodiscard]] std::size_t write_packet(Lie lie, wire::Dialect dialect, wire::Room room);
+  /// One message more of it; false when it does not fit or there is none.
+  [[nodiscard]] bool append(Lie lie, wire::PacketWriter& writer);
+  [[nodiscard]] wire::Update changed(wire::Update update);
+  /// As it was heard, or with windows a little further or back.
+  [[nodiscard]] wire::State retold(wire::State state);
   [[nodiscard]] wire::State invented();
   [[nodiscard]] std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
 
   std::vector<Victim> nodes_;
+  wire::Family family_;
   bool group_;
   std::mt19937_64 random_;
   std::deque<wire::Update> known_;  ///< the last that were heard of
+  std::deque<wire::State> full_;    ///< the last that were told in full
+  std::optional<Way> asked_;        ///< who would answer the last who asked for all, and that one
+  std::optional<Way> ending_;       ///< where an END is still to be said
   /// What was heard on each way: whoever speaks otherwise would only change what is written to the one that he plays.
   std::map<std::pair<wire::Address, wire::Address>, wire::Dialect> dialects_;
   Frame advert_;

@@ -49,10 +49,15 @@ engine::Timeouts short_timeouts() {
 }
 
 wire::MacAddress Machine::mac_of(unsigned number) { return {{2, 0, 0, 0, 0, static_cast<std::uint8_t>(number + 1)}}; }
-wire::Address Machine::address_of(unsigned number) {
-  return wire::ipv4_address(192, 0, 2, static_cast<std::uint8_t>(number + 1));
+wire::Address Machine::address_of(unsigned number, wire::Family family) {
+  const auto host = static_cast<std::uint8_t>(number + 1);
+  if (family == wire::Family::inet) return wire::ipv4_address(192, 0, 2, host);
+  return {{0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host}};
 }
-wire::Address Machine::shared_address() { return wire::ipv4_address(192, 0, 2, 100); }
+wire::Address Machine::shared_address(wire::Family family) {
+  constexpr unsigned host = 100;
+  return address_of(host - 1, family);
+}
 
 Machine::Machine(const Scenario& scenario, unsigned number, Marks& marks)
     : scenario_{scenario}, number_{number}, marks_{marks}, random_{scenario.seed * 64 + number} {
@@ -65,6 +70,8 @@ Machine::Machine(const Scenario& scenario, unsigned number, Marks& marks)
 
 std::vector<unsigned> Machine::peers() const {
   std::vector<unsigned> peers;
+  if (scenario_.shape == Shape::pair)
+    return {is_engine() ? number_ - Scenario::firewalls : number_ + Scenario::firewalls};
   if (scenario_.shape == Shape::group || !is_engine()) return peers;
   for (unsigned firewall = 0; firewall < Scenario::firewalls; ++firewall) peers.push_back(firewall);
   // Engines in a row: hubs must form a tree.
@@ -90,19 +97,21 @@ engine::SessionConfig Machine::session_config(std::vector<Lane>& lanes) const {
     config.peers.push_back({.dialect = named.value_or(is_firewall ? scenario_.dialects[all[i]] : dialect_),
                             .learn_dialect = is_engine() && !named,
                             .gate = lanes[i].gate.get(),
-                            .is_shared = is_firewall});
+                            .is_shared = is_firewall && scenario_.shape == Shape::hub});
   }
   return config;
 }
 
 engine::LinkConfig Machine::link_config() const {
-  engine::LinkConfig config{.mac = mac_of(number_), .family = wire::Family::inet, .address = address_of(number_)};
+  const wire::Family family = scenario_.family;
+  engine::LinkConfig config{.mac = mac_of(number_), .family = family, .address = address_of(number_, family)};
+  config.destination = family == wire::Family::inet ? wire::pfsync_group_inet : wire::pfsync_group_inet6;
   if (scenario_.shape == Shape::group) return config;
-  if (!is_engine()) config.destination = shared_address();
+  if (!is_engine()) config.destination = shared_address(family);
   for (const unsigned peer : peers()) {
-    const bool is_firewall = peer < Scenario::firewalls;
-    config.peers.push_back(
-        {.address = address_of(peer), .source = is_firewall ? std::optional{shared_address()} : std::nullopt});
+    const bool is_shared = peer < Scenario::firewalls && scenario_.shape == Shape::hub;
+    config.peers.push_back({.address = address_of(peer, family),
+                            .source = is_shared ? std::optional{shared_address(family)} : std::nullopt});
   }
   return config;
 }
@@ -125,18 +134,20 @@ void Machine::power_on(Instant now, std::int64_t wall_s) {
         *life.table, life.lanes[i].gate.get());
   life.node = std::make_unique<engine::PartitionedSession>(config, *life.table, cores);
   life.link = std::make_unique<engine::Link>(link_config(), session().counters());
-  engine::carp::NodeConfig carp{.name = "sim",
-                                .mac = mac_of(number_),
-                                .inet = address_of(number_),
-                                .inet6 = wire::link_local_address(mac_of(number_)),
-                                .hosts = {},
-                                .seed = random_()};
+  const bool is_inet = scenario_.family == wire::Family::inet;
+  engine::carp::NodeConfig carp{
+      .name = "sim",
+      .mac = mac_of(number_),
+      .inet = is_inet ? address_of(number_, scenario_.family) : wire::Address{},
+      .inet6 = is_inet ? wire::link_local_address(mac_of(number_)) : address_of(number_, scenario_.family),
+      .hosts = {},
+      .seed = random_()};
   if (is_engine())
     carp.hosts.push_back({.vhid = vhid,
                           .advbase = 1,
                           .advskew = static_cast<std::uint8_t>(50 * (number_ - Scenario::firewalls)),
                           .password = "simulated",
-                          .addresses = {{wire::Family::inet, shared_address()}}});
+                          .addresses = {{scenario_.family, shared_address(scenario_.family)}}});
   life.carp = std::make_unique<engine::carp::Node>(carp, life.demotion, life.journal);
   life.link->take_also(life.carp.get());
   if (!is_engine())
@@ -252,7 +263,8 @@ void Machine::receive_all(Instant now) {
     const Frame& frame = inbox_.front();
     const auto packet = life_->link->on_frame(frame);
     if (!packet) {
-      if (is_engine() && sabotage_ != 2) life_->carp->on_frame(frame, now);
+      // Also of a firewall, which has no virtual address, but answers neighbour discovery there.
+      if (sabotage_ != 2) life_->carp->on_frame(frame, now);
       continue;
     }
     if (sabotage_ == 0) continue;
@@ -329,12 +341,11 @@ void Machine::turn_peers(Instant now) {
 void Machine::transmit(Instant now) {
   Life& life = *life_;
   Frame room(frame_bytes_max);
-  if (is_engine())
-    while (life.carp->has_to_send()) {
-      const std::size_t bytes = life.carp->transmit(room, now);
-      if (bytes == 0) break;
-      send_(wire::Bytes{room}.first(bytes));
-    }
+  while (life.carp->has_to_send()) {
+    const std::size_t bytes = life.carp->transmit(room, now);
+    if (bytes == 0) break;
+    send_(wire::Bytes{room}.first(bytes));
+  }
   if (const std::size_t bytes = life.link->transmit_resolution(room, now); bytes > 0)
     send_(wire::Bytes{room}.first(bytes));
   for (unsigned i = 0; i < session().peers(); ++i) {
@@ -508,12 +519,6 @@ void Machine::touch_all(const std::function<bool(wire::StateId)>& is_alive, Inst
     updates.push_back(update);
   }
   for (const wire::Update& update : updates) static_cast<void>(session().update(update, now));
-}
-
-std::size_t Machine::frames_waiting() const {
-  std::size_t most = 0;
-  for (const Lane& lane : life_->lanes) most = std::max(most, lane.packets.size());
-  return most;
 }
 
 bool Machine::serves_bulk() const {

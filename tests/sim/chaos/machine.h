@@ -35,14 +35,14 @@ using statetable::Instant;
 /// turned as the daemon does with the same parts (engine/dpdk/data_path.cc, daemon.cc), without its threads.
 class Machine {
  public:
-  static constexpr std::size_t inbox_max = 256;  ///< frames that its device holds
-  static constexpr std::size_t frames_ahead = 32;
+  static constexpr std::size_t inbox_max = 256;    ///< frames that its device holds
+  static constexpr std::size_t frames_ahead = 32;  ///< of a bulk update that wait
   static constexpr std::uint64_t requests_per_s = 500;
   static constexpr std::uint8_t vhid = 1;
 
   [[nodiscard]] static wire::MacAddress mac_of(unsigned number);
-  [[nodiscard]] static wire::Address address_of(unsigned number);
-  [[nodiscard]] static wire::Address shared_address();
+  [[nodiscard]] static wire::Address address_of(unsigned number, wire::Family family);
+  [[nodiscard]] static wire::Address shared_address(wire::Family family);
 
   /// Told around each packet that the session takes, when a snapshot begins, and when one was restored.
   struct Ears {
@@ -103,8 +103,7 @@ class Machine {
   [[nodiscard]] bool is_master() {
     return is_on() && is_engine() && life_->carp->hosts()[0].state() == engine::carp::State::master;
   }
-  /// Bulk frames that wait.
-  [[nodiscard]] std::size_t frames_waiting() const;
+  [[nodiscard]] const engine::BulkSender& bulk_sender(unsigned peer) const { return *life_->lanes[peer].sender; }
   [[nodiscard]] bool serves_bulk() const;
   [[nodiscard]] std::uint64_t bulks_served() const;
   [[nodiscard]] bool has_queued();
@@ -153,7 +152,7 @@ class Machine {
 
   [[nodiscard]] engine::SessionConfig session_config(std::vector<Lane>& lanes) const;
   [[nodiscard]] engine::LinkConfig link_config() const;
-  /// The numbers of its peers, hub only; none: the one peer is the group, or the shared address.
+  /// The numbers of its peers; none: the one peer is the group, or the shared address.
   [[nodiscard]] std::vector<unsigned> peers() const;
   void restore(Instant now, std::int64_t wall_s);
   void receive_all(Instant now);

@@ -22,6 +22,10 @@ inline constexpr auto mark_words = std::to_array<std::string_view>({
     "net: frame garbled",
     "net: frame into a cut path",
     "net: frame longer than the MTU",
+    "net: of IPv6",
+    "shape: group",
+    "shape: hub",
+    "shape: pair",
     // nodes
     "node: crashed",
     "node: crashed in a write",
@@ -90,8 +94,16 @@ inline constexpr auto mark_words = std::to_array<std::string_view>({
     "liar: a lie was told",
     "liar: a state that exists was lied about",
     "judge: a state that ended was held",
+    "judge: a clear ended a state",
+    "judge: a state that a clear ended was told again",
+    "judge: a state that a clear ended was held again",
     "judge: a window was compared",
     "judge: a restored window was compared",
+    "judge: what came and went was counted up",
+    "judge: a full table was seen",
+    "judge: a queue of ids was full",
+    "judge: as many answers as are allowed",
+    "judge: changes held for a peer of another",
 });
 
 /// How often each was met.

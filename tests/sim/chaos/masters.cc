@@ -1,5 +1,6 @@
 #include "tests/sim/chaos/masters.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace pfsync::sim::chaos {
@@ -22,6 +23,7 @@ Masters::Masters(std::deque<Machine>& machines, const Network& network, std::fun
       nodes_{static_cast<unsigned>(machines.size())},
       two_since_(std::size_t{nodes_} * nodes_),
       none_since_(nodes_),
+      late_(nodes_),
       demotions_(nodes_) {}
 
 void Masters::disturb(unsigned node) {
@@ -38,6 +40,16 @@ void Masters::disturb_all() {
 
 bool Masters::hears(unsigned to, unsigned from) const {
   return runs_(to) && runs_(from) && !network_.path(from, to).cut;
+}
+
+Duration Masters::lateness(unsigned node, Duration now) {
+  constexpr Duration longest = 6s;  // that anything is under way, and then the wait for it
+  Late& late = late_[node];
+  if (now > late.until) late = {};
+  for (unsigned from = 0; from < nodes_; ++from)
+    if (from != node && network_.path(from, node).jitter > Duration::zero())
+      late = {std::max(late.by, network_.path(from, node).jitter), now + longest};
+  return late.by;
 }
 
 unsigned Masters::count() const {
@@ -74,6 +86,7 @@ std::string Masters::look(Duration now) {
         return "two masters: nodes " + std::to_string(a) + " and " + std::to_string(b) + ", for " +
                milliseconds(now - *since);
     }
+    const Duration late = lateness(a, now);  // a master that is gone may be heard for so long
     auto& none = none_since_[a];
     if (somebody) {
       none.reset();
@@ -81,7 +94,7 @@ std::string Masters::look(Duration now) {
     }
     none = none.value_or(now);
     const std::uint8_t skew = machines_[a].carp().hosts()[0].config().advskew;
-    if (now - *none > master_down(1, skew) + slack)
+    if (now - *none > master_down(1, skew) + slack + late)
       return "no master: node " + std::to_string(a) + " knows of none for " + milliseconds(now - *none);
   }
   return "";

@@ -29,6 +29,7 @@ class Masters {
 
  private:
   [[nodiscard]] bool hears(unsigned to, unsigned from) const;
+  [[nodiscard]] Duration lateness(unsigned node, Duration now);
   [[nodiscard]] std::optional<Duration>& two_since(unsigned a, unsigned b) { return two_since_[a * nodes_ + b]; }
 
   std::deque<Machine>& machines_;
@@ -37,6 +38,12 @@ class Masters {
   Marks& marks_;
   unsigned nodes_;
   std::vector<std::optional<Duration>> two_since_, none_since_;
+  /// Of each node: how much later what is under way to it may come, and until when that counts, since a path that is
+  /// healed delivers what it had.
+  struct Late {
+    Duration by{}, until{};
+  };
+  std::vector<Late> late_;
   std::vector<std::uint64_t> demotions_;  ///< generations
 };
 

@@ -47,12 +47,11 @@ Referee::Referee(const Scenario& scenario, std::deque<Machine>& machines, std::f
                  Marks& marks)
     : scenario_{scenario},
       machines_{machines},
-      runs_{std::move(runs)},
+      runs_{runs},
       marks_{marks},
       ends_heard_(machines.size()),
       written_(machines.size()),
-      answers_(machines.size()),
-      answers_life_(machines.size()) {
+      accounts_{machines, std::move(runs), marks} {
   if (const char* traced = std::getenv("CHAOS_TRACE")) {
     traced_.emplace();
     if (std::sscanf(traced, "%" SCNu64 "/%" SCNu32, &traced_->id, &traced_->creatorid) != 2)
@@ -72,6 +71,8 @@ void Referee::trace(unsigned node, wire::Bytes packet, Duration now) const {
     }
     if (!names_a_state(message) || wire::read_id(message, layout, record) != *traced_) return;
     line(message);
+    if (message == Message::ins || message == Message::upd)
+      std::printf(" %u s old", wire::read_state(layout, record).creation_s);
     if (tells_content(message)) {
       const wire::Update update = wire::read_update(layout, record);
       for (const wire::Peer& peer : {update.src, update.dst})
@@ -85,9 +86,12 @@ void Referee::before(unsigned node, wire::Bytes packet, Duration now) {
   if (traced_) trace(node, packet, now);
   before_.clear();
   not_compared_.clear();
+  cleared_.clear();
+  made_room_ = made_room_of(node);
   std::set<StateId> told;
   const auto reader = machines_[node].table().reader();
   for_each_message(packet, [&](Message message, wire::Layout layout, wire::Bytes record) {
+    if (message == Message::clr) note_clear(node, wire::read_clear(record));
     if (!names_a_state(message)) return;
     if (tells_content(message)) {
       const wire::Update update = wire::read_update(layout, record);
@@ -99,6 +103,12 @@ void Referee::before(unsigned node, wire::Bytes packet, Duration now) {
   });
 }
 
+std::uint64_t Referee::made_room_of(unsigned node) {
+  engine::Counters sums;
+  machines_[node].node().add_counters(sums);
+  return sums[engine::Tally::made_room].value();
+}
+
 void Referee::after(unsigned node, wire::Bytes packet, Duration now) {
   const auto reader = machines_[node].table().reader();
   for (const auto& [id, was] : before_) {
@@ -106,7 +116,8 @@ void Referee::after(unsigned node, wire::Bytes packet, Duration now) {
     if (!held) continue;
     marks_.meet("judge: a window was compared");
     const bool tcp = was.proto == wire::ipproto::tcp;
-    const bool is_compared = !not_compared_.contains(id);
+    // What was given up for want of room may be entered anew by the same packet, whatever it was before.
+    const bool is_compared = !not_compared_.contains(id) && made_room_of(node) == made_room_;
     if (is_compared && (goes_back(was.src, held->hot.src, tcp, true) || goes_back(was.dst, held->hot.dst, tcp, false)))
       find("a window went back: " + name(id) + " at node " + std::to_string(node));
     // News of what has ended, from whoever had heard more of it than others: they cannot be told from a use, and each
@@ -114,20 +125,72 @@ void Referee::after(unsigned node, wire::Bytes packet, Duration now) {
     if (was.src == held->hot.src && was.dst == held->hot.dst) continue;
     if (const auto found = truth_.find(id); found != truth_.end() && !found->second.is_held) found->second.since = now;
   }
+  for_each_message(packet, [&](Message message, wire::Layout layout, wire::Bytes record) {
+    if (tells_content(message)) judge_late(node, wire::read_id(message, layout, record), now);
+  });
   Ends& ends = ends_heard_[node];
   for_each_message(packet, [&](Message message, wire::Layout layout, wire::Bytes record) {
-    if (!tells_content(message)) return;
-    const StateId id = wire::read_id(message, layout, record);
-    const auto end = ends.find(id);
-    if (end == ends.end() || before_.contains(id) || !reader.find(id) || is_excused(id)) return;
-    if (now - end->second < remembered)
-      find("a late message brought back what ended: " + name(id) + " at node " + std::to_string(node) + ", " +
-           std::to_string((now - end->second) / 1ms) + " ms after its end was heard");
-    ends.erase(end);
+    if (is_end(message)) ends[wire::read_id(message, layout, record)] = {.at = now};
   });
-  for_each_message(packet, [&](Message message, wire::Layout layout, wire::Bytes record) {
-    if (is_end(message)) ends[wire::read_id(message, layout, record)] = now;
-  });
+  for (const StateId id : cleared_) {
+    if (reader.find(id)) continue;
+    marks_.meet("judge: a clear ended a state");
+    ends[id] = cleared(id, node, now);
+  }
+  find(accounts_.look(node));
+}
+
+/// Which states a clear ended is told by their ages. A frame that stood in the queue of a frozen node has made a state
+/// younger by that time for all who heard of it there: a state that began within it may come back, and ends by its
+/// timeout then. Its owner knows its own.
+Referee::End Referee::cleared(StateId id, unsigned node, Duration now) const {
+  constexpr Duration young = 15s;  // longer than any node is frozen
+  const auto truth = truth_.find(id);
+  const Duration began_at = truth == truth_.end() ? Duration::max() : truth->second.began_at;
+  const bool is_owner = machines_[node].creatorid() == id.creatorid;
+  return {.at = now, .by_clear = true, .is_young = !is_owner && began_at > now - young};
+}
+
+/// Of those that the creator itself has ended: a late clear also removes what began since, which may come back. What a
+/// clear removes in one piece is gone after the packet; what is removed little by little is not remembered here.
+void Referee::note_clear(unsigned node, const wire::Clear& clear) {
+  const auto reader = machines_[node].table().reader();
+  statetable::TableReader::Cursor cursor;
+  while (const auto entry = reader.next(cursor))
+    if (entry->hot.id.creatorid == clear.creatorid && has_ended(entry->hot.id)) cleared_.insert(entry->hot.id);
+}
+
+/// Content of a state was told: it must not have come back if the node had heard of its end.
+void Referee::judge_late(unsigned node, StateId id, Duration now) {
+  Ends& ends = ends_heard_[node];
+  const auto found = ends.find(id);
+  if (found == ends.end() || before_.contains(id) || is_excused(id)) return;
+  End& end = found->second;
+  const bool is_held = machines_[node].table().reader().find(id).has_value();
+  if (end.by_clear) marks_.meet("judge: a state that a clear ended was told again");
+  if (!is_held) return;
+  // Of clears the engine keeps the last ones, and counts those that it forgets.
+  const bool is_forgotten =
+      end.by_clear && machines_[node].session().counters()[engine::Tally::clears_forgotten].value() > 0;
+  if (now - end.at < remembered && !is_forgotten && !end.is_young)
+    find("a late message brought back what ended: " + name(id) + " at node " + std::to_string(node) + ", " +
+         std::to_string((now - end.at) / 1ms) + " ms after its end was heard" + (end.by_clear ? " by a clear" : ""));
+  if (end.by_clear)
+    end.back_at = end.back_at.value_or(now);
+  else
+    ends.erase(found);
+}
+
+void Referee::flushes(unsigned node, Duration now) {
+  const auto reader = machines_[node].table().reader();
+  statetable::TableReader::Cursor cursor;
+  while (const auto entry = reader.next(cursor))
+    if (entry->hot.id.creatorid == machines_[node].creatorid()) {
+      marks_.meet("judge: a clear ended a state");
+      ends_heard_[node][entry->hot.id] = cleared(entry->hot.id, node, now);
+      Truth& truth = truth_[entry->hot.id];
+      truth = {false, true, now, truth.began_at};
+    }
 }
 
 void Referee::snapshot_begun(unsigned node, std::uint64_t snapshot) {
@@ -157,7 +220,7 @@ void Referee::restored(unsigned node, std::uint64_t snapshot) {
 
 void Referee::excuse(wire::Bytes frame, Duration now) {
   const auto ethernet = wire::read_ethernet(frame);
-  if (!ethernet || ethernet->ethertype != wire::ethertype::ipv4) return;
+  if (!ethernet) return;
   const wire::IpResult ip = wire::read_ip(ethernet->payload);
   if (ip.reject || ip.packet.protocol != wire::ipproto::pfsync) return;
   for_each_message(ip.packet.payload, [&](Message message, wire::Layout layout, wire::Bytes record) {
@@ -165,6 +228,10 @@ void Referee::excuse(wire::Bytes frame, Duration now) {
     if (!tells_content(message) && !is_end(message)) return;
     const StateId id = wire::read_id(message, layout, record);
     lied_.insert(id);
+    // A state of another creator's that has the same connection gives way to it, or it to that one (Lie::others).
+    for (std::uint32_t creator = 1; creator <= machines_.size() && message != Message::upd_c && !is_end(message);
+         ++creator)
+      lied_.insert({id.id, creator});
     truth_[id].since = now;
     if (truth_[id].is_held) marks_.meet("liar: a state that exists was lied about");
   });
@@ -172,9 +239,11 @@ void Referee::excuse(wire::Bytes frame, Duration now) {
 
 void Referee::went_down(unsigned node, Duration now) {
   ends_heard_[node].clear();
+  accounts_.forget(node);
   if (machines_[node].is_engine()) return;
   for (auto& [id, truth] : truth_)
-    if (id.creatorid == machines_[node].creatorid() && truth.is_held) truth = {false, truth.has_ended, now};
+    if (id.creatorid == machines_[node].creatorid() && truth.is_held)
+      truth = {false, truth.has_ended, now, truth.began_at};
 }
 
 void Referee::renew(unsigned node, Duration now) {
@@ -198,7 +267,8 @@ void Referee::look(Duration now) {
   for (unsigned node = 0; node < machines_.size(); ++node) {
     if (!runs_(node)) continue;
     look_at_ghosts(node, now);
-    look_at_bounds(node);
+    look_at_cleared(node, now);
+    find(accounts_.look(node));
   }
 }
 
@@ -212,9 +282,11 @@ void Referee::look_at_owners(Duration now) {
       if (entry->hot.id.creatorid != owner.creatorid()) continue;
       Truth& truth = truth_[entry->hot.id];
       if (!truth.has_ended) truth.is_held = true;
+      truth.began_at = std::min(truth.began_at, now);
     }
     for (auto& [id, truth] : truth_)
-      if (id.creatorid == owner.creatorid() && truth.is_held && !reader.find(id)) truth = {false, true, now};
+      if (id.creatorid == owner.creatorid() && truth.is_held && !reader.find(id))
+        truth = {false, true, now, truth.began_at};
   }
 }
 
@@ -225,6 +297,9 @@ void Referee::look_at_ghosts(unsigned node, Duration now) {
   statetable::TableReader::Cursor cursor;
   while (const auto entry = reader.next(cursor)) {
     const StateId id = entry->hot.id;
+    const unsigned owner = id.creatorid - 1;
+    if (owner < machines_.size() && !scenario_.are_joined(owner, node) && !is_excused(id))
+      find("a state is held by who cannot have heard of it: " + name(id) + " at node " + std::to_string(node));
     const auto [found, is_new] = truth_.try_emplace(id, Truth{.since = now});
     const Truth& truth = found->second;
     if (truth.is_held) continue;
@@ -236,63 +311,61 @@ void Referee::look_at_ghosts(unsigned node, Duration now) {
   }
 }
 
-void Referee::look_at_bounds(unsigned node) {
-  Machine& machine = machines_[node];
-  const std::string who = " at node " + std::to_string(node);
-  if (machine.table().size() > machine.table().config().states_max) find("the table holds more than it may" + who);
-  const std::size_t peers = machine.session().peers();
-  const std::size_t each = machine.table().slot_count() + 3 * machine.session().config().ids_queued_max +
-                           machine.session().config().tdbs_max + 2 * engine::RecentClears::places;
-  for (unsigned core = 0; core < machine.node().parts(); ++core)
-    if (machine.node().part(core).queued() > peers * each) find("more is queued than may be" + who);
-  if (machine.frames_waiting() > Machine::frames_ahead) find("more bulk frames wait than may" + who);
-}
-
-void Referee::look_at_rates() {
-  for (unsigned node = 0; node < machines_.size(); ++node) {
-    Machine& machine = machines_[node];
-    if (!machine.is_on()) continue;
-    engine::Counters sums;
-    machine.node().add_counters(sums);
-    const std::uint64_t sent = sums.out(Message::upd).value();
-    const bool is_same_life = std::exchange(answers_life_[node], machine.lives()) == machine.lives();
-    const std::uint64_t before = std::exchange(answers_[node], sent);
-    // Answers to requests and to stale updates, with the tenth of a second that may leave at once.
-    const std::uint64_t most = machine.session().peers() * 2 * (Machine::requests_per_s + Machine::requests_per_s / 10);
-    if (is_same_life && runs_(node) && sent - before > most + most / 10)
-      find("too many answers: " + std::to_string(sent - before) + " in a second, of " + std::to_string(most) +
-           ", by node " + std::to_string(node));
+/// A state that a clear ended and that is held again, while its owner holds it no more, has its timeout from then on
+/// and no longer, whatever is told of it.
+void Referee::look_at_cleared(unsigned node, Duration now) {
+  static const engine::Timeouts timeouts = short_timeouts();
+  static const Duration grace = engine::SessionConfig{}.foreign_grace;
+  const auto reader = machines_[node].table().reader();
+  for (auto& [id, end] : ends_heard_[node]) {
+    if (!end.by_clear || is_excused(id)) continue;
+    const auto held = reader.find(id);
+    const auto truth = truth_.find(id);
+    if (!held || (truth != truth_.end() && truth->second.is_held)) {
+      end.back_at.reset();
+      continue;
+    }
+    marks_.meet("judge: a state that a clear ended was held again");
+    end.back_at = end.back_at.value_or(now);
+    const Duration lasts = std::chrono::seconds{timeouts.value[held->hot.timeout]};
+    if (now - *end.back_at > lasts + grace + ghost_slack)
+      find("a state that a clear ended outlasts its timeout: " + name(id) + " at node " + std::to_string(node) + ", " +
+           std::to_string((now - *end.back_at) / 1s) + " s after it came back, of " + std::to_string(lasts / 1s) +
+           " s");
   }
 }
 
 void Referee::judge_peace() {
   if (!broken_.empty()) return;
-  std::map<StateId, statetable::HotState> first;
-  const auto reader = machines_[0].table().reader();
+  for (unsigned node = 1; node < machines_.size() && broken_.empty(); ++node) {
+    unsigned first = 0;
+    while (!scenario_.are_joined(first, node)) ++first;
+    if (first < node) judge_equal(first, node);
+  }
+}
+
+void Referee::judge_equal(unsigned first, unsigned node) {
+  std::map<StateId, statetable::HotState> expected;
+  const auto reader = machines_[first].table().reader();
   statetable::TableReader::Cursor cursor;
   while (const auto entry = reader.next(cursor))
-    if (!is_excused(entry->hot.id)) first.emplace(entry->hot.id, entry->hot);
-  for (unsigned node = 1; node < machines_.size(); ++node) {
-    std::size_t count = 0;
-    const auto others = machines_[node].table().reader();
-    statetable::TableReader::Cursor at;
-    while (const auto entry = others.next(at)) {
-      const StateId id = entry->hot.id;
-      if (is_excused(id)) continue;
-      ++count;
-      const auto found = first.find(id);
-      if (found == first.end()) return find("tables differ in peace: " + name(id) + contents(id));
-      if (found->second.src != entry->hot.src || found->second.dst != entry->hot.dst)
-        return find("tables differ in peace: " + name(id) + contents(id));
-    }
-    if (count == first.size()) continue;
-    for (const auto& [id, state] : first)
-      if (!others.find(id)) return find("tables differ in peace: " + name(id) + contents(id));
+    if (!is_excused(entry->hot.id)) expected.emplace(entry->hot.id, entry->hot);
+  std::size_t count = 0;
+  const auto others = machines_[node].table().reader();
+  statetable::TableReader::Cursor at;
+  while (const auto entry = others.next(at)) {
+    const StateId id = entry->hot.id;
+    if (is_excused(id)) continue;
+    ++count;
+    const auto found = expected.find(id);
+    if (found == expected.end() || found->second.src != entry->hot.src || found->second.dst != entry->hot.dst)
+      return find("tables differ in peace: " + name(id) + contents(id));
   }
-  if (!lied_.empty() || !lied_creators_.empty()) return;
-  for (unsigned node = 1; node < machines_.size(); ++node)
-    if (machines_[node].table().digest() != machines_[0].table().digest())
-      return find("digests differ in peace: of nodes 0 and " + std::to_string(node));
+  if (count != expected.size())
+    for (const auto& [id, state] : expected)
+      if (!others.find(id)) return find("tables differ in peace: " + name(id) + contents(id));
+  if (lied_.empty() && lied_creators_.empty() && machines_[node].table().digest() != machines_[first].table().digest())
+    find("digests differ in peace: of nodes " + std::to_string(first) + " and " + std::to_string(node));
 }
 
 std::string Referee::name(StateId id) const {

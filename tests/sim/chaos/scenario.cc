@@ -182,6 +182,13 @@ Scenario draw(std::uint64_t seed) {
   Scenario scenario{.seed = seed};
   scenario.shape = dice.one_in(2) ? Shape::hub : Shape::group;
   scenario.engines = dice.one_in(5) ? 3 : dice.one_in(6) ? 1 : 2;
+  // By dice of its own, so that seeds of a group or a hub give what they gave before there were pairs.
+  Dice apart{~seed};
+  if (apart.one_in(3)) scenario.family = wire::Family::inet6;
+  if (apart.one_in(4)) {
+    scenario.shape = Shape::pair;
+    scenario.engines = Scenario::firewalls;
+  }
   scenario.cores = dice.one_in(5) ? 2 : 1;
   for (auto& dialect : scenario.dialects) dialect = draw_dialect(dice);
   if (scenario.shape == Shape::group) scenario.dialects[1] = scenario.dialects[0];
@@ -210,8 +217,9 @@ Scenario draw(std::uint64_t seed) {
 
 std::string text_of(const Scenario& scenario) {
   std::ostringstream text;
-  text << "seed " << scenario.seed << "\nshape " << shape_words[static_cast<std::size_t>(scenario.shape)]
-       << "\nengines " << scenario.engines << "\ncores " << scenario.cores << "\ndialects";
+  text << "seed " << scenario.seed << "\nshape " << shape_words[static_cast<std::size_t>(scenario.shape)] << "\nfamily "
+       << family_words[scenario.family == wire::Family::inet6 ? 1 : 0] << "\nengines " << scenario.engines << "\ncores "
+       << scenario.cores << "\ndialects";
   for (const auto dialect : scenario.dialects) text << ' ' << wire::word(dialect);
   text << "\nstates " << scenario.states << "\nopens_per_s " << scenario.opens_per_s << "\nupdates_per_s "
        << scenario.updates_per_s << "\nids " << scenario.ids << "\nsnapshot_s " << scenario.snapshot_s << "\nlength "
@@ -242,8 +250,14 @@ std::variant<Scenario, std::string> parse(std::string_view text) {
     }
     if (words[0] == "shape") {
       const auto found = std::ranges::find(shape_words, words.size() == 2 ? words[1] : "");
-      if (found == shape_words.end()) return wrong("the shape is group or hub");
+      if (found == shape_words.end()) return wrong("the shape is group, hub or pair");
       scenario.shape = static_cast<Shape>(found - shape_words.begin());
+      continue;
+    }
+    if (words[0] == "family") {
+      const auto found = std::ranges::find(family_words, words.size() == 2 ? words[1] : "");
+      if (found == family_words.end()) return wrong("the family is inet or inet6");
+      scenario.family = found == family_words.begin() ? wire::Family::inet : wire::Family::inet6;
       continue;
     }
     if (words[0] == "dialects") {
@@ -263,6 +277,8 @@ std::variant<Scenario, std::string> parse(std::string_view text) {
                    std::to_string(key->most));
     key->set(scenario, *value);
   }
+  if (scenario.shape == Shape::pair && scenario.engines != Scenario::firewalls)
+    return "of pairs there are two: engines is 2";
   for (const Event& event : scenario.events) {
     const bool names_nodes = event.a < scenario.nodes() && event.b < scenario.nodes();
     const bool is_lie = event.fault != Fault::liar || static_cast<std::size_t>(event.amount) < lie_table.size();

@@ -9,6 +9,7 @@
 
 #include "wire/describes_each.h"
 #include "wire/dialect.h"
+#include "wire/state.h"
 
 namespace pfsync::sim::chaos {
 
@@ -16,8 +17,10 @@ namespace pfsync::sim::chaos {
 enum class Shape : std::uint8_t {
   group,  ///< all nodes in one multicast group
   hub,    ///< firewalls know the engines by the one address that their CARP master has
+  pair,   ///< each firewall and an engine of its own are each other's one peer, by unicast
 };
-inline constexpr std::array<std::string_view, 2> shape_words{"group", "hub"};
+inline constexpr std::array<std::string_view, 3> shape_words{"group", "hub", "pair"};
+inline constexpr std::array<std::string_view, 2> family_words{"inet", "inet6"};
 
 /// What can go wrong. `a` and `b` are nodes, `amount` is what the sentence says; what is not named means nothing.
 enum class Fault : std::uint8_t {
@@ -112,8 +115,9 @@ struct Scenario {
 
   std::uint64_t seed = 1;
   Shape shape = Shape::group;
-  unsigned engines = 2;  ///< 1 to 3
-  unsigned cores = 1;    ///< of each engine's data path: 1 or 2
+  wire::Family family = wire::Family::inet;  ///< of the sync network
+  unsigned engines = 2;                      ///< 1 to 3; of pairs: 2
+  unsigned cores = 1;                        ///< of each engine's data path: 1 or 2
   std::array<wire::Dialect, firewalls> dialects{};
   unsigned states = 30;  ///< of each firewall
   unsigned opens_per_s = 5;
@@ -124,6 +128,10 @@ struct Scenario {
   std::vector<Event> events{};    ///< by their beginnings
 
   [[nodiscard]] unsigned nodes() const noexcept { return firewalls + engines; }
+  /// Whether what one of the two tells may reach the other.
+  [[nodiscard]] bool are_joined(unsigned a, unsigned b) const noexcept {
+    return shape != Shape::pair || a % firewalls == b % firewalls;
+  }
   friend bool operator==(const Scenario&, const Scenario&) = default;
 };
 

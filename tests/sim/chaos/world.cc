@@ -121,18 +121,21 @@ World::World(const Scenario& scenario)
       referee_{scenario_, machines_, [this](unsigned node) { return runs(node); }, marks_},
       masters_{machines_, network_, [this](unsigned node) { return runs(node) && has_link_[node]; }, marks_},
       rests_(scenario.nodes()) {
+  marks_.meet("shape: " + std::string{shape_words[static_cast<std::size_t>(scenario_.shape)]});
+  if (scenario_.family == wire::Family::inet6) marks_.meet("net: of IPv6");
   std::vector<Liar::Victim> victims;
   for (Machine& machine : machines_) {
     const unsigned node = machine.number();
-    victims.push_back({Machine::mac_of(node), Machine::address_of(node)});
+    victims.push_back({Machine::mac_of(node), Machine::address_of(node, scenario_.family)});
     machine.send_by([this, node](wire::Bytes frame) { network_.send(node, frame, now_); });
     machine.hear_with({.before = [this, node](wire::Bytes packet) { referee_.before(node, packet, now_); },
                        .after = [this, node](wire::Bytes packet) { referee_.after(node, packet, now_); },
                        .begun = [this, node](std::uint64_t snapshot) { referee_.snapshot_begun(node, snapshot); },
                        .restored = [this, node](std::uint64_t snapshot) { referee_.restored(node, snapshot); }});
   }
-  if (scenario_.shape == Shape::hub) victims.push_back({wire::carp_mac(Machine::vhid), Machine::shared_address()});
-  liar_.emplace(std::move(victims), scenario_.shape == Shape::group, scenario.seed + 2);
+  if (scenario_.shape == Shape::hub)
+    victims.push_back({wire::carp_mac(Machine::vhid), Machine::shared_address(scenario_.family)});
+  liar_.emplace(std::move(victims), scenario_.family, scenario_.shape == Shape::group, scenario.seed + 2);
   network_.on_garbled([this](wire::Bytes was, wire::Bytes is) {
     referee_.excuse(was, now_);
     referee_.excuse(is, now_);
@@ -255,7 +258,9 @@ void World::begin(const Event& event) {
       machine.note_clock_jump();
       break;
     case Fault::flush:
-      if (runs(node) && machine.session().flush({}, local(node)) > 0) marks_.meet("clear: flushed by a firewall");
+      if (!runs(node)) break;
+      referee_.flushes(node, now_);
+      if (machine.session().flush({}, local(node)) > 0) marks_.meet("clear: flushed by a firewall");
       break;
     case Fault::edit:
       file_maxupd_ = static_cast<unsigned>(std::clamp<std::int64_t>(event.amount, 1, 255));
@@ -359,14 +364,16 @@ void World::lie() {
   for (const Active& active : active_) {
     if (active.event.fault != Fault::liar) continue;
     const Lie kind = static_cast<Lie>(active.event.amount);
-    if (kind == Lie::carp || kind == Lie::arp) masters_.disturb_all();
+    if (kind == Lie::carp || kind == Lie::neighbours) masters_.disturb_all();
     if (random_() % 2 == 0) continue;
-    const auto frame = liar_->speak(kind);
-    if (!frame) continue;
-    marks_.meet("liar: a lie was told");
-    marks_.meet("lie: " + std::string{lie_table[static_cast<std::size_t>(kind)]});
-    referee_.excuse(*frame, now_);
-    network_.send(scenario_.nodes(), *frame, now_);
+    for (unsigned left = kind == Lie::storm ? Liar::storm_frames : 1; left > 0; --left) {
+      const auto frame = liar_->speak(kind);
+      if (!frame) break;
+      marks_.meet("liar: a lie was told");
+      marks_.meet("lie: " + std::string{lie_table[static_cast<std::size_t>(kind)]});
+      referee_.excuse(*frame, now_);
+      network_.send(scenario_.nodes(), *frame, now_);
+    }
   }
 }
 
@@ -457,7 +464,7 @@ void World::make_peace() {
   for (unsigned node = 0; node < Scenario::firewalls; ++node) newest = std::max(newest, machines_[node].dialect());
   for (unsigned node = 0; node < Scenario::firewalls; ++node) {
     machines_[node].stop_load();
-    if (scenario_.shape == Shape::hub || machines_[node].dialect() == newest) continue;
+    if (scenario_.shape != Shape::group || machines_[node].dialect() == newest) continue;
     power_off(node);
     machines_[node].set_dialect(newest);
   }
