@@ -69,9 +69,10 @@ void Session::set_active(unsigned number, bool active, Instant now) noexcept {
   if (peer.active.load(std::memory_order_relaxed) == active) return;
   peer.active.store(active, std::memory_order_relaxed);
   peer.outbox.stand_by(!active, now);
-  if (active) tell_tdbs(peer, now);
+  if (active && !config_.passive) tell_tdbs(peer, now);
   if (!active) {
     peer.bulk.cancel();
+    peer.watch.rest();  // nor a question that has not left: it would be due for as long as it waits
   } else if (config_.request_bulk && !config_.passive && is_first()) {
     peer.bulk.ask(now);
     peer.is_taken_over = true;
