@@ -80,9 +80,14 @@ void Agent::Parts::carry_out(std::uint64_t number, const Order& order, std::uniq
       if (order.renew) {
         identity.epoch = std::max(identity.epoch, sender.peer_epoch()) + 1;
         note(false, "this node begins epoch " + std::to_string(identity.epoch) + ": it was ordered to");
+        waiting = Waiting{number, sender.pushes(), sender.failures()};
+        if (offer) {  // a change that the other node has not taken yet goes along
+          const Offer last = *std::exchange(offer, std::nullopt);
+          return offer_sections(last.stored.revision.sections, last.stored.source, last.toml, last.stored.file_digest,
+                                now());
+        }
         const Sections same = store.current() ? store.current()->revision.sections : Sections{};
         const std::string file_digest = store.current() ? store.current()->file_digest : "";
-        waiting = Waiting{number, sender.pushes(), sender.failures()};
         return offer_sections(same, "renewed", toml, file_digest, now());
       }
       waiting = Waiting{number, sender.pushes(), sender.failures()};
