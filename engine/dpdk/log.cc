@@ -45,7 +45,7 @@ void BoundedSink::write(const spdlog::details::log_msg& message) {
 
 void BoundedSink::sink_it_(const spdlog::details::log_msg& message) {
   const statetable::Instant now{std::chrono::duration_cast<statetable::Duration>(message.time.time_since_epoch())};
-  if (!lines_.take(now) && message.level < spdlog::level::err) {
+  if (!(message.level < spdlog::level::err ? lines_ : errors_).take(now)) {
     ++left_out_;
     return;
   }

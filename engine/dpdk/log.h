@@ -11,11 +11,12 @@
 
 namespace pfsync::engine::dpdk {
 
-/// A log that nobody outside can fill a disk with: so many lines a second on average, and a burst of them at once.
-/// What is left out is counted in the next line that is written. Errors are always written. Any thread.
+/// A log that nobody outside can fill a disk with: so many lines a second on average, and a burst of them at once; and
+/// as many errors, which what is less than an error cannot keep away. What is left out is counted in the next line that
+/// is written. Any thread.
 class BoundedSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  static constexpr std::uint64_t lines_per_s = 20, burst = 500;
+  static constexpr std::uint64_t lines_per_s = 2, burst = 500;
 
   /// `out` must outlive this.
   explicit BoundedSink(std::FILE* out) : out_{out} {}
@@ -26,7 +27,7 @@ class BoundedSink final : public spdlog::sinks::base_sink<std::mutex> {
   void write(const spdlog::details::log_msg& message);
 
   std::FILE* out_;
-  TokenBucket lines_{lines_per_s, burst};
+  TokenBucket lines_{lines_per_s, burst}, errors_{lines_per_s, burst};
   std::uint64_t left_out_ = 0;
 };
 

@@ -147,6 +147,10 @@ TEST(BoundedSink, LeavesOutWhatIsTooMuchAndSaysSo) {
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), static_cast<std::ptrdiff_t>(BoundedSink::burst) + 3);
   const std::string end = text.substr(text.rfind("warning: "));
   EXPECT_EQ(end, "warning: 40 lines of the log were left out: too many at once\nerror: still said\ninfo: later\n");
+  for (std::uint64_t i = 0; i < 2 * BoundedSink::burst; ++i) say(spdlog::level::err, "flood", 2000s);
+  const std::string all = text_of(file.get());
+  EXPECT_EQ(std::count(all.begin(), all.end(), '\n'), static_cast<std::ptrdiff_t>(2 * BoundedSink::burst) + 3)
+      << "nor with errors";
 }
 
 }  // namespace
