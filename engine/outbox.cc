@@ -107,7 +107,8 @@ void Outbox::updated(Slot slot, bool tcp, Instant now) noexcept {
   Place& place = places_[slot];
   if (!is_written(place.queue)) {
     // A change is told in time, whatever is owed as an answer; that is owed still, or is what the change says.
-    place.is_asked = place.queue == Queue::asked;
+    place.is_asked = is_asked_for(place.queue);
+    place.is_beyond = place.queue == Queue::asked_beyond;
     unlink(slot);
     enqueue(slot, Queue::upd_c, now);
     return;
@@ -132,10 +133,18 @@ void Outbox::said_by_peer(Slot slot) noexcept {
   if (queued() == 0) push_ = false;
 }
 
-void Outbox::update_requested(Slot slot, Instant now) noexcept {
+void Outbox::update_requested(Slot slot, bool is_modest, Instant now) noexcept {
   Place& place = places_[slot];
-  if (place.is_asked || place.queue == Queue::upd || place.queue == Queue::asked) return;
-  const bool is_turn = !standing_by_ && list(Queue::asked).first == 0 && full_answers_.bucket.take(now);
+  if (place.queue == Queue::upd) return;
+  if (place.is_asked || is_asked_for(place.queue)) {  // perhaps by somebody whose turn comes later
+    place.is_beyond = place.is_beyond && !is_modest;
+    if (place.queue != Queue::asked_beyond || !is_modest) return;
+    unlink(slot);
+    wait_for_answer(slot, is_modest, now);
+    return;
+  }
+  const bool is_next = list(Queue::asked).first == 0 && (is_modest || list(Queue::asked_beyond).first == 0);
+  const bool is_turn = !standing_by_ && is_next && full_answers_.bucket.take(now);
   if (!is_turn) (*counters_)[Tally::requests_limited].add();
   if (place.queue == Queue::ins) {  // which is the full state
     push_ = push_ || is_turn;
@@ -145,9 +154,10 @@ void Outbox::update_requested(Slot slot, Instant now) noexcept {
     push_ = true;
   } else if (place.queue == Queue::upd_c) {
     place.is_asked = true;
+    place.is_beyond = !is_modest;
   } else {
     unlink(slot);
-    wait(slot, Queue::asked, full_answers_, now);
+    wait_for_answer(slot, is_modest, now);
   }
 }
 
@@ -155,7 +165,7 @@ void Outbox::found_stale(Slot slot, Instant now) noexcept {
   if (standing_by_) return updated(slot, false, now);
   Place& place = places_[slot];
   if (place.queue == Queue::answered && !place.is_owed && has_rested(place, now)) dequeue(slot);
-  const bool is_waiting = place.is_answered || place.is_asked || place.queue == Queue::asked;
+  const bool is_waiting = place.is_answered || place.is_asked || is_asked_for(place.queue);
   if (is_waiting || list(Queue::owed).first != 0 || !stale_answers_.bucket.take(now)) {
     (*counters_)[Tally::answers_delayed].add();
     place.is_owed = place.queue == Queue::answered;
@@ -176,13 +186,22 @@ void Outbox::wait(Slot slot, Queue queue, Turn& turn, Instant now) noexcept {
   append(slot, queue);
 }
 
+void Outbox::wait_for_answer(Slot slot, bool is_modest, Instant now) noexcept {
+  // Both kinds have one turn: whoever comes first begins it.
+  if (list(Queue::asked).count + list(Queue::asked_beyond).count > 0)
+    append(slot, is_modest ? Queue::asked : Queue::asked_beyond);
+  else
+    wait(slot, is_modest ? Queue::asked : Queue::asked_beyond, full_answers_, now);
+}
+
 void Outbox::told(Slot slot, Instant now) noexcept {
   Place& place = places_[slot];
   unlink(slot);
   if (place.is_asked) {  // in front: it has waited, and a connection that lives comes first
-    place.is_asked = false;
-    if (list(Queue::asked).first == 0) full_answers_.due = now;
-    prepend(slot, Queue::asked);
+    const Queue queue = place.is_beyond ? Queue::asked_beyond : Queue::asked;
+    place.is_asked = place.is_beyond = false;
+    if (list(queue).first == 0) full_answers_.due = now;
+    prepend(slot, queue);
   } else if (place.is_answered) {
     append(slot, Queue::answered);
     place.told_at = static_cast<std::uint8_t>(tick_of(now));
@@ -217,6 +236,7 @@ void Outbox::release_due(Instant now) noexcept {
   }
   take_turns(Queue::owed, Queue::upd_c, stale_answers_, now, budget);
   take_turns(Queue::asked, Queue::upd, full_answers_, now, budget);
+  take_turns(Queue::asked_beyond, Queue::upd, full_answers_, now, budget);
 }
 
 void Outbox::take_turns(Queue from, Queue to, Turn& turn, Instant now, std::size_t& budget) noexcept {
@@ -358,7 +378,7 @@ Outbox::Instant Outbox::timeout(Instant now) const noexcept {
   if (const std::uint32_t first = list(Queue::answered).first; first != 0)
     due = std::min(due, rested_at(places_[first - 1], now));
   if (list(Queue::owed).first != 0) due = std::min(due, stale_answers_.due);
-  if (list(Queue::asked).first != 0) due = std::min(due, full_answers_.due);
+  if (list(Queue::asked).count + list(Queue::asked_beyond).count > 0) due = std::min(due, full_answers_.due);
   return due;
 }
 

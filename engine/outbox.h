@@ -111,8 +111,8 @@ class Outbox {
   /// The peer itself has said what the state is now: a change that waits to be told would tell it no more.
   void said_by_peer(Slot slot) noexcept;
   /// The peer asked for the full state: it leaves at once, or when its turn comes; once, however often it was asked
-  /// for.
-  void update_requested(Slot slot, Instant now) noexcept;
+  /// for. `is_modest`: by a node of it that asks for no more than its part; what others ask for waits until that left.
+  void update_requested(Slot slot, bool is_modest, Instant now) noexcept;
   /// The peer said what is older than ours: it is told at once, or once the state's second is over and its turn comes,
   /// as the state is then.
   void found_stale(Slot slot, Instant now) noexcept;
@@ -153,7 +153,7 @@ class Outbox {
   [[nodiscard]] std::size_t queued() const noexcept;
   /// Answers that are owed and whose turn has not come.
   [[nodiscard]] std::size_t answers_waiting() const noexcept {
-    return list(Queue::asked).count + list(Queue::owed).count;
+    return list(Queue::asked).count + list(Queue::asked_beyond).count + list(Queue::owed).count;
   }
   [[nodiscard]] bool has_clears() const noexcept { return !clears_.empty(); }
 
@@ -163,19 +163,21 @@ class Outbox {
     ins,
     upd,
     upd_c,
-    asked,     ///< the full state is owed, and waits for its turn
-    answered,  ///< a stale update was answered within a second; perhaps another came
-    owed,      ///< another came, and waits for its turn
+    asked,         ///< the full state is owed, and waits for its turn
+    asked_beyond,  ///< the same, to nodes that asked for more than their parts: after all that are `asked`
+    answered,      ///< a stale update was answered within a second; perhaps another came
+    owed,          ///< another came, and waits for its turn
   };
-  static constexpr std::size_t queue_count = 7;
-  static constexpr Queue all_queues[] = {Queue::ins,   Queue::upd,      Queue::upd_c,
-                                         Queue::asked, Queue::answered, Queue::owed};
+  static constexpr std::size_t queue_count = 8;
+  static constexpr Queue all_queues[] = {Queue::ins,          Queue::upd,      Queue::upd_c, Queue::asked,
+                                         Queue::asked_beyond, Queue::answered, Queue::owed};
   /// A state's place in its queue: a doubly linked list through slots, stored as slot + 1 (0 = end).
   struct Place {
     std::uint32_t previous;
     std::uint32_t next;
     Queue queue : 4;
     bool is_asked : 1;     ///< in upd_c: the full state is owed, too
+    bool is_beyond : 1;    ///< of that: it goes to `asked_beyond`
     bool is_answered : 1;  ///< once it is told, the second begins in which no stale update is answered
     bool is_owed : 1;      ///< in answered: another stale update came
     std::uint8_t updates;
@@ -206,10 +208,14 @@ class Outbox {
   /// Out of its queue, since it is being written.
   void told(Slot slot, Instant now) noexcept;
   void wait(Slot slot, Queue queue, Turn& turn, Instant now) noexcept;
+  void wait_for_answer(Slot slot, bool is_modest, Instant now) noexcept;
   void release_due(Instant now) noexcept;
   void take_turns(Queue from, Queue to, Turn& turn, Instant now, std::size_t& budget) noexcept;
   [[nodiscard]] bool has_rested(const Place& place, Instant now) const noexcept;
   [[nodiscard]] Instant rested_at(const Place& place, Instant now) const noexcept;
+  [[nodiscard]] static constexpr bool is_asked_for(Queue queue) noexcept {
+    return queue == Queue::asked || queue == Queue::asked_beyond;
+  }
   [[nodiscard]] static constexpr bool is_written(Queue queue) noexcept {
     return queue == Queue::ins || queue == Queue::upd || queue == Queue::upd_c;
   }

@@ -15,6 +15,7 @@ void PeerWatch::heard(const wire::Address& source, Instant now) noexcept {
   for (Node& node : view_.nodes) {
     if (node.heard_at != Instant{} && node.address == source) {
       node.heard_at = now;
+      node.packets += node.packets < known_packets;
       if (now >= publish_at_) {
         published_.publish(view_);
         publish_at_ = now + std::chrono::seconds{1};
@@ -23,7 +24,7 @@ void PeerWatch::heard(const wire::Address& source, Instant now) noexcept {
     }
     if (node.heard_at < place->heard_at) place = &node;  // a free one was heard before all
   }
-  *place = {.address = source, .heard_at = now};
+  *place = {.address = source, .first_heard_at = now, .heard_at = now, .packets = 1};
   const auto number = static_cast<std::size_t>(place - view_.nodes.data());
   has_answered_[number] = has_answered_shortly_[number] = 0;
   published_.publish(view_);
@@ -113,8 +114,13 @@ std::optional<PeerWatch::Question> PeerWatch::take(Instant now) noexcept {
   is_answered_ = false;
   asked_at_ = now;
   has_answered_ = {};
-  for (Node& node : view_.nodes) node.is_behind = node.heard_at != Instant{};
+  for (Node& node : view_.nodes) node.is_behind = is_known(node);
   return question_;
+}
+
+bool PeerWatch::is_known(const Node& node) const noexcept {
+  if (node.heard_at == Instant{}) return false;
+  return !is_group_ || (node.packets >= known_packets && node.heard_at - node.first_heard_at >= known_after);
 }
 
 void PeerWatch::rest() noexcept {

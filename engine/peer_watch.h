@@ -36,13 +36,19 @@ class PeerWatch {
   using States = std::array<wire::StateId, 2>;
   static constexpr States nothing{};
 
-  /// `every`: the time between two questions, and for an answer; zero: none is asked.
-  explicit PeerWatch(Duration every) noexcept : every_{every} {}
+  /// In a group anybody can be heard: nobody is missed before it was for so long, by so many packets.
+  static constexpr std::chrono::seconds known_after{10};
+  static constexpr std::uint32_t known_packets = 4;
+
+  /// `every`: the time between two questions, and for an answer; zero: none is asked. `is_group`: who its nodes are is
+  /// not configured.
+  explicit PeerWatch(Duration every, bool is_group = false) noexcept : every_{every}, is_group_{is_group} {}
 
   /// A source that was heard at this destination.
   struct Node {
     wire::Address address{};
-    Instant heard_at{};      ///< Instant{}: a free place
+    Instant first_heard_at{};
+    Instant heard_at{};      ///< the last time; Instant{}: a free place
     Instant answered_at{};   ///< Instant{}: it never did
     Instant silent_since{};  ///< when it left the first of `unanswered` questions unanswered
     // How many in a row it left unanswered: of all; of the long ones, when it had answered a short one for the same
@@ -51,6 +57,7 @@ class PeerWatch {
     std::uint32_t unanswered_long = 0;
     std::uint32_t unanswered_ours = 0;
     std::uint32_t is_behind = 0;  ///< has not answered the question under way: 1
+    std::uint32_t packets = 0;    ///< heard, as many as known_packets at most
   };
   struct View {
     std::array<Node, nodes_max> nodes{};
@@ -104,22 +111,24 @@ class PeerWatch {
   [[nodiscard]] const Latency& round_trip() const noexcept { return round_trip_; }
 
  private:
+  [[nodiscard]] bool is_known(const Node& node) const noexcept;
   [[nodiscard]] bool is_next_long() const noexcept { return !question_.is_long; }
   void close() noexcept;
   /// `kind`: bits, as of has_answered_. Returns whether it is the first.
   bool note_answer(std::uint8_t kind, const wire::Address& source, Instant now) noexcept;
 
   Duration every_;
+  bool is_group_;
   View view_{};
   Published<View> published_;
   Question question_{};
   Instant asked_at_{};
   Instant next_at_{};
   Instant publish_at_{};
-  std::array<std::uint8_t, nodes_max> has_answered_{};  ///< bits: for another's state, for ours
+  std::array<std::uint8_t, nodes_max> has_answered_{};          ///< bits: for another's state, for ours
   std::array<std::uint8_t, nodes_max> has_answered_shortly_{};  ///< the same of the short question for the same states
-  bool is_asked_ = false;                               ///< it was sent, and its time is not over
-  bool is_awaited_ = false;                             ///< and somebody has not answered it wholly
+  bool is_asked_ = false;                                       ///< it was sent, and its time is not over
+  bool is_awaited_ = false;                                     ///< and somebody has not answered it wholly
   bool is_to_send_ = false;
   bool is_answered_ = false;  ///< by anybody
   Latency round_trip_;

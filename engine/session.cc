@@ -69,8 +69,9 @@ Session::Peer::Peer(const PeerConfig& config, const SessionConfig& session, std:
       is_shared{config.is_shared},
       requests{session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s / 10, 1)},
       acks{10 * session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s, 1)},
+      answers{session.requests_per_s, std::max<std::uint64_t>(session.requests_per_s / 10, 1)},
       interfaces{config.interfaces},
-      watch{session.passive ? Duration::zero() : session.probe_every} {
+      watch{session.passive ? Duration::zero() : session.probe_every, config.is_group} {
   numbers.fill(PlaceShares::others);
   if (config.is_shared) outbox.stand_by(true, {});
 }

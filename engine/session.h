@@ -56,6 +56,7 @@ struct PeerConfig {
   wire::Dialect dialect = wire::Dialect::freebsd_1301;  ///< what is sent
   bool learn_dialect = false;                           ///< only until something else is learned from what is heard
   BulkGate* gate = nullptr;   ///< shared with the thread that serves this peer's bulk updates; null when nobody does
+  bool is_group = false;      ///< it has any number of nodes, and who they are is not configured
   bool is_shared = false;     ///< another node may be the one to speak with it; until set_active says otherwise, it is
   InterfaceMap interfaces{};  ///< empty: names pass as they are
 };
@@ -345,6 +346,7 @@ class Session {
     bool is_shared;                  ///< with another node
     FairRate<sources_max> requests;  ///< for single states
     FairRate<sources_max> acks;
+    FairParts<sources_max> answers;                ///< full states that its sources ask for
     std::atomic<Instant> heard_at{Instant{}};      ///< the last packet that could be read; Instant{}: none
     std::atomic<Instant> silent_since{Instant{}};  ///< Instant{}: it is not
     Counter queued;                                ///< in the outbox, as of the last turn

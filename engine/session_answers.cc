@@ -55,7 +55,8 @@ void Session::on_request(const Pending& pending, Instant now) noexcept {
     Peer& peer = peers_[pending.peer];
     peer.tallies[PeerTally::asked].add();
     note_request(peer, slot, pending.search.hash, statetable::to_seconds(now));
-    peer.outbox.update_requested(slot, now);
+    const bool is_modest = peer.answers.take(pending.source, peer.dialect.known(), now);
+    peer.outbox.update_requested(slot, is_modest, now);
   }
 }
 

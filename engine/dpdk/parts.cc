@@ -116,6 +116,7 @@ SessionConfig session_config(const Config& config, std::span<const DataPath::Lan
     peers.push_back({.dialect = fixed.value_or(config.sync.dialect),
                      .learn_dialect = !fixed,
                      .gate = lanes[i].gate,
+                     .is_group = config.peers.empty(),
                      .is_shared = !config.peers.empty() && config.peers[i].source.has_value(),
                      .interfaces = interfaces_of(config, i)});
   }

@@ -13,7 +13,7 @@ const wire::Address first = wire::ipv4_address(10, 0, 0, 2), second = wire::ipv4
 
 /// A watch that asks once a second, and a clock.
 struct Asking : PeerWatch {
-  Asking() : PeerWatch{1s} {}
+  explicit Asking(bool is_group = false) : PeerWatch{1s, is_group} {}
   statetable::Instant now = statetable::Instant{} + 1000s;
 
   /// The next question leaves.
@@ -70,6 +70,25 @@ TEST(PeerWatch, NobodyWhoWasNotHeardIsMissed) {
   EXPECT_EQ(watch.node(first).unanswered, 1u);
 }
 
+/// In a group anybody on the link can invent a source.
+TEST(PeerWatch, InAGroupNobodyIsMissedWhoWasHeardForAMoment) {
+  Asking watch{true};
+  watch.heard(first, watch.now);
+  for (unsigned i = 0; i < 20; ++i) {
+    watch.heard(second, watch.now);
+    watch.ask_next();
+  }
+  EXPECT_EQ(watch.node(first).unanswered, 0u);
+  EXPECT_GT(watch.node(second).unanswered, 5u);
+  for (unsigned i = 0; i < 2; ++i) watch.heard(first, watch.now);
+  for (unsigned i = 0; i < 8; ++i) watch.ask_next();
+  EXPECT_EQ(watch.node(first).unanswered, 0u) << "three packets";
+  watch.heard(first, watch.now);
+  watch.ask_next();
+  watch.ask_next();
+  EXPECT_EQ(watch.node(first).unanswered, 1u);
+}
+
 TEST(PeerWatch, TellsWhoAnswersOnlyForStatesOfOthers) {
   Asking watch;
   watch.heard(first, watch.now);
@@ -88,7 +107,7 @@ TEST(PeerWatch, EveryOtherQuestionIsLong) {
   Asking watch;
   watch.heard(first, watch.now);
   bool was_long = watch.ask_next().is_long;
-  for (unsigned i = 0; i < 8; ++i) {
+  for (unsigned i = 0; i < 10; ++i) {
     if (!was_long) watch.answer(theirs, first);  // those alone remain unanswered
     const bool is_long = watch.ask_next().is_long;
     EXPECT_NE(is_long, was_long);

@@ -281,6 +281,48 @@ TEST_F(Floods, OfRandomIdsLeaveRequestsToOthers) {
   EXPECT_GE(asked.size(), 5 * 100u - 10u) << "the liar has what is left";
 }
 
+/// Also for a state that waits for the liar already.
+TEST_F(Floods, OfRequestsForStatesLetOthersHaveTheirAnswersFirst) {
+  constexpr std::uint64_t states = 900, per_s = 100;
+  make_quiet({.expire = false, .requests_per_s = per_s});
+  hear_state(honest, tcp_state(1), t0 - 1s);
+  hear_state(liar, tcp_state(2), t0 - 1s);
+  for (std::uint64_t id = 1; id <= states; ++id)
+    ASSERT_EQ(session->insert(tcp_state(id, own_creatorid), t0 - 1s), Session::Local::done);
+  while (!said(t0).empty()) continue;
+
+  const auto ask = [&](std::uint8_t source, std::uint64_t first, std::uint64_t last, Instant now) {
+    hear(source, now, [&](wire::PacketWriter& writer) {
+      for (std::uint64_t id = first; id <= last; ++id)
+        ASSERT_TRUE(writer.append_id(Message::upd_req, {id, own_creatorid}));
+    });
+  };
+  for (std::uint64_t id = 1; id <= states; id += 100) ask(liar, id, id + 99, t0);
+  std::uint64_t wanted = states, answers = 0;
+  Instant asked_at{};
+  std::vector<Duration> waited;
+  for (Instant now = t0 + 10ms; now < t0 + 5s; now += 10ms) {
+    if (asked_at == Instant{} && now.time_since_epoch() % 100ms == 0ms) {
+      ask(honest, wanted, wanted, now);
+      asked_at = now;
+    }
+    session->on_timeout(now);
+    for (std::vector<Said> some; !(some = said(now)).empty();)
+      for (const Said& message : some) {
+        if (message.message != Message::upd) continue;
+        ++answers;
+        if (message.id.id != wanted) continue;
+        waited.push_back(now - asked_at);
+        --wanted;
+        asked_at = {};
+      }
+  }
+  EXPECT_EQ(waited.size(), 49u);
+  for (const Duration wait : waited) EXPECT_LE(wait, 30ms);
+  EXPECT_LE(answers, 5 * per_s + per_s / 10);
+  EXPECT_GE(answers, 5 * per_s - per_s / 10) << "the liar has what is left";
+}
+
 TEST_F(Floods, OfInsertsThatWantAnAckHaveThemAtARate) {
   make_quiet({.expire = false, .requests_per_s = 10});
   wire::State state = tcp_state(1);
@@ -313,6 +355,8 @@ TEST(FairRate, GivesAllToOneAndItsPartToEachOfSeveral) {
   EXPECT_EQ(taken[1], 2500u);
   EXPECT_EQ(taken[2], 2500u);
   EXPECT_NEAR(static_cast<double>(taken[0]), 5000, 100);
+  FairParts<2> parts{0, 1};
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(parts.take(1, 2, t0));
   FairRate<1> any{0, 1};
   for (int i = 0; i < 1000; ++i) ASSERT_TRUE(any.take(0, 1, t0));
 }
