@@ -65,6 +65,7 @@ enum class Tally : std::uint8_t {
   requests_limited,
   answers_delayed,
   parts_behind,
+  updates_left_out,
   repaired,
 };
 
@@ -138,6 +139,9 @@ inline constexpr std::array tally_table{
         "sync.requests_per_s"},
     TallyInfo{Tally::parts_behind, "parts_behind",
               "pfsync packets dropped because a data-path core was too far behind"},
+    TallyInfo{
+        Tally::updates_left_out, "updates_left_out",
+        "pfsync packets of nothing but compressed updates left unread while more arrived than the data path takes"},
     TallyInfo{Tally::repaired, "repaired",
               "states entered, changed or removed because a comparison with another engine found them different"},
 };

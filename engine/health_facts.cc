@@ -94,18 +94,25 @@ HealthFacts health_facts(const DaemonView& daemon) {
                     .device = wire::printable(link.device),
                     .own_address = wire::to_string(link.address, link.family),
                     .mtu = link.mtu};
+  std::uint64_t behind = 0, left_out = 0;
   daemon.for_each_part([&](const Session& part) {
     facts.states_refused += part.counters()[Tally::table_full].value() + part.counters()[Tally::made_room].value();
     facts.frames_received += part.counters()[Tally::ipackets].value();
-    facts.frames_dropped += part.counters()[Tally::parts_behind].value();
+    behind += part.counters()[Tally::parts_behind].value();
+    left_out += part.counters()[Tally::updates_left_out].value();
   });
-  for (const NamedCount& count : daemon.counts()) {
+  std::vector<NamedCount> counts = daemon.counts();
+  std::erase_if(counts, [](const NamedCount& count) {
     constexpr std::array words{"imissed", "ierrors", "oerrors", "onomem"};
-    if (count.value == 0 || std::ranges::find(words, count.word) == words.end()) continue;
+    return std::ranges::find(words, count.word) == words.end();
+  });
+  counts.push_back({"parts_behind", "", behind});
+  counts.push_back({"updates_left_out", "", left_out});
+  for (const NamedCount& count : counts) {
+    if (count.value == 0) continue;
     facts.frames_dropped += count.value;
     facts.drops += (facts.drops.empty() ? "" : ", ") + count.word;
   }
-  if (facts.drops.empty()) facts.drops = "parts_behind";
   if (daemon.standing_still)
     for (const DaemonView::Still& still : daemon.standing_still()) {
       facts.standing_still.push_back(fmt::format("{} (MTU {})", wire::printable(still.name), still.mtu));

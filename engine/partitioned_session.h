@@ -13,6 +13,7 @@
 #include "engine/packet_broadcast.h"
 #include "engine/partition.h"
 #include "engine/session.h"
+#include "wire/packet_reader.h"
 
 namespace pfsync::engine {
 
@@ -50,6 +51,13 @@ class PartitionedSession {
   [[nodiscard]] bool has_room() noexcept { return parts() == 1 || others_.room(burst_max) >= burst_max; }
   /// As Session::on_packets. What finds no room with some part is dropped for all, and counted.
   void on_packets(std::span<const Arrival> packets, Instant now) noexcept;
+  /// For when more arrives than can be taken: whether the packet is one to do without, since it has only compressed
+  /// updates. If so, it is counted. What begins and ends is kept.
+  [[nodiscard]] bool leaves_out(wire::Bytes packet) noexcept {
+    if (!wire::has_only_updates(packet)) return false;
+    first().counters()[Tally::updates_left_out].add();
+    return true;
+  }
   /// Begins to carry out a command that is for all parts: push, flush, kill, repair, sample, or change. The last makes
   /// the other parts stand still until go_on(); once it has ended, they may be changed from here. False when there is
   /// no room: try again.

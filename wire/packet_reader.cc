@@ -73,4 +73,15 @@ bool PacketReader::stop(std::optional<Reject> why) noexcept {
   return false;
 }
 
+bool has_only_updates(Bytes payload) noexcept {
+  PacketReader reader{payload};
+  Section section;
+  bool has_updates = false;
+  while (reader.next(section)) {
+    if (section.action->message != Message::upd_c && section.action->message != Message::eof) return false;
+    has_updates |= section.action->message == Message::upd_c;
+  }
+  return has_updates && !reader.reject() && reader.skipped() == 0;
+}
+
 }  // namespace pfsync::wire

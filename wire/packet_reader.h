@@ -64,4 +64,8 @@ class PacketReader {
   std::uint8_t unknown_action_ = 0;
 };
 
+/// Whether a packet is whole and has compressed updates (UPD_C) and nothing else: what is lost with it comes again with
+/// the next update of each state. `payload` as for PacketReader.
+[[nodiscard]] bool has_only_updates(Bytes payload) noexcept;
+
 }  // namespace pfsync::wire

@@ -518,6 +518,7 @@ void Daemon::Parts::run(bool (*ended)(), bool (*reload_wanted)()) {
   while (!ended() && failure_.empty()) {
     watch_links(clock.now());
     watch_frames(clock.now());
+    watch_drops(clock.now());
     watch_absences();
     const milliseconds wait = serve_bulk();
     session_log.look(clock.now());

@@ -155,6 +155,7 @@ struct Daemon::Parts {
   void watch_links(Instant now);
   /// Whether frames leave the devices that take them.
   void watch_frames(Instant now);
+  void watch_drops(Instant now);
   void watch_absences();
   void tell_service(Instant now);
   /// Asks peers for states at random, and counts what came of those before.
@@ -177,6 +178,8 @@ struct Daemon::Parts {
   Instant links_seen_at_{};
   bool links_seen_ = false;
   Instant frames_seen_at_{};
+  Instant drops_seen_at_{}, overloaded_until_{};
+  std::uint64_t drops_seen_ = 0;
   std::array<Standstill, 1 + interfaces_max> standstills_{};
   std::uint64_t absences_seen_ = 0;
   std::string failure_;  ///< why this process cannot go on; empty: it can

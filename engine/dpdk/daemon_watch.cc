@@ -45,6 +45,16 @@ void Daemon::Parts::watch_absences() {
                config.sync.request_bulk ? ", and is asked for again" : "");
 }
 
+void Daemon::Parts::watch_drops(Instant now) {
+  constexpr milliseconds every{200}, calm{2000};
+  if (now < drops_seen_at_ + every) return;
+  drops_seen_at_ = now;
+  const std::uint64_t drops = stacks[0]->port().statistics().imissed;
+  if (drops > drops_seen_) overloaded_until_ = now + calm;
+  drops_seen_ = drops;
+  data_path.set_overloaded(now < overloaded_until_);
+}
+
 void Daemon::Parts::watch_frames(Instant now) {
   constexpr std::chrono::seconds every{1};
   if (now < frames_seen_at_ + every) return;

@@ -18,12 +18,16 @@ std::size_t DataPath::receive(Instant now) noexcept {
     if (now < behind_since_ + patience) return 0;
   }
   const auto frames = parts_.port.receive();
+  const bool is_too_much = behind_since_ != Instant::max() ||
+                           (frames.size() == Port::burst_max && overloaded_.load(std::memory_order_relaxed));
   std::size_t packets = 0;
   for (const wire::Bytes frame : frames)
-    if (const auto packet = parts_.link.on_frame(frame))
+    if (const auto packet = parts_.link.on_frame(frame)) {
+      if (is_too_much && parts_.session.leaves_out(packet->packet)) continue;
       packets_[packets++] = *packet;
-    else
+    } else {
       link_stack().on_frame(frame, now);
+    }
   if (packets > 0) parts_.session.on_packets({packets_.data(), packets}, now);
   return frames.size();
 }

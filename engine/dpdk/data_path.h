@@ -68,6 +68,9 @@ class DataPath {
   void set_lanes(std::span<const Lane> lanes) noexcept;
 
   // Any thread:
+  /// Whether the device drops frames since more arrive than this core takes: then it does without updates, while whole
+  /// bursts wait.
+  void set_overloaded(bool is_it) noexcept { overloaded_.store(is_it, std::memory_order_relaxed); }
   void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] CommandSlot& commands() noexcept { return commands_; }
   /// Changes waiting to be announced.
@@ -97,7 +100,7 @@ class DataPath {
 
   Parts parts_;
   std::array<carp::Node*, 1 + interfaces_max> nodes_{};  ///< of the stacks
-  std::atomic<bool> stop_{false};
+  std::atomic<bool> stop_{false}, overloaded_{false};    ///< words alone: pair with nothing
   CommandSlot commands_;
   Counter queued_, bulk_frames_, turns_, absences_;
   std::atomic<Duration> last_absence_{};

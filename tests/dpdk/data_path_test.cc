@@ -421,6 +421,62 @@ TEST(DataPath, KnowsItsOwnFrames) {
   EXPECT_EQ(node.port.oerrors(), 0u);
 }
 
+TEST(DataPath, DoesWithoutUpdatesWhileMoreArrivesThanItTakes) {
+  Node node{{.device = "net_ring11"}};  // gives back what was sent
+  Counters counters;
+  Link other{
+      {.mac = {{2, 0, 0, 0, 0, 9}}, .address = wire::ipv4_address(10, 0, 0, 9), .destination = wire::pfsync_group_inet},
+      counters};
+  Instant now = Instant{} + 1h;
+  std::uint64_t last = 0;
+  const auto send = [&](auto&& fill) {
+    const wire::Room room = node.port.room();
+    ASSERT_FALSE(room.empty());
+    wire::PacketWriter writer{wire::Dialect::freebsd_1301, other.packet_room(room, wire::Dialect::freebsd_1301)};
+    fill(writer);
+    node.port.commit(other.finish(room, writer.finish(), 0));
+  };
+  // A new state and an update in turn, in so many frames.
+  const auto hear = [&](std::size_t frames) {
+    for (int i = 0; i < 3; ++i) node.path.turn(now += 1ms);  // takes what it has said itself
+    for (std::size_t i = 0; i < frames; ++i)
+      send([&](wire::PacketWriter& writer) {
+        wire::State state;
+        state.ifname = wire::InterfaceName{"em0"};
+        state.af = wire::Family::inet;
+        state.proto = wire::ipproto::tcp;
+        state.timeout = pftm::tcp_established;
+        state.expire_s = 86400;
+        if (i % 2 == 0) {
+          state.id = {++last, 9};
+          for (auto& key : state.key) key.port = {80, static_cast<std::uint16_t>(1024 + last)};
+          ASSERT_TRUE(writer.append_state(wire::Message::ins, state));
+        } else {
+          ASSERT_TRUE(writer.append_update({{1, 9}, state.src, state.dst, state.timeout}));
+        }
+      });
+    ASSERT_TRUE(node.port.flush());
+    node.path.turn(now += 1ms);
+  };
+  const auto updates = [&] { return node.session.counters().in(wire::Message::upd_c).value(); };
+  hear(Port::burst_max);
+  EXPECT_EQ(node.table->size(), last);
+  EXPECT_EQ(updates(), Port::burst_max / 2);
+
+  node.path.set_overloaded(true);
+  hear(Port::burst_max);
+  EXPECT_EQ(node.table->size(), last) << "what begins is kept";
+  EXPECT_EQ(updates(), Port::burst_max / 2);
+  EXPECT_EQ(node.session.counters()[Tally::updates_left_out].value(), Port::burst_max / 2);
+  hear(8);
+  EXPECT_EQ(updates(), Port::burst_max / 2 + 4) << "nothing waits behind them";
+
+  node.path.set_overloaded(false);
+  hear(Port::burst_max);
+  EXPECT_EQ(node.table->size(), last);
+  EXPECT_EQ(node.session.counters()[Tally::updates_left_out].value(), Port::burst_max / 2);
+}
+
 TEST(DataPath, WaitsForAPeerThatIsOutOfBreathButNotForEver) {
   const Folder folder;
   const std::string options = ",socket-abstract=no,socket=" + folder.file("memif.sock");

@@ -6,6 +6,7 @@
 
 #include "tests/wire/examples.h"
 #include "tests/wire/walk.h"
+#include "wire/packet_writer.h"
 
 namespace pfsync::wire::test {
 namespace {
@@ -266,6 +267,33 @@ TEST(PacketReaderV6, RefusesACountThatThePacketCannotHold) {
     Packet bytes = section_v6(action, 66, 2);
     store(Room{bytes}, sizeof(Header) + 2, Be16{3});
     EXPECT_EQ(walk_exactly(bytes).reject, Reject::badlen) << action;
+  }
+}
+
+// --- what may be left out ----------------------------------------------------------------------------
+
+TEST(HasOnlyUpdates, OfWholePacketsOfNothingElse) {
+  const auto written = [](Dialect dialect, auto&& fill) {
+    Packet room(1480);
+    PacketWriter writer{dialect, room};
+    fill(writer);
+    room.resize(writer.finish());
+    return room;
+  };
+  const auto update = [](PacketWriter& writer) { static_cast<void>(writer.append_update({.id = {1, 2}})); };
+  for (const Dialect dialect : {Dialect::freebsd_1301, Dialect::openbsd}) {
+    EXPECT_TRUE(has_only_updates(written(dialect, update)));
+    EXPECT_FALSE(has_only_updates(written(dialect, [](PacketWriter&) {})));
+    EXPECT_FALSE(has_only_updates(written(dialect, [&](PacketWriter& writer) {
+      update(writer);
+      static_cast<void>(writer.append_id(Message::del_c, {1, 2}));
+    })));
+    EXPECT_FALSE(has_only_updates(written(dialect, [&](PacketWriter& writer) {
+      static_cast<void>(writer.append_state(Message::upd, {}));
+    }))) << "a bulk update";
+    Packet cut = written(dialect, update);
+    cut.resize(cut.size() - 5);
+    EXPECT_FALSE(has_only_updates(cut)) << "it is counted as damaged";
   }
 }
 
