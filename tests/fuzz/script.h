@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -14,11 +15,16 @@ class Script {
  public:
   Script(const std::uint8_t* data, std::size_t size) : bytes_{reinterpret_cast<const char*>(data), size} {}
   [[nodiscard]] bool more() const { return !bytes_.empty(); }
+  [[nodiscard]] std::size_t left() const { return bytes_.size(); }
   std::uint8_t byte() {
     if (bytes_.empty()) return 0;
     const char value = bytes_.front();
     bytes_.remove_prefix(1);
     return static_cast<std::uint8_t>(value);
+  }
+  template <class T, std::size_t n>
+  T one_of(const std::array<T, n>& values) {
+    return values[byte() % n];
   }
   /// Behind a byte that says how many.
   std::string_view text() {

@@ -11,83 +11,21 @@
 #include "engine/bulk_sender.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/fuzz/session_model.h"
+#include "tests/fuzz/session_script.h"
 
 namespace pfsync::fuzz {
 namespace {
 
 using namespace std::chrono_literals;
 using wire::Bytes;
-using Packet = std::vector<std::uint8_t>;
 
-constexpr std::uint32_t own_creatorid = 0x11111111;
 constexpr std::size_t events_max = 200;
-
-/// The input, taken byte by byte; zeros behind its end.
-class Script {
- public:
-  Script(const std::uint8_t* data, std::size_t size) : left_{data, size} {}
-  [[nodiscard]] bool ended() const { return left_.empty(); }
-  [[nodiscard]] std::size_t left() const { return left_.size(); }
-  std::uint8_t byte() {
-    if (left_.empty()) return 0;
-    const std::uint8_t byte = left_.front();
-    left_ = left_.subspan(1);
-    return byte;
-  }
-  template <class T, std::size_t n>
-  T one_of(const std::array<T, n>& values) {
-    return values[byte() % n];
-  }
-
-  static constexpr std::size_t ids = 64;
-  static constexpr StateId id(std::size_t choice) {
-    constexpr std::array creators{0x22222222u, own_creatorid, 0x33333333u, 0u};
-    return {choice % 16u, creators[choice / 16u % creators.size()]};
-  }
-  StateId id() { return id(byte()); }
-  wire::Peer peer() {
-    constexpr std::array sequences{0u,          1u,          0x40000000u, 0x7fffffffu,
-                                   0x80000000u, 0x80000001u, 0xc0000000u, 0xffffffffu};
-    const std::uint8_t choice = byte();
-    return {.seqlo = sequences[choice / 16u % 8], .seqhi = choice, .state = static_cast<std::uint8_t>(choice % 16u)};
-  }
-  wire::Update update() {
-    const StateId named = id();
-    const wire::Peer src = peer(), dst = peer();
-    return {named, src, dst, static_cast<std::uint8_t>(byte() % 27)};
-  }
-  wire::State state() {
-    constexpr std::array<std::uint32_t, 8> seconds{0, 1, 5, 30, 120, 86400, 0x7fffffff, 0xffffffff};
-    constexpr std::array<std::uint8_t, 4> protocols{wire::ipproto::tcp, wire::ipproto::udp, wire::ipproto::pfsync, 1};
-    const wire::Update hot = update();
-    wire::State state;
-    state.id = hot.id;
-    state.src = hot.src;
-    state.dst = hot.dst;
-    state.timeout = hot.timeout;
-    const std::uint8_t choice = byte();
-    state.proto = protocols[choice % 4];
-    state.ifname = wire::InterfaceName{choice & 4 ? "em0" : "all"};
-    state.state_flags = static_cast<std::uint16_t>((choice & 8 ? wire::state_flag::ack : 0) |
-                                                   (choice & 16 ? wire::state_flag::nosync : 0));
-    state.af = choice & 32 ? wire::Family::inet6 : wire::Family::inet;
-    state.direction = wire::Direction{static_cast<std::uint8_t>(choice / 64u)};
-    const std::uint8_t times = byte();
-    state.expire_s = seconds[times % 8];
-    state.creation_s = seconds[times / 8u % 8];
-    state.key[0].port = {choice, times};
-    return state;
-  }
-
- private:
-  std::span<const std::uint8_t> left_;
-};
 
 constexpr std::uint64_t hash_seed = 1;
 
 /// What the first bytes of the script choose.
 struct Setting {
-  explicit Setting(Script& script) {
+  explicit Setting(SessionScript& script) {
     const std::uint8_t choice = script.byte();
     table = {.states_max = choice & 1 ? 6u : 24u, .shard_bits = choice & 2 ? 2u : 0u, .hash_seed = hash_seed};
     session.creatorid = own_creatorid;
@@ -113,7 +51,7 @@ struct Setting {
 
 class Run {
  public:
-  explicit Run(Script& script)
+  explicit Run(SessionScript& script)
       : script_{script},
         setting_{script},
         table_{std::get<std::unique_ptr<statetable::Table>>(statetable::Table::create(setting_.table))},
@@ -127,7 +65,7 @@ class Run {
   }
 
   void play() {
-    for (std::size_t events = 0; events < events_max && !script_.ended(); ++events) {
+    for (std::size_t events = 0; events < events_max && script_.more(); ++events) {
       event();
       model_.compare(*table_);
       model_.compare(session_.counters());
@@ -178,49 +116,9 @@ class Run {
 
   // --- receiving -------------------------------------------------------------------------------------
 
-  Packet packet() {
-    std::array<std::uint8_t, 2000> room;
-    wire::PacketWriter writer{wire::dialect_table[script_.byte() % wire::dialect_table.size()].dialect, room};
-    const std::uint8_t shape = script_.byte();
-    for (unsigned messages = 1 + shape % 8u; messages > 0; --messages) append_message(writer);
-    // Enough of the shortest message for a burst to exceed the session's batch.
-    for (unsigned ids = shape & 0x20 ? script_.byte() % 64u : 0; ids > 0; --ids)
-      if (!writer.append_id(Message::upd_req, {ids % 16u, own_creatorid})) break;
-    Packet packet{room.begin(), room.begin() + static_cast<std::ptrdiff_t>(writer.finish())};
-    if (shape & 0x40) packet[script_.byte() % packet.size()] ^= script_.byte();
-    if (shape & 0x80) packet.resize(packet.size() - script_.byte() % packet.size());
-    return Packet{packet.begin(), packet.end()};  // no byte to spare
-  }
-
-  void append_message(wire::PacketWriter& writer) {
-    bool fits = true;
-    switch (const std::uint8_t kind = script_.byte(); kind % 11) {
-      case 0:
-      case 1: fits = writer.append_state(Message::ins, script_.state()); break;
-      case 2: fits = writer.append_state(Message::upd, script_.state()); break;
-      case 3:
-      case 4:
-      case 5: fits = writer.append_update(script_.update()); break;
-      case 6: fits = writer.append_id(Message::del_c, script_.id()); break;
-      case 7: fits = writer.append_id(Message::upd_req, kind < 128 ? script_.id() : wire::bulk_request_id); break;
-      case 8: fits = writer.append_clear({wire::InterfaceName{kind < 128 ? "" : "em0"}, script_.id().creatorid}); break;
-      case 9:
-        fits = writer.append_bulk_status({0x22222222, script_.byte(), static_cast<std::uint8_t>(kind / 64)});
-        break;
-      default:
-        fits = kind < 128 ? writer.append_id(Message::ins_ack, script_.id())
-                          : writer.append_tdb({.spi = 200u + kind,
-                                               .af = wire::Family::inet,
-                                               .rpl = script_.byte(),
-                                               .cur_bytes = kind / 16u,
-                                               .sproto = 50});
-    }
-    static_cast<void>(fits);  // a full packet takes no more, and goes as it is
-  }
-
   void deliver(std::size_t count) {
     std::vector<Packet> packets;
-    for (std::size_t i = 0; i < count; ++i) packets.push_back(packet());
+    for (std::size_t i = 0; i < count; ++i) packets.push_back(script_.packet());
     const std::vector<Bytes> views{packets.begin(), packets.end()};
     session_.on_packets(views, now_);
     for (const Packet& each : packets) model_.on_packet(each, now_);
@@ -431,7 +329,7 @@ class Run {
     model_.compare(counters);
   }
 
-  Script& script_;
+  SessionScript& script_;
   Setting setting_;
   Instant now_ = Instant{} + 1000s;
   std::unique_ptr<statetable::Table> table_;
@@ -459,7 +357,7 @@ class Splitter {
     std::vector<Input> events;
     skip(2);  // the setting
     end_piece(events);
-    while (!script_.ended()) {
+    while (script_.more()) {
       event();
       end_piece(events);
     }
@@ -480,9 +378,9 @@ class Splitter {
     switch (script_.byte() % 14) {
       case 0:
       case 1:
-      case 2: return packet();
+      case 2: static_cast<void>(script_.packet()); return;
       case 3:
-        for (unsigned packets = 1 + script_.byte() % 4u; packets > 0; --packets) packet();
+        for (unsigned packets = 1 + script_.byte() % 4u; packets > 0; --packets) static_cast<void>(script_.packet());
         return;
       case 4: static_cast<void>(script_.state()); return;
       case 5: static_cast<void>(script_.update()); return;
@@ -492,23 +390,9 @@ class Splitter {
       default: return;
     }
   }
-  void packet() {
-    skip(1);
-    const std::uint8_t shape = script_.byte();
-    for (unsigned messages = 1 + shape % 8u; messages > 0; --messages) {
-      const std::uint8_t kind = script_.byte();
-      if (kind % 11 < 3)
-        static_cast<void>(script_.state());
-      else if (kind % 11 < 6)
-        static_cast<void>(script_.update());
-      else if (kind % 11 != 7 || kind < 128)
-        skip(1);
-    }
-    skip((shape & 0x20 ? 1u : 0u) + (shape & 0x40 ? 2u : 0u) + (shape & 0x80 ? 1u : 0u));
-  }
 
   const Input& input_;
-  Script script_;
+  SessionScript script_;
   std::size_t begun_ = 0;
 };
 
@@ -519,7 +403,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // Every run maps a table anew: clearing 2 MiB for a few states would be most of its time.
   static const int small_pages = prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   static_cast<void>(small_pages);
-  pfsync::fuzz::Script script{data, size};
+  pfsync::fuzz::SessionScript script{data, size};
   const auto run = std::make_unique<pfsync::fuzz::Run>(script);  // a session is large for a stack
   run->play();
   return 0;
