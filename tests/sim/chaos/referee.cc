@@ -37,6 +37,8 @@ namespace {
 
 /// A node that heard of an end takes no late message for so long, at least: it counts whole seconds.
 constexpr Duration remembered = std::chrono::seconds{engine::RemovedStates::remembered_s} - 1500ms;
+/// Messages of one change come closer together.
+constexpr Duration apart = 5s;
 /// Past its timeout and the grace for what others announced: a sweep of the table, whole seconds at each node that it
 /// passed, and what was under way.
 constexpr Duration ghost_slack = 10s;
@@ -122,8 +124,15 @@ void Referee::after(unsigned node, wire::Bytes packet, Duration now) {
       find("a window went back: " + name(id) + " at node " + std::to_string(node));
     // News of what has ended, from whoever had heard more of it than others: they cannot be told from a use, and each
     // is heard but once.
-    if (was.src == held->hot.src && was.dst == held->hot.dst) continue;
-    if (const auto found = truth_.find(id); found != truth_.end() && !found->second.is_held) found->second.since = now;
+    const auto found = truth_.find(id);
+    if (found == truth_.end() || found->second.is_held) continue;
+    Truth& truth = found->second;
+    const bool is_news = was.src != held->hot.src || was.dst != held->hot.dst;
+    // Nodes that were lied to may hold what in part is stale to each other and in part equal: what one tells of it is
+    // then a use to the other. For each node once, so that it does not go on for ever.
+    const bool is_use = is_excused(id) && now - truth.since > apart && truth.uses < machines_.size();
+    if (is_use && !is_news) ++truth.uses;
+    if (is_news || is_use) truth.since = now;
   }
   for_each_message(packet, [&](Message message, wire::Layout layout, wire::Bytes record) {
     if (tells_content(message)) judge_late(node, wire::read_id(message, layout, record), now);
@@ -189,7 +198,7 @@ void Referee::flushes(unsigned node, Duration now) {
       marks_.meet("judge: a clear ended a state");
       ends_heard_[node][entry->hot.id] = cleared(entry->hot.id, node, now);
       Truth& truth = truth_[entry->hot.id];
-      truth = {false, true, now, truth.began_at};
+      truth = {false, true, now, truth.uses, truth.began_at};
     }
 }
 
@@ -243,7 +252,7 @@ void Referee::went_down(unsigned node, Duration now) {
   if (machines_[node].is_engine()) return;
   for (auto& [id, truth] : truth_)
     if (id.creatorid == machines_[node].creatorid() && truth.is_held)
-      truth = {false, truth.has_ended, now, truth.began_at};
+      truth = {false, truth.has_ended, now, truth.uses, truth.began_at};
 }
 
 void Referee::renew(unsigned node, Duration now) {
@@ -286,7 +295,7 @@ void Referee::look_at_owners(Duration now) {
     }
     for (auto& [id, truth] : truth_)
       if (id.creatorid == owner.creatorid() && truth.is_held && !reader.find(id))
-        truth = {false, true, now, truth.began_at};
+        truth = {false, true, now, truth.uses, truth.began_at};
   }
 }
 

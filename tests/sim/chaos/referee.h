@@ -67,6 +67,7 @@ class Referee {
     bool is_held = false;                 ///< by its owner
     bool has_ended = false;               ///< its owner has removed it
     Duration since{};                     ///< the owner does not hold it, or somebody lied about it
+    std::size_t uses = 0;                 ///< after its end, of a state that somebody lied about
     Duration began_at = Duration::max();  ///< when its owner was first seen to hold it; max: never
   };
   struct End {
