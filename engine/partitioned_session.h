@@ -52,9 +52,12 @@ class PartitionedSession {
   /// As Session::on_packets. What finds no room with some part is dropped for all, and counted.
   void on_packets(std::span<const Arrival> packets, Instant now) noexcept;
   /// For when more arrives than can be taken: whether the packet is one to do without, since it has only compressed
-  /// updates. If so, it is counted. What begins and ends is kept.
+  /// updates. If so, it is counted. What begins and ends is kept, and half of the updates, drawn, or the states of
+  /// whoever is honest would time out while somebody else keeps the node busy.
   [[nodiscard]] bool leaves_out(wire::Bytes packet) noexcept {
     if (!wire::has_only_updates(packet)) return false;
+    draw_ = draw_ * 6364136223846793005u + 1442695040888963407u;  // Knuth's MMIX
+    if (draw_ >> 63u != 0) return false;
     first().counters()[Tally::updates_left_out].add();
     return true;
   }
@@ -105,6 +108,7 @@ class PartitionedSession {
   PacketBroadcast others_;
   std::atomic<std::uint64_t> gone_on_{0};
   std::uint64_t command_at_ = 0;
+  std::uint64_t draw_ = 0;
   bool was_catching_up_ = false;
   std::uint64_t caught_up_at_ = 0;  ///< what the parts have to have taken
 };
