@@ -6,8 +6,16 @@
 #include <cstdint>
 
 #include "statetable/time.h"
+#include "wire/ethernet.h"
 
 namespace pfsync::engine {
+
+/// A place among so many for whoever has that Ethernet address. Several may have the same one.
+[[nodiscard]] constexpr std::size_t place_of(const wire::MacAddress& mac, std::size_t places) noexcept {
+  std::uint32_t hash = 2166136261u;  // FNV-1a
+  for (const std::uint8_t byte : mac.bytes) hash = (hash ^ byte) * 16777619u;
+  return hash % places;
+}
 
 /// Which of several sources take no more than their parts of a rate: so many times a second for all of them together,
 /// and a burst for each. What is done about the others is the caller's matter. Thread-bound.

@@ -150,16 +150,12 @@ bool Node::owns(Family family, const wire::Address& address) const noexcept {
   });
 }
 
-Node::Answer* Node::new_answer() noexcept {
-  if (now_ - answering_since_ >= std::chrono::seconds{1}) {
-    answering_since_ = now_;
-    answered_ = 0;
-  }
-  if (answers_count_ == answers_max || answered_ == answers_per_s_max) {
+Node::Answer* Node::new_answer(AnswerRate& rate, const MacAddress& asker) noexcept {
+  const std::size_t places = &rate == &echoes_ ? answers_max / 2 : answers_max;
+  if (answers_count_ >= places || !rate.take(place_of(asker, askers_max), asker_parts, now_)) {
     counters_[Tally::answers_dropped].add();
     return nullptr;
   }
-  ++answered_;
   to_send_ = true;
   return &(*answers_)[(answers_begin_ + answers_count_++) % answers_max];
 }
@@ -175,7 +171,7 @@ void Node::on_arp(const wire::EthernetFrame& ethernet) noexcept {
   MacAddress mac;
   if (!answers_for({Family::inet, arp->target}, vhid, mac) || (vhid == 0 && !config_.answers_arp)) return;
   if (!is_for(ethernet, mac)) return;
-  Answer* answer = new_answer();
+  Answer* answer = new_answer(resolutions_, ethernet.source);
   if (answer == nullptr) return;
   const std::size_t header =
       wire::write_ethernet_header(arp->sender_mac, mac, config_.vlan, wire::ethertype::arp, answer->frame);
@@ -205,7 +201,7 @@ void Node::on_neighbour(const wire::EthernetFrame& ethernet, const wire::IpPacke
   if (!answers_for({Family::inet6, neighbour->target}, vhid, mac)) return;
   if (probes && vhid == 0) return;  // this node does no duplicate address detection for its own address
   if (!is_for(ethernet, mac)) return;
-  Answer* answer = new_answer();
+  Answer* answer = new_answer(resolutions_, ethernet.source);
   if (answer == nullptr) return;
   const wire::Address to = probes ? wire::all_nodes_inet6 : packet.source;
   const wire::Neighbour reply{.solicited = !probes, .override = true, .target = neighbour->target, .mac = mac};
@@ -228,7 +224,7 @@ void Node::on_echo(const wire::EthernetFrame& ethernet, const wire::IpPacket& pa
   MacAddress mac;
   if (!answers_for({packet.family, packet.destination}, vhid, mac)) return;
   if ((ethernet.destination.bytes[0] & 1u) != 0 || !is_for(ethernet, mac)) return;
-  Answer* answer = new_answer();
+  Answer* answer = new_answer(echoes_, ethernet.source);
   if (answer == nullptr) return;
   const std::size_t bytes = wire::write_echo_reply(packet, payload_room(packet.family, answer->frame));
   if (bytes == 0) {

@@ -12,6 +12,7 @@
 #include "engine/carp/demotion.h"
 #include "engine/carp/host.h"
 #include "engine/carp/journal.h"
+#include "engine/fair_rate.h"
 #include "engine/own_addresses.h"
 #include "engine/published.h"
 #include "wire/address.h"
@@ -40,6 +41,7 @@ struct NodeConfig {
 class Node final : public OwnAddresses {
  public:
   static constexpr std::size_t answers_max = 32;  ///< that wait to be sent
+  /// To questions for Ethernet addresses, and as many to echo requests, which have at most half of the places above.
   static constexpr unsigned answers_per_s_max = 1000;
   static constexpr std::size_t answer_bytes_max = 1600;  ///< an echo reply is as large as its request
   static constexpr std::chrono::seconds ask_again{1};    ///< for a unicast peer's Ethernet address
@@ -143,7 +145,11 @@ class Node final : public OwnAddresses {
                                          const wire::IpHeaderFields& ip, std::size_t payload,
                                          wire::Room frame) const noexcept;
   [[nodiscard]] wire::Room payload_room(wire::Family family, wire::Room frame) const noexcept;
-  [[nodiscard]] Answer* new_answer() noexcept;
+  static constexpr std::size_t askers_max = 64;  ///< told apart, by their Ethernet addresses
+  static constexpr std::size_t asker_parts = 8;  ///< of a rate: one is each asker's
+  using AnswerRate = FairRate<askers_max>;
+  /// Null when too many wait, or the rate is used up; counted.
+  [[nodiscard]] Answer* new_answer(AnswerRate& rate, const wire::MacAddress& asker) noexcept;
 
   void set_enabled(bool enabled, Event why, Instant now) noexcept;
   /// After anything that may have changed a host: what follows for all of them.
@@ -168,8 +174,7 @@ class Node final : public OwnAddresses {
   std::optional<Instant> refused_since_{};  ///< by the device
   bool to_send_ = false;                    ///< there may be something for transmit()
   Instant now_{};                           ///< of the frame that is looked at
-  Instant answering_since_{};
-  unsigned answered_ = 0;  ///< since then, within a second
+  AnswerRate resolutions_{answers_per_s_max, 2 * answers_max}, echoes_{answers_per_s_max, 2 * answers_max};
 };
 
 }  // namespace pfsync::engine::carp

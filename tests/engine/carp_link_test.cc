@@ -255,6 +255,21 @@ TEST(CarpLink, AnswersNoEchoThatWouldReachManyOrItself) {
   }
 }
 
+TEST(CarpLink, WhoPingsWithoutEndKeepsNobodyFromFindingTheAddress) {
+  Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
+  bench.pass(3s);
+  std::size_t found = 0, echoes = 0;
+  for (int i = 0; i < 500; ++i) {
+    for (int k = 0; k < 90; ++k) bench.hear(echo_request("192.168.1.100", wire::carp_mac(1), "192.168.1.9"));
+    if (i % 10 == 0) bench.hear(arp_request("192.168.1.100"));
+    for (const Frame& frame : bench.take()) (frame[12] == 8 && frame[13] == 6 ? found : echoes) += 1;
+    bench.pass(10ms);
+  }
+  EXPECT_EQ(found, 50u);
+  EXPECT_GE(echoes, 2000u);
+  EXPECT_LE(echoes, 5 * Node::answers_per_s_max + Node::answers_max);
+}
+
 TEST(CarpLink, BoundsWhatItAnswersAtOnceAndCountsTheRest) {
   Bench bench{node_config({host_config(1, 0, {"192.168.1.100"})})};
   bench.pass(3s);
