@@ -1,17 +1,25 @@
 #include "engine/removed_states.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace pfsync::engine {
 
 RemovedStates::RemovedStates(std::size_t states_max) : sets_(std::max<std::size_t>(states_max / ways, 1)) {}
 
-void RemovedStates::remember(wire::StateId id, Hash hash, Seconds now_s) noexcept {
+void RemovedStates::remember(wire::StateId id, Hash hash, Seconds now_s, bool was_here) noexcept {
   Set& set = set_of(hash);
   Place* place = std::find_if(set.begin(), set.end(), [&](const Place& one) { return one.is_of(id); });
-  if (place == set.end())
-    place = std::min_element(set.begin(), set.end(), [](const Place& a, const Place& b) { return a.at_s < b.at_s; });
-  *place = {id.id, id.creatorid, now_s};
+  if (place == set.end()) {
+    const auto worth = [now_s](const Place& one) {
+      return std::pair{!one.counts(now_s) ? 0 : one.was_here() ? 2 : 1, one.at_s()};
+    };
+    place = std::ranges::min_element(set, {}, worth);
+    if (!was_here && worth(*place).first == 2) return;
+  } else {
+    was_here = was_here || place->was_here();
+  }
+  *place = {id.id, id.creatorid, static_cast<std::uint32_t>(now_s) << 1u | (was_here ? 1u : 0u)};
   newest_s_ = std::max<std::int64_t>(newest_s_, now_s);
 }
 
@@ -24,7 +32,7 @@ void RemovedStates::forget(wire::StateId id, Hash hash, Seconds now_s) noexcept 
 bool RemovedStates::has(wire::StateId id, Hash hash, Seconds now_s) const noexcept {
   if (is_over(now_s)) return false;
   for (const Place& place : set_of(hash))
-    if (place.is_of(id)) return std::int64_t{now_s} - place.at_s <= remembered_s;
+    if (place.is_of(id)) return place.counts(now_s);
   return false;
 }
 

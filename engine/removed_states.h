@@ -21,7 +21,8 @@ class RemovedStates {
   static constexpr Seconds remembered_s = 10;  ///< longer than a change waits for its packet, and a packet on its way
 
   explicit RemovedStates(std::size_t states_max);
-  void remember(wire::StateId id, Hash hash, Seconds now_s) noexcept;
+  /// `was_here`: of one that was not, anybody can tell any number: those displace only each other.
+  void remember(wire::StateId id, Hash hash, Seconds now_s, bool was_here = true) noexcept;
   void forget(wire::StateId id, Hash hash, Seconds now_s) noexcept;
   /// For the three others, some time later.
   void prefetch(Hash hash) const noexcept {
@@ -35,7 +36,10 @@ class RemovedStates {
   struct Place {
     std::uint64_t id = 0;
     std::uint32_t creatorid = 0;
-    Seconds at_s = 0;
+    std::uint32_t at = 0;  ///< the second, and in the last bit whether it was here
+    [[nodiscard]] Seconds at_s() const noexcept { return static_cast<Seconds>(at >> 1u); }
+    [[nodiscard]] bool was_here() const noexcept { return (at & 1u) != 0; }
+    [[nodiscard]] bool counts(Seconds now_s) const noexcept { return std::int64_t{now_s} - at_s() <= remembered_s; }
     [[nodiscard]] bool is_of(wire::StateId state) const noexcept {
       return id == state.id && creatorid == state.creatorid;
     }

@@ -568,7 +568,7 @@ void Session::on_delete(const Pending& pending, Instant now) noexcept {
   ShardWriter& writer = writer_of(pending.search.hash);
   const Slot slot = writer.find(pending.id, pending.search);
   // Of an unknown one too: another peer's bulk update may bring it only after its end was heard.
-  removed_.remember(pending.id, pending.search.hash, statetable::to_seconds(now));
+  removed_.remember(pending.id, pending.search.hash, statetable::to_seconds(now), slot != no_slot);
   if (slot == no_slot) {
     counters_[Reject::badstate].add();
     return;

@@ -146,6 +146,20 @@ TEST_F(SessionTest, OfTooManyRemovedTheOldestIsForgotten) {
   EXPECT_EQ(count(Tally::removed_before), 8u);
 }
 
+TEST_F(SessionTest, WhoTellsTheEndOfUnknownStatesMakesNoOthersForgotten) {
+  make_quiet({.removed_max = 64});
+  for (std::uint64_t id = 1; id <= 20; ++id) {
+    receive_state(Message::ins, tcp_state(id));
+    receive_id(Message::del_c, tcp_state(id).id);
+  }
+  for (std::uint64_t id = 1000; id < 3000; ++id) receive_id(Message::del_c, tcp_state(id).id, t0 + 1s);
+  for (std::uint64_t id = 1; id <= 20; ++id) receive_state(Message::upd, tcp_state(id), t0 + 2s);
+  EXPECT_EQ(count(Tally::removed_before), 20u);
+  EXPECT_EQ(table->size(), 0u);
+  receive_state(Message::upd, tcp_state(2999), t0 + 2s);
+  EXPECT_FALSE(held(tcp_state(2999).id)) << "of an unknown one the end is remembered too";
+}
+
 TEST_F(SessionTest, AForeignStateThatEndedHereMayLiveOnElsewhere) {
   make_quiet();
   const wire::State state = udp_state(1);

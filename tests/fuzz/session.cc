@@ -39,7 +39,7 @@ struct Setting {
     if (more & 2) session.timeouts.value[16] = 4, session.timeouts.value[17] = 12;  // adaptive.start and .end
     room = std::array<std::size_t, 4>{wire::PacketWriter::smallest_room, 700, 1480, 9000}[more / 4u % 4];
     session.requests_per_s = 0;  // the model knows no time between two requests
-    session.removed_max = 1024;  // none of the few ids here is displaced
+    session.removed_max = 8192;  // none of the few ids here is displaced
     states_per_s = more & 16 ? 1000 : 0;
     session.learn_dialect = more & 32;
   }
