@@ -7,6 +7,8 @@
 #include <cmath>
 #include <tuple>
 
+#include "statetable/names.h"
+
 namespace pfsync::engine {
 
 using std::chrono::seconds;
@@ -157,6 +159,12 @@ void HealthMonitor::judge_node(const HealthFacts& facts) {
     add(is_now ? Verdict::failed : Verdict::degraded, Trouble::table, "",
         fmt::format("{} states were refused because the table is full: raise table.states_max", facts.states_refused));
   }
+  if (facts.names_refused > 0)
+    add(Verdict::degraded, Trouble::names, "",
+        fmt::format(
+            "{} states have a name (of an interface, or a tag) for which there was no number: {} different ones "
+            "were told since the start, and are kept: list who may speak in link.sources, and restart",
+            facts.names_refused, statetable::names_max));
   constexpr std::uint64_t dropped_min = 10, share_max = 1000;
   const std::uint64_t dropped = dropped_.back().dropped - dropped_.front().dropped;
   const std::uint64_t frames = dropped_.back().frames - dropped_.front().frames;

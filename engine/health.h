@@ -142,6 +142,7 @@ struct HealthFacts {
   std::vector<std::string> standing_still{};
   bool link_stands_still = false;
   std::uint64_t states_refused = 0;
+  std::uint64_t names_refused = 0;  ///< states of which a name found no number, see statetable::names_max
   std::uint64_t frames_received = 0, frames_dropped = 0;  ///< by the port and on their way to its cores
   std::string drops{};                                    ///< the words of what was dropped
   std::string carp{};                                     ///< a sentence; empty: all is well

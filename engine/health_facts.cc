@@ -98,6 +98,7 @@ HealthFacts health_facts(const DaemonView& daemon) {
   daemon.for_each_part([&](const Session& part) {
     facts.states_refused += part.counters()[Tally::table_full].value() + part.counters()[Tally::made_room].value();
     facts.frames_received += part.counters()[Tally::ipackets].value();
+    facts.names_refused += part.counters()[Tally::names_full].value();
     behind += part.counters()[Tally::parts_behind].value();
     left_out += part.counters()[Tally::updates_left_out].value();
   });

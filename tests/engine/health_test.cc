@@ -147,6 +147,14 @@ TEST(HealthVerdict, StatesRefusedFailForAMinuteAndDegradeForGood) {
   EXPECT_EQ(judged.look().reason, "7 states were refused because the table is full: raise table.states_max");
 }
 
+TEST(HealthVerdict, NamesWithoutANumberDegrade) {
+  Judged judged;
+  judged.facts.names_refused = 3;
+  EXPECT_EQ(judged.pass().verdict, Verdict::degraded);
+  EXPECT_EQ(judged.look().reasons.front().trouble, Trouble::names);
+  EXPECT_NE(judged.look().reason.find("3 states have a name"), std::string::npos) << judged.look().reason;
+}
+
 TEST(HealthVerdict, FramesThatALinkWithoutAnotherEndTakesNotAreNoDrops) {
   Judged judged;
   judged.facts.link_up = false;
