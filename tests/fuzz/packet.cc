@@ -78,6 +78,10 @@ void check_rewrite(Dialect dialect, const std::vector<test::ReadMessage>& messag
 void check_packet(Bytes payload) {
   check_sections(payload);
   const test::Walk walked = test::walk(payload);
+  const bool is_whole = !walked.reject && walked.skipped == 0;
+  const auto is_update = [](const auto& read) { return read.message == Message::upd_c; };
+  check(!has_only_updates(payload) || (is_whole && std::ranges::all_of(walked.messages, is_update)),
+        "what is taken for compressed updates alone is whole, and nothing else");
   // The plain decoder is slow, and there are four dialects to write: the input's bytes choose, so that a
   // finding stays one.
   unsigned sum = 0;
