@@ -113,7 +113,9 @@ void HealthMonitor::remember(const HealthFacts& facts) {
     // New states whose insert came before this node was there, or lay in the bulk update.
     const bool is_asking = peer.phase == BulkPhase::asked || peer.phase == BulkPhase::receiving;
     if (is_asking || history.samples.empty()) history.in_from = facts.now + seconds{2};
-    if (peer.is_served || history.samples.empty()) history.out_from = facts.now + seconds{2};
+    const bool was_served = peer.is_served || peer.bulks_served != history.bulks_served;
+    history.bulks_served = peer.bulks_served;
+    if (was_served || history.samples.empty()) history.out_from = facts.now + seconds{2};
     if (!history.samples.empty() && facts.now < history.samples.back().at + sample_every) continue;
     history.samples.push_back({facts.now, peer.counts});
     while (history.samples.front().at + remembered + seconds{2} < facts.now) history.samples.pop_front();

@@ -118,7 +118,8 @@ struct PeerFacts {
   BulkPhase phase = BulkPhase::none;  ///< of the bulk update asked of it
   unsigned tries = 0;
   statetable::Duration bulk_taking{};
-  bool is_served = false;  ///< it is given a bulk update, or was a moment ago
+  bool is_served = false;          ///< it is given a bulk update
+  std::uint64_t bulks_served = 0;  ///< bulk updates that it was given, of which one may begin and end between two looks
   wire::Dialect dialect = wire::Dialect::freebsd_1301;
   bool dialect_is_fixed = false;
   std::vector<std::string> apart{};           ///< who does not take it: "10.0.0.1 (1500)"
@@ -183,6 +184,7 @@ class HealthMonitor {
     std::deque<Sample> samples;
     // What was missed before says nothing of losses: a bulk update was under way.
     Instant in_from{}, out_from{};
+    std::uint64_t bulks_served = 0;
   };
   /// The growth of counts within a time; `window_s` is the time that there is.
   struct Growth {

@@ -146,6 +146,7 @@ HealthFacts health_facts(const DaemonView& daemon) {
         one.differing = {told.at("share"), told.at("low"), told.at("high"), told.at("judged")};
     const BulkSender& sender = *daemon.senders[peer];
     one.is_served = sender.running();
+    one.bulks_served = sender.bulks_served();
     one.counts.names_unmapped += sender.interfaces().unmapped_out().total();
     add_names(one.unmapped_names, sender.interfaces().unmapped_out());
   }

@@ -255,6 +255,21 @@ TEST(HealthVerdict, WhoHearsNobodyInAGroupSaysSoAfterTenSeconds) {
   EXPECT_EQ(judged.pass().reasons.front().trouble, Trouble::mute) << "one address that was configured";
 }
 
+/// A peer that comes back asks for what it hears of and does not know, until its bulk update is over, which takes no
+/// time.
+TEST(HealthVerdict, WhatAPeerAskedForBeforeItsBulkUpdateIsNoLoss) {
+  for (const bool is_served : {false, true}) {
+    Judged judged;
+    for (int s = 0; s < 5; ++s) judged.pass();
+    judged.facts.now += 1s;
+    judged.peer().counts.missed_by_peer += 20;
+    judged.peer().bulks_served += is_served;
+    EXPECT_EQ(judged.look().is_healthy(), is_served);
+    for (int s = 0; s < 5; ++s) judged.pass();
+    EXPECT_EQ(judged.look().is_healthy(), is_served);
+  }
+}
+
 /// What a peer asks for before it asks again looks like a loss for a moment.
 TEST(HealthVerdict, ALossThatHasAnotherNameNowIsNone) {
   Judged judged;
