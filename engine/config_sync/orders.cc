@@ -103,6 +103,7 @@ void Agent::Parts::carry_out(std::uint64_t number, const Order& order, std::uniq
       pair_committed = false;
       pair_unanswered = 0;
       pair_next = now();
+      publish();  // whoever hears that it is open looks at it next
       return finish(number, true, "run pfsyncctl config pair on the other node too");
     case Order::Kind::confirm_pair: {
       const auto trusted = pairing.confirm(order.code);
