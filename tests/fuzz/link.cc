@@ -190,9 +190,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
                                                unsigned seed) {
   using namespace pfsync;
-  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
-    auto events = fuzz::events_of(input, fuzz::bytes_of_event);
-    fuzz::mutate_pieces(events, random);
-    input = fuzz::joined(events);
-  });
+  return fuzz::mutated_pieces(data, size, max_size, seed,
+                              [](const fuzz::Input& input) { return fuzz::events_of(input, fuzz::bytes_of_event); });
 }

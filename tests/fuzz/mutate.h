@@ -130,4 +130,20 @@ std::size_t mutated(std::uint8_t* data, std::size_t size, std::size_t max_size, 
   return bytes;
 }
 
+/// The same of a target whose inputs are pieces in a row: `split(input)` has them, `join(pieces)` makes an input of
+/// them.
+template <class Split, class Join>
+std::size_t mutated_pieces(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed, Split&& split,
+                           Join&& join) {
+  return mutated(data, size, max_size, seed, [&](Input& input, Random& random) {
+    std::vector<Input> pieces = split(input);
+    mutate_pieces(pieces, random);
+    input = join(pieces);
+  });
+}
+template <class Split>
+std::size_t mutated_pieces(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed, Split&& split) {
+  return mutated_pieces(data, size, max_size, seed, split, joined);
+}
+
 }  // namespace pfsync::fuzz

@@ -1,8 +1,6 @@
 // A script of events on one session with a small table: packets from the wire, a local firewall, time,
 // transmission, bulk updates. After each event the table and the counters must be what session_model.h
 // makes of the same events, and every packet sent must be well formed, true and wanted.
-#include <sys/prctl.h>
-
 #include <algorithm>
 #include <array>
 #include <deque>
@@ -400,21 +398,13 @@ class Splitter {
 }  // namespace pfsync::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  // Every run maps a table anew: clearing 2 MiB for a few states would be most of its time.
-  static const int small_pages = prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-  static_cast<void>(small_pages);
-  pfsync::fuzz::SessionScript script{data, size};
-  const auto run = std::make_unique<pfsync::fuzz::Run>(script);  // a session is large for a stack
-  run->play();
+  pfsync::fuzz::play<pfsync::fuzz::Run>(data, size);
   return 0;
 }
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
                                                unsigned seed) {
   using namespace pfsync;
-  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
-    auto events = fuzz::Splitter{input}.events();
-    fuzz::mutate_pieces(events, random);
-    input = fuzz::joined(events);
-  });
+  return fuzz::mutated_pieces(data, size, max_size, seed,
+                              [](const fuzz::Input& input) { return fuzz::Splitter{input}.events(); });
 }

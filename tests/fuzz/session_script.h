@@ -1,8 +1,11 @@
 #pragma once
 
+#include <sys/prctl.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "tests/fuzz/script.h"
@@ -101,5 +104,16 @@ class SessionScript : public Script {
     static_cast<void>(fits);  // a full packet takes no more, and goes as it is
   }
 };
+
+/// What a target with a session does: plays the script that the bytes are.
+template <class Run>
+void play(const std::uint8_t* data, std::size_t size) {
+  // Every run maps a table anew: clearing 2 MiB for a few states would be most of its time.
+  static const int small_pages = prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  static_cast<void>(small_pages);
+  SessionScript script{data, size};
+  const auto run = std::make_unique<Run>(script);  // a session is large for a stack
+  run->play();
+}
 
 }  // namespace pfsync::fuzz

@@ -1,8 +1,6 @@
 // A script of events on a node as it may be set up in earnest: several peers, groups of sources among them, parts,
 // rates, rules, maps, signs of life, a full table, former states, other peers while it runs. No model tells what must
 // come of it; what must never be stands in session_properties.h and here.
-#include <sys/prctl.h>
-
 #include <algorithm>
 #include <array>
 #include <deque>
@@ -558,21 +556,12 @@ std::vector<Input> pieces_of(const Input& input) {
 }  // namespace pfsync::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  // Every run maps a table anew: clearing 2 MiB for a few states would be most of its time.
-  static const int small_pages = prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-  static_cast<void>(small_pages);
-  pfsync::fuzz::SessionScript script{data, size};
-  const auto run = std::make_unique<pfsync::fuzz::Run>(script);  // a session is large for a stack
-  run->play();
+  pfsync::fuzz::play<pfsync::fuzz::Run>(data, size);
   return 0;
 }
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
                                                unsigned seed) {
   using namespace pfsync;
-  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
-    auto pieces = fuzz::pieces_of(input);
-    fuzz::mutate_pieces(pieces, random);
-    input = fuzz::joined(pieces);
-  });
+  return fuzz::mutated_pieces(data, size, max_size, seed, fuzz::pieces_of);
 }

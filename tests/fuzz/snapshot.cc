@@ -145,9 +145,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
                                                unsigned seed) {
   using namespace pfsync;
-  return fuzz::mutated(data, size, max_size, seed, [](fuzz::Input& input, fuzz::Random& random) {
-    auto parts = fuzz::parts_of(input);
-    fuzz::mutate_pieces(parts, random);
-    input = fuzz::with_good_hashes(fuzz::joined(parts));
+  return fuzz::mutated_pieces(data, size, max_size, seed, fuzz::parts_of, [](const std::vector<fuzz::Input>& parts) {
+    return fuzz::with_good_hashes(fuzz::joined(parts));
   });
 }
