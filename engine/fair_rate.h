@@ -10,13 +10,6 @@
 
 namespace pfsync::engine {
 
-/// A place among so many for whoever has that Ethernet address. Several may have the same one.
-[[nodiscard]] constexpr std::size_t place_of(const wire::MacAddress& mac, std::size_t places) noexcept {
-  std::uint32_t hash = 2166136261u;  // FNV-1a
-  for (const std::uint8_t byte : mac.bytes) hash = (hash ^ byte) * 16777619u;
-  return hash % places;
-}
-
 /// Which of several sources take no more than their parts of a rate: so many times a second for all of them together,
 /// and a burst for each. What is done about the others is the caller's matter. Thread-bound.
 template <std::size_t sources_max>
@@ -73,6 +66,29 @@ class FairRate {
   Nanoseconds depth_;
   Instant full_at_{};  ///< when all that was taken will have come back
   FairParts<sources_max> parts_;
+};
+
+/// The same for answers to whoever asks. Askers are told apart by their Ethernet addresses; several may count as one.
+class AnswerRate {
+ public:
+  /// As FairRate's.
+  constexpr AnswerRate(std::uint64_t per_s, std::uint64_t burst) noexcept : rate_{per_s, burst} {}
+
+  [[nodiscard]] bool take(const wire::MacAddress& asker, statetable::Instant now) noexcept {
+    return rate_.take(place_of(asker), parts, now);
+  }
+
+ private:
+  static constexpr std::size_t places = 64;
+  static constexpr std::size_t parts = 8;  ///< of the rate: one is each asker's
+
+  static constexpr std::size_t place_of(const wire::MacAddress& mac) noexcept {
+    std::uint32_t hash = 2166136261u;  // FNV-1a
+    for (const std::uint8_t byte : mac.bytes) hash = (hash ^ byte) * 16777619u;
+    return hash % places;
+  }
+
+  FairRate<places> rate_;
 };
 
 }  // namespace pfsync::engine

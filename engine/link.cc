@@ -114,7 +114,7 @@ void Link::on_arp(wire::Bytes payload) noexcept {
   learn(arp->sender, arp->sender_mac);
   if (arp->operation != wire::ArpOperation::request || arp->target != config_.address || arp->sender == config_.address)
     return;
-  if (answers_due_count_ == answers_max || !answers_.take(place_of(arp->sender_mac, askers_max), asker_parts, now_))
+  if (answers_due_count_ == answers_max || !answers_.take(arp->sender_mac, now_))
     answers_dropped_.add();  // who needs it asks again
   else
     answers_due_[answers_due_count_++] = {arp->sender_mac, arp->sender};

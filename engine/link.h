@@ -148,13 +148,11 @@ class Link {
     wire::Address address{};
   };
   static constexpr std::size_t answers_max = 32;  ///< that wait to be sent
-  static constexpr std::size_t askers_max = 64;   ///< told apart, by their Ethernet addresses
-  static constexpr std::size_t asker_parts = 8;   ///< of the rate: one is each asker's
   std::array<Answer, answers_max> answers_due_{};
   std::size_t answers_due_count_ = 0;
   Counters* counters_;
   const OwnAddresses* more_addresses_ = nullptr;
-  FairRate<askers_max> answers_{answers_per_s, answers_max};
+  AnswerRate answers_{answers_per_s, answers_max};
   Instant now_{};  ///< of the last transmit_resolution
   Counter frames_other_, arp_replies_, arp_requests_, neighbour_requests_, answers_dropped_;
 };

@@ -152,7 +152,7 @@ bool Node::owns(Family family, const wire::Address& address) const noexcept {
 
 Node::Answer* Node::new_answer(AnswerRate& rate, const MacAddress& asker) noexcept {
   const std::size_t places = &rate == &echoes_ ? answers_max / 2 : answers_max;
-  if (answers_count_ >= places || !rate.take(place_of(asker, askers_max), asker_parts, now_)) {
+  if (answers_count_ >= places || !rate.take(asker, now_)) {
     counters_[Tally::answers_dropped].add();
     return nullptr;
   }

@@ -145,9 +145,6 @@ class Node final : public OwnAddresses {
                                          const wire::IpHeaderFields& ip, std::size_t payload,
                                          wire::Room frame) const noexcept;
   [[nodiscard]] wire::Room payload_room(wire::Family family, wire::Room frame) const noexcept;
-  static constexpr std::size_t askers_max = 64;  ///< told apart, by their Ethernet addresses
-  static constexpr std::size_t asker_parts = 8;  ///< of a rate: one is each asker's
-  using AnswerRate = FairRate<askers_max>;
   /// Null when too many wait, or the rate is used up; counted.
   [[nodiscard]] Answer* new_answer(AnswerRate& rate, const wire::MacAddress& asker) noexcept;
 
