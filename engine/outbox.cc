@@ -62,6 +62,7 @@ void Outbox::append(Slot slot, Queue queue) noexcept {
   place.is_owed = false;
   place.updates = 0;
   place.generation = static_cast<std::uint8_t>(generation_ | (standing_by_ ? by_other : 0));
+  place.told_at = batch_;
   (list.last != 0 ? places_[list.last - 1].next : list.first) = slot + 1;
   list.last = slot + 1;
   ++list.count;
@@ -84,6 +85,7 @@ void Outbox::unlink(Slot slot) noexcept {
   Place& place = places_[slot];
   if (place.queue == Queue::none) return;
   List& list = this->list(place.queue);
+  if (place.queue == Queue::upd_c && updates_gated_ > 0 && place.told_at != batch_) --updates_gated_;
   (place.previous != 0 ? places_[place.previous - 1].next : list.first) = place.next;
   (place.next != 0 ? places_[place.next - 1].previous : list.last) = place.previous;
   --list.count;
@@ -120,9 +122,8 @@ void Outbox::updated(Slot slot, bool tcp, Instant now) noexcept {
     return;
   }
   // Queued already: the packet will carry the state as it is then.
-  if (!tcp) return;
   if (place.updates < 255) ++place.updates;
-  if (place.updates >= config_.maxupd) push_ = true;
+  if (tcp && place.updates >= config_.maxupd) push_ = true;
 }
 
 void Outbox::said_by_peer(Slot slot) noexcept {
@@ -391,6 +392,17 @@ std::size_t Outbox::deletes_allowed() noexcept {
   return gate_->has_passed(gate_stamp_) ? deletes_gated_ : 0;
 }
 
+std::size_t Outbox::updates_allowed(Instant now) noexcept {
+  if (gate_ == nullptr) return list(Queue::upd_c).count;
+  if (updates_gated_ == 0 && list(Queue::upd_c).count > 0) {
+    updates_gated_ = list(Queue::upd_c).count;
+    updates_stamp_ = gate_->stamp();
+    updates_gated_at_ = now;
+    ++batch_;
+  }
+  return gate_->has_passed(updates_stamp_) ? updates_gated_ : 0;
+}
+
 std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect, const StateSource& source) noexcept {
   if (queued() == 0 || standing_by_) return 0;
   if (now >= oldest_ + config_.delay) push_ = true;  // until all that is queued now has left
@@ -408,19 +420,25 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
     all.fill(std::numeric_limits<std::size_t>::max());
     return all;
   }();
-  const Shares shares = fits_all ? everything : this->shares(room.size(), dialect);
+  Shares shares = fits_all ? everything : this->shares(room.size(), dialect, now);
+  if (fits_all) shares[static_cast<std::size_t>(Kind::upd_c)] = updates_allowed(now);
   dialect == wire::Dialect::openbsd ? write_as_openbsd(writer, now, source, shares)
                                     : write_as_freebsd(writer, now, dialect, source, shares);
 
-  if (queued() == 0) push_ = false;
-  if (writer.empty()) return 0;  // only deletes that wait behind a bulk frame, or states without words for them
+  if (queued() == 0) {
+    push_ = false;
+  } else if (updates_gated_ == 0 && queued() == list(Queue::upd_c).count) {
+    push_ = false;  // what is left came later, and has its own time
+    oldest_ = updates_gated_at_;
+  }
+  if (writer.empty()) return 0;  // only what waits behind a bulk frame, or states without words for them
   (*counters_)[Tally::opackets].add();
   return writer.finish();
 }
 
 /// The kernels send all that they have and never come to choose. In the order of their sections alone, updates would
 /// keep deletes and requests from leaving for as long as the link is too slow for them.
-Outbox::Shares Outbox::shares(std::size_t room_bytes, wire::Dialect dialect) noexcept {
+Outbox::Shares Outbox::shares(std::size_t room_bytes, wire::Dialect dialect, Instant now) noexcept {
   struct Waiting {
     std::size_t count, bytes;
     std::size_t part;  ///< of the packet that is its own, if it has so many: one in so much; 0: none
@@ -435,7 +453,7 @@ Outbox::Shares Outbox::shares(std::size_t room_bytes, wire::Dialect dialect) noe
       {acks_.size(), id_bytes, 8},
       {requests, id_bytes, 8},
       {tdbs_.size(), wire::find_action(dialect, Message::tdb)->record_bytes, 8},
-      {list(Queue::upd_c).count, sizeof(wire::UpdCRecord), 0},
+      {updates_allowed(now), sizeof(wire::UpdCRecord), 0},
   }};
   Shares shares{};
   std::size_t left = room_bytes - sizeof(wire::Header) - sizeof(wire::Subheader);
@@ -501,14 +519,19 @@ void Outbox::write_states(wire::PacketWriter& writer, Instant now, Queue queue, 
     fetched = places_[fetched - 1].next;
   };
   for (std::size_t i = 0; i < ahead; ++i) fetch_next();
+  // What changed again while it waited may overtake a bulk frame that was begun before that.
+  const bool is_overtaking = queue == Queue::upd_c && gate_ != nullptr && !gate_->has_passed(gate_->stamp());
   while (count_max > 0 && list(queue).first != 0 && writer.fits(message)) {
     const Slot slot = list(queue).first - 1;
     fetch_next();
+    const bool is_told_again = is_overtaking && places_[slot].updates > 0;
     told(slot, now);
+    if (is_told_again) updated(slot, false, now);
     if (message == Message::upd_c) {
       // Its receiver would only ask for a full state that cannot be written.
       if (!can_say_two_families(dialect) && source.has_two_families(slot)) {
         counters_->lost.updates.add();
+        --count_max;
         continue;
       }
       static_cast<void>(writer.append_update(source.update(slot)));  // it fits

@@ -182,7 +182,7 @@ class Outbox {
     bool is_owed : 1;      ///< in answered: another stale update came
     std::uint8_t updates;
     std::uint8_t generation;  ///< 7 bits; with `by_other` for what was queued while standing by, or is known
-    std::uint8_t told_at;     ///< in answered: a tick
+    std::uint8_t told_at;     ///< in answered: a tick; in upd_c: its batch
   };
   static_assert(sizeof(Place) == 12);
   static constexpr std::uint8_t by_other = 0x80;  ///< somebody else may have told it to the peer
@@ -236,7 +236,7 @@ class Outbox {
   static constexpr std::size_t kind_count = 7;
   /// How many of each kind a packet takes at most; the sections' order is another matter.
   using Shares = std::array<std::size_t, kind_count>;
-  [[nodiscard]] Shares shares(std::size_t room_bytes, wire::Dialect dialect) noexcept;
+  [[nodiscard]] Shares shares(std::size_t room_bytes, wire::Dialect dialect, Instant now) noexcept;
   void write_as_freebsd(wire::PacketWriter& writer, Instant now, wire::Dialect dialect, const StateSource& source,
                         const Shares& shares) noexcept;
   void write_as_openbsd(wire::PacketWriter& writer, Instant now, const StateSource& source,
@@ -250,6 +250,7 @@ class Outbox {
   void write_ids(wire::PacketWriter& writer, BoundedQueue<T>& ids, wire::Message message,
                  std::size_t count_max) noexcept;
   [[nodiscard]] std::size_t deletes_allowed() noexcept;
+  [[nodiscard]] std::size_t updates_allowed(Instant now) noexcept;
   [[nodiscard]] bool is_untold(Slot slot) const noexcept;
 
   Config config_;
@@ -269,6 +270,12 @@ class Outbox {
   std::uint64_t clear_stamp_ = 0;  ///< of the gate, when the last clear was queued
   std::size_t deletes_gated_ = 0;  ///< deletes at the head that wait for `gate_stamp_`
   std::uint64_t gate_stamp_ = 0;
+  // An update behind a bulk frame that holds what was before it: whoever does not know the state yet would end with
+  // that.
+  std::uint8_t batch_ = 0;         ///< of updates that are queued now
+  std::size_t updates_gated_ = 0;  ///< of the batch before, which stands at the head and waits for `updates_stamp_`
+  std::uint64_t updates_stamp_ = 0;
+  Instant updates_gated_at_{};
   std::uint64_t frames_before_ins_ = 0;  ///< bulk frames handed over before the first state of the ins queue
   Instant oldest_{};                     ///< when the outbox became non-empty
   Turn full_answers_, stale_answers_;

@@ -248,6 +248,63 @@ TEST_F(SessionTest, ADeleteWaitsForTheBulkFrameThatMayCarryItsState) {
   EXPECT_EQ(messages[0].message, Message::del_c);
 }
 
+TEST_F(SessionTest, AnUpdateWaitsForTheBulkFrameThatCarriesWhatWasBefore) {
+  BulkGate gate;
+  make({.request_bulk = false}, &gate);
+  static_cast<void>(session->insert(tcp_state(1, own_creatorid), t0));
+  static_cast<void>(session->insert(tcp_state(2, own_creatorid), t0));
+  static_cast<void>(said(t0 + 1s));
+  BulkSender sender{{.creatorid = own_creatorid, .states_per_s = 0}, *table, &gate};
+  sender.start(t0 + 1s);
+  std::array<std::uint8_t, 1480> room{};
+  ASSERT_GT(sender.transmit(room, t0 + 1s), 0u);  // filled, not yet handed over
+  const auto change = [&](std::uint64_t id, std::uint32_t seqlo, Instant now) {
+    wire::Update update = update_of(tcp_state(id, own_creatorid));
+    update.src.seqlo = seqlo;
+    EXPECT_EQ(session->update(update, now), Session::Local::done);
+  };
+  change(1, 2000, t0 + 1s);
+  EXPECT_TRUE(said(t0 + 2s).empty());
+  gate.frame_handed_over();
+  const auto told = [](const Said& one) { return wire::read_update(wire::Layout::common, one.record).src.seqlo; };
+  auto messages = said(t0 + 2s);
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(told(messages[0]), 2000u);
+  EXPECT_EQ(session->queued(), 0u);
+
+  // Behind a frame that was begun after the first of two changes, the second is told again.
+  change(1, 2500, t0 + 3s);
+  gate.frame_begun();
+  EXPECT_TRUE(said(t0 + 4s).empty()) << "its batch begins when it is due";
+  gate.frame_begun();
+  change(1, 3000, t0 + 4s);
+  gate.frame_handed_over();
+  messages = said(t0 + 4s);
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(told(messages[0]), 3000u);
+  EXPECT_EQ(session->queued(), 1u);
+  EXPECT_TRUE(said(t0 + 4s + 999ms).empty()) << "in its own time";
+  EXPECT_TRUE(said(t0 + 5s).empty()) << "behind the frame";
+  gate.frame_handed_over();
+  messages = said(t0 + 5s);
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(told(messages[0]), 3000u);
+  EXPECT_EQ(session->queued(), 0u);
+
+  // One that leaves its batch otherwise holds nobody back.
+  gate.frame_begun();
+  change(1, 4000, t0 + 6s);
+  EXPECT_TRUE(said(t0 + 7s).empty());
+  change(2, 4000, t0 + 7s);
+  EXPECT_EQ(session->erase({1, own_creatorid}, t0 + 7s), Session::Local::done);
+  gate.frame_handed_over();
+  messages = said(t0 + 8s);
+  ASSERT_EQ(messages.size(), 2u);
+  EXPECT_EQ(messages[0].message, Message::upd_c);
+  EXPECT_EQ(messages[1].message, Message::del_c);
+  EXPECT_EQ(session->queued(), 0u);
+}
+
 TEST_F(SessionTest, AStateThatOnlyABulkFrameMentionedIsDeletedAloud) {
   BulkGate gate;
   make({.request_bulk = false}, &gate);
