@@ -16,6 +16,8 @@ PAIR = tap.ROOT / "scripts/pair.py"
 
 
 class Pair(unittest.TestCase):
+    maxDiff = None  # what the pair says is why
+
     def start(self, *arguments):
         self.folder = tempfile.TemporaryDirectory(prefix="pfsync-smoke-")
         self.addCleanup(self.folder.cleanup)
