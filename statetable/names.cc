@@ -19,7 +19,8 @@ std::array<wire::TagName, names_max + 1> names;
 std::array<std::atomic<std::uint16_t>, places> index;
 std::atomic<std::uint32_t> taken{0};
 
-/// The process's own, so that nobody can choose names whose searches begin at one place. Drawn before the data path runs.
+/// The process's own, so that nobody can choose names whose searches begin at one place. Drawn before the data path
+/// runs.
 const std::uint64_t seed = std::random_device{}();
 std::size_t place_of(const wire::TagName& name) noexcept {
   return XXH3_64bits_withSeed(name.chars.data(), name.chars.size(), seed) % places;

@@ -18,8 +18,8 @@ inline constexpr std::size_t names_max = 4095;
 /// The number of a name; `none` for the empty one, and for a new one when names_max are kept already.
 [[nodiscard]] NameId intern(const wire::TagName& name) noexcept;
 [[nodiscard]] NameId intern(const wire::InterfaceName& name) noexcept;
-/// The number of a name that is kept already; `none` for any other. For names in what may yet be refused, which would use
-/// up the numbers.
+/// The number of a name that is kept already; `none` for any other. For names in what may yet be refused, which would
+/// use up the numbers.
 [[nodiscard]] NameId known(const wire::InterfaceName& name) noexcept;
 
 /// Contract: `id` came from intern.
