@@ -2,10 +2,13 @@
 
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/spdlog.h>
+#include <sys/poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <climits>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -35,12 +38,23 @@ std::unique_ptr<spdlog::formatter> formatter() {
   return made;
 }
 
+/// Whether it takes a piece of PIPE_BUF bytes without waiting for a reader, or fails at once. A terminal that is
+/// stopped and a pipe that nobody reads do not.
+bool takes_more(std::FILE* out) {
+  pollfd file{.fd = fileno(out), .events = POLLOUT, .revents = 0};
+  return poll(&file, 1, 0) != 0;
+}
+
 }  // namespace
 
-void BoundedSink::write(const spdlog::details::log_msg& message) {
+bool BoundedSink::write(const spdlog::details::log_msg& message) {
   spdlog::memory_buf_t line;
   formatter_->format(message, line);
-  std::fwrite(line.data(), 1, line.size(), out_);
+  for (std::size_t at = 0; at < line.size(); at += PIPE_BUF) {
+    if (!takes_more(out_)) return false;
+    std::fwrite(line.data() + at, 1, std::min<std::size_t>(line.size() - at, PIPE_BUF), out_);
+  }
+  return true;
 }
 
 void BoundedSink::sink_it_(const spdlog::details::log_msg& message) {
@@ -50,11 +64,13 @@ void BoundedSink::sink_it_(const spdlog::details::log_msg& message) {
     return;
   }
   const auto say = [&](const std::string& words) {
-    write({message.time, message.source, message.logger_name, spdlog::level::warn, words});
+    return write({message.time, message.source, message.logger_name, spdlog::level::warn, words});
   };
-  if (left_out_ > 0) say(std::to_string(left_out_) + " lines of the log were left out: too many at once");
-  left_out_ = 0;
-  write(message);
+  if (left_out_ > 0 &&
+      say(std::to_string(left_out_) + " lines of the log were left out: too many at once, or nobody read them"))
+    left_out_ = 0;
+  // Whoever logs has more to do than to wait for a reader: to serve bulk updates, for one.
+  if (left_out_ > 0 || !write(message)) ++left_out_;
 }
 
 bool writes_to_journal() {

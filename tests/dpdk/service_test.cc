@@ -146,11 +146,40 @@ TEST(BoundedSink, LeavesOutWhatIsTooMuchAndSaysSo) {
   const std::string text = text_of(file.get());
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), static_cast<std::ptrdiff_t>(BoundedSink::burst) + 3);
   const std::string end = text.substr(text.rfind("warning: "));
-  EXPECT_EQ(end, "warning: 40 lines of the log were left out: too many at once\nerror: still said\ninfo: later\n");
+  EXPECT_EQ(end,
+            "warning: 40 lines of the log were left out: too many at once, or nobody read them\nerror: still "
+            "said\ninfo: later\n");
   for (std::uint64_t i = 0; i < 2 * BoundedSink::burst; ++i) say(spdlog::level::err, "flood", 2000s);
   const std::string all = text_of(file.get());
   EXPECT_EQ(std::count(all.begin(), all.end(), '\n'), static_cast<std::ptrdiff_t>(2 * BoundedSink::burst) + 3)
       << "nor with errors";
+}
+
+/// A collector that stopped, or a terminal: nobody here waits for it.
+TEST(BoundedSink, LeavesOutWhatNobodyReads) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe(ends.data()), 0);
+  const std::unique_ptr<std::FILE, CloseFile> in{fdopen(ends[0], "r")}, out{fdopen(ends[1], "w")};
+  ASSERT_EQ(std::setvbuf(out.get(), nullptr, _IONBF, 0), 0);
+  BoundedSink sink{out.get()};
+  sink.set_pattern("%v");
+  const std::string long_words(3000, 'x');
+  const auto say = [&](const std::string& words) {
+    sink.log({spdlog::log_clock::time_point{1000s}, {}, "test", spdlog::level::info, words});
+  };
+  for (int i = 0; i < 40; ++i) say(long_words);  // a pipe holds 65,536 bytes
+  std::string text(1 << 17, '\0');
+  const auto read_all = [&] {
+    const ssize_t bytes = ::read(ends[0], text.data(), text.size());
+    return text.substr(0, static_cast<std::size_t>(std::max<ssize_t>(bytes, 0)));
+  };
+  const std::string first = read_all();
+  const auto lines = std::count(first.begin(), first.end(), '\n');
+  EXPECT_LT(lines, 40);
+  EXPECT_EQ(first.size(), static_cast<std::size_t>(lines) * (long_words.size() + 1)) << "whole lines";
+  say("read again");
+  EXPECT_EQ(read_all(), std::to_string(40 - lines) +
+                            " lines of the log were left out: too many at once, or nobody read them\nread again\n");
 }
 
 }  // namespace
