@@ -107,12 +107,15 @@ void HealthMonitor::remember(const HealthFacts& facts) {
   std::erase_if(histories_, [&](const auto& one) {
     return std::ranges::none_of(facts.peers, [&](const PeerFacts& peer) { return peer.address == one.first; });
   });
+  const bool has_refused = facts.states_refused != states_refused_;
   for (const PeerFacts& peer : facts.peers) {
     History& history = histories_[peer.address];
     if (!history.samples.empty() && is_behind(peer.counts, history.samples.back().counts)) history = {};
     // New states whose insert came before this node was there, or lay in the bulk update.
     const bool is_asking = peer.phase == BulkPhase::asked || peer.phase == BulkPhase::receiving;
     if (is_asking || history.samples.empty()) history.in_from = facts.now + seconds{2};
+    // Nor was lost what this node had no room for; its later messages are of states that are as new.
+    if (has_refused) history.in_from = facts.now + PeerWatch::young;
     const bool was_served = peer.is_served || peer.bulks_served != history.bulks_served;
     history.bulks_served = peer.bulks_served;
     if (was_served || history.samples.empty()) history.out_from = facts.now + seconds{2};
@@ -120,7 +123,7 @@ void HealthMonitor::remember(const HealthFacts& facts) {
     history.samples.push_back({facts.now, peer.counts});
     while (history.samples.front().at + remembered + seconds{2} < facts.now) history.samples.pop_front();
   }
-  if (facts.states_refused != states_refused_) states_refused_at_ = facts.now;
+  if (has_refused) states_refused_at_ = facts.now;
   states_refused_ = facts.states_refused;
   // What is sent without a link is lost for want of that, also until the moment at which it was there again.
   if (!facts.link_up || !link_was_up_) dropped_.clear();

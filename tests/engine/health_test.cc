@@ -120,6 +120,20 @@ TEST(HealthVerdict, ABulkUpdateIsNoLoss) {
   for (int s = 0; s < 300; ++s) ASSERT_TRUE(judged.pass(50, 10).is_healthy()) << judged.look().reason;
 }
 
+/// Nor what there was no room for: its sender is not to look for errors on cables.
+TEST(HealthVerdict, WhatAFullTableRefusesIsNoLoss) {
+  Judged judged;
+  for (int s = 0; s < 60; ++s) {
+    judged.facts.states_refused += 20;
+    for (const Reason& reason : judged.pass(50, 10, 20).reasons) ASSERT_EQ(reason.trouble, Trouble::table) << s;
+  }
+  bool is_told = false;
+  for (int s = 0; s < 60; ++s)
+    for (const Reason& reason : judged.pass(50, 10, 20).reasons)
+      is_told = is_told || reason.trouble == Trouble::loss_in;
+  EXPECT_TRUE(is_told) << "once it has room again";
+}
+
 TEST(HealthVerdict, FullPacketsThatNeverArriveAreAnMtu) {
   Judged judged;
   for (int s = 0; s < 5; ++s) ASSERT_TRUE(judged.pass(50, 10).is_healthy());
