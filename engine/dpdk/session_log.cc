@@ -52,7 +52,10 @@ void SessionLog::look_at_bulk(unsigned peer, Told& told) const {
   const bool active = session_->is_active(peer);
   if (active != told.active) {
     told.active = active;
-    spdlog::info("{}: {}", text_of(peer), active ? "this node speaks with it now" : "another node speaks with it now");
+    if (active)
+      spdlog::info("{}: this node speaks with it now", text_of(peer));
+    else
+      spdlog::info("{}: another node speaks with it now", text_of(peer));
   }
   const BulkSender& sender = (*lanes_)[peer].sender;
   if (const bool serves = sender.running(); serves != told.serves) {
