@@ -144,7 +144,7 @@ class Health(unittest.TestCase):
         answered = status["peers"][0]["counts"]["probes_answered"]
 
         def has_left():
-            """What the peer said while nothing left was lost in part, the longer the more: that is told for as long as it was counted."""
+            """After some seconds the peer's kernel asks by ARP for this node, whose answer is stuck as all is, and drops what the peer says: that is told, too."""
             now = self.small.status()
             troubles = {reason["trouble"] for reason in now["reasons"]}
             return troubles <= {"loss_in", "divergence"} and now["peers"][0]["counts"]["probes_answered"] > answered + 3
