@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <iostream>
@@ -533,7 +534,15 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return fail(std::string{error.what()} + " (pfsyncctl --help shows the usage)", exit_usage);
+    // Its own answer to --json may not have been looked at yet, and a missing command is told before the word in its
+    // place.
+    options.json = std::find(argv + 1, argv + argc, std::string{"--json"}) != argv + argc;
+    const auto words = app.remaining(true);
+    const bool strange = !words.empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    return fail(options,
+                (strange ? "nothing here is called '" + words.front() + "'" : std::string{error.what()}) +
+                    " (pfsyncctl --help shows the usage)",
+                exit_usage);
   }
   std::ios::sync_with_stdio(false);
   int status = exit_ok;

@@ -264,6 +264,21 @@ TEST_F(CliTest, UsageIsStatusTwo) {
   }
 }
 
+TEST_F(CliTest, AStrangeWordIsNamedAlsoAsJson) {
+  const std::vector<std::string> lines[] = {{"fly"}, {"show", "fly"}, {"--json", "fly"}};
+  for (const auto& arguments : lines)
+    EXPECT_NE(run(arguments).err.find("nothing here is called 'fly'"), std::string::npos);
+  for (const auto& arguments :
+       {std::vector<std::string>{"show", "fly", "--json"}, {"--json", "kill", "-k"}, {"--json"}}) {
+    const Ran ran = run(arguments);
+    EXPECT_EQ(ran.status, exit_usage);
+    const Json said = Json::parse(ran.out, nullptr, false);
+    ASSERT_TRUE(said.is_object()) << ran.out;
+    EXPECT_EQ(said.value("ok", true), false);
+    EXPECT_NE(ran.err.find(said.value("error", "none")), std::string::npos);
+  }
+}
+
 TEST_F(CliTest, HelpAndVersionAreNoErrors) {
   EXPECT_EQ(run({"--help"}).status, exit_ok);
   EXPECT_NE(run({"show", "status", "--help"}).out.find("--digest"), std::string::npos);
