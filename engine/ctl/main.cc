@@ -324,7 +324,10 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
     sub->callback([&chosen, what = std::move(what)] { chosen = what; });
     return sub;
   };
-  app.add_option("--socket", options.socket, "the daemon's control.socket")->type_name("PATH")->capture_default_str();
+  app.add_option("--socket", options.socket, "the daemon's control.socket")
+      ->type_name("PATH")
+      ->envname("PFSYNCD_SOCKET")
+      ->capture_default_str();
   app.add_flag("--json", options.json, "answer as JSON, for programs");
   app.set_version_flag("--version", "pfsyncctl " + std::string{pfsync::engine::version});
   app.require_subcommand(1);

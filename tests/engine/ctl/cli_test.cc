@@ -279,6 +279,18 @@ TEST_F(CliTest, AStrangeWordIsNamedAlsoAsJson) {
   }
 }
 
+TEST_F(CliTest, TheSocketMayBeNamedByTheEnvironment) {
+  serve();
+  ASSERT_EQ(setenv("PFSYNCD_SOCKET", path.c_str(), 1), 0);
+  Program named{{"show", "peers"}};
+  EXPECT_EQ(named.end(), exit_ok) << named.err();
+  ASSERT_EQ(setenv("PFSYNCD_SOCKET", directory.file("nobody").c_str(), 1), 0);
+  EXPECT_EQ(run({"show", "peers"}).status, exit_ok) << "the option goes first";
+  Program elsewhere{{"show", "peers"}};
+  EXPECT_EQ(elsewhere.end(), exit_no_daemon) << elsewhere.err();
+  ASSERT_EQ(unsetenv("PFSYNCD_SOCKET"), 0);
+}
+
 TEST_F(CliTest, HelpAndVersionAreNoErrors) {
   EXPECT_EQ(run({"--help"}).status, exit_ok);
   EXPECT_NE(run({"show", "status", "--help"}).out.find("--digest"), std::string::npos);
