@@ -291,6 +291,9 @@ TEST(Metrics, HaveAllThatTheAlertRulesAndTheDashboardAskFor) {
                                              {"ended", 0}, {"share", 0.0},   {"low", 0.0},   {"high", 0.35}};
   measured.status["divergence"]["comparison"]["last"] = {
       {"error", nullptr}, {"time", 1'700'000'000}, {"different", 0}, {"in_flux", 1}};
+  measured.status["snapshot"] = {{"interval_s", 60},
+                                 {"error", nullptr},
+                                 {"last", {{"at", 1'700'000'000}, {"states", 7}, {"bytes", 500}, {"seconds", 0.5}}}};
   const std::set<std::string> told =
       Exposition(metrics_text(measured, MetricsForm::prometheus), MetricsForm::prometheus).names();
   static const std::regex name{"\\b(pfsync|carp)_[a-z0-9_]+"};
