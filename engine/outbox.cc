@@ -85,7 +85,7 @@ void Outbox::unlink(Slot slot) noexcept {
   Place& place = places_[slot];
   if (place.queue == Queue::none) return;
   List& list = this->list(place.queue);
-  if (place.queue == Queue::upd_c && updates_gated_ > 0 && place.told_at != batch_) --updates_gated_;
+  if (place.queue == Queue::upd_c && updates_gated_.count > 0 && place.told_at != batch_) --updates_gated_.count;
   (place.previous != 0 ? places_[place.previous - 1].next : list.first) = place.next;
   (place.next != 0 ? places_[place.next - 1].previous : list.last) = place.previous;
   --list.count;
@@ -314,7 +314,7 @@ void Outbox::clear(const wire::Clear& clear, Instant now) noexcept {
 void Outbox::stand_by(bool on, Instant now) noexcept {
   standing_by_ = on;
   generation_ends_ = now + held;
-  deletes_before_ = deletes_gated_ = clears_before_ = 0;
+  deletes_before_ = deletes_gated_.count = clears_before_ = 0;
   full_answers_.due = stale_answers_.due = now;
   if (!on) push();
 }
@@ -383,24 +383,25 @@ Outbox::Instant Outbox::timeout(Instant now) const noexcept {
   return due;
 }
 
+bool Outbox::begin(Batch& batch, std::size_t queued) const noexcept {
+  if (batch.count > 0 || queued == 0) return false;
+  batch = {queued, gate_->stamp()};
+  return true;
+}
+
 std::size_t Outbox::deletes_allowed() noexcept {
   if (gate_ == nullptr) return deletes_.size();
-  if (deletes_gated_ == 0 && !deletes_.empty()) {
-    gate_stamp_ = gate_->stamp();
-    deletes_gated_ = deletes_.size();
-  }
-  return gate_->has_passed(gate_stamp_) ? deletes_gated_ : 0;
+  begin(deletes_gated_, deletes_.size());
+  return gate_->has_passed(deletes_gated_.stamp) ? deletes_gated_.count : 0;
 }
 
 std::size_t Outbox::updates_allowed(Instant now) noexcept {
   if (gate_ == nullptr) return list(Queue::upd_c).count;
-  if (updates_gated_ == 0 && list(Queue::upd_c).count > 0) {
-    updates_gated_ = list(Queue::upd_c).count;
-    updates_stamp_ = gate_->stamp();
+  if (begin(updates_gated_, list(Queue::upd_c).count)) {
     updates_gated_at_ = now;
     ++batch_;
   }
-  return gate_->has_passed(updates_stamp_) ? updates_gated_ : 0;
+  return gate_->has_passed(updates_gated_.stamp) ? updates_gated_.count : 0;
 }
 
 std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect, const StateSource& source) noexcept {
@@ -427,7 +428,7 @@ std::size_t Outbox::transmit(wire::Room room, Instant now, wire::Dialect dialect
 
   if (queued() == 0) {
     push_ = false;
-  } else if (updates_gated_ == 0 && queued() == list(Queue::upd_c).count) {
+  } else if (gate_ != nullptr && updates_gated_.count == 0 && queued() == list(Queue::upd_c).count) {
     push_ = false;  // what is left came later, and has its own time
     oldest_ = updates_gated_at_;
   }
@@ -505,7 +506,7 @@ void Outbox::write_as_openbsd(wire::PacketWriter& writer, Instant now, const Sta
 void Outbox::write_deletes(wire::PacketWriter& writer, std::size_t count_max) noexcept {
   const std::size_t before = deletes_.size();
   write_ids(writer, deletes_, Message::del_c, std::min(deletes_allowed(), count_max));
-  deletes_gated_ -= std::min(deletes_gated_, before - deletes_.size());
+  deletes_gated_.count -= std::min(deletes_gated_.count, before - deletes_.size());
 }
 
 void Outbox::write_states(wire::PacketWriter& writer, Instant now, Queue queue, Message message, wire::Dialect dialect,

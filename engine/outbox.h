@@ -249,6 +249,13 @@ class Outbox {
   template <class T>
   void write_ids(wire::PacketWriter& writer, BoundedQueue<T>& ids, wire::Message message,
                  std::size_t count_max) noexcept;
+  /// Records at a queue's head that wait for the bulk frames which were begun before them.
+  struct Batch {
+    std::size_t count = 0;
+    std::uint64_t stamp = 0;  ///< of the gate
+  };
+  /// Makes one of all that is `queued`, once the one before has left. Whether it did.
+  bool begin(Batch& batch, std::size_t queued) const noexcept;
   [[nodiscard]] std::size_t deletes_allowed() noexcept;
   [[nodiscard]] std::size_t updates_allowed(Instant now) noexcept;
   [[nodiscard]] bool is_untold(Slot slot) const noexcept;
@@ -268,13 +275,11 @@ class Outbox {
   BoundedQueue<TdbTable::Place> tdbs_;
   std::vector<bool> tdb_queued_;   ///< each place once, so that the queue cannot be full
   std::uint64_t clear_stamp_ = 0;  ///< of the gate, when the last clear was queued
-  std::size_t deletes_gated_ = 0;  ///< deletes at the head that wait for `gate_stamp_`
-  std::uint64_t gate_stamp_ = 0;
+  Batch deletes_gated_{};
   // An update behind a bulk frame that holds what was before it: whoever does not know the state yet would end with
   // that.
-  std::uint8_t batch_ = 0;         ///< of updates that are queued now
-  std::size_t updates_gated_ = 0;  ///< of the batch before, which stands at the head and waits for `updates_stamp_`
-  std::uint64_t updates_stamp_ = 0;
+  std::uint8_t batch_ = 0;  ///< of updates that are queued now
+  Batch updates_gated_{};   ///< the one before that
   Instant updates_gated_at_{};
   std::uint64_t frames_before_ins_ = 0;  ///< bulk frames handed over before the first state of the ins queue
   Instant oldest_{};                     ///< when the outbox became non-empty
