@@ -1,8 +1,8 @@
 #include "engine/dpdk/log.h"
 
+#include <poll.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/spdlog.h>
-#include <sys/poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
