@@ -183,6 +183,7 @@ Json status_json(const DaemonView& daemon, bool with_digest) {
   json["totals"] = totals_json(sums);
   json["snapshot"] = daemon.snapshot ? daemon.snapshot() : Json(nullptr);
   json["divergence"] = daemon.divergence ? daemon.divergence(false) : Json(nullptr);
+  json["process"] = daemon.process ? daemon.process() : Json(nullptr);
   if (with_digest) {
     const statetable::Digest digest = daemon.table.digest();
     json["digest"] = digest_text(digest);

@@ -65,6 +65,7 @@ struct DaemonView {
   std::shared_ptr<HealthMonitor> health = std::make_shared<HealthMonitor>();
   /// How far a peer has the same states, by samples; empty: nothing does that here.
   std::function<Json(unsigned peer)> sampling{};
+  std::function<Json()> process{};  ///< what it takes of the machine; empty: it is no process of its own
   /// How its table compares with the paired engine's; empty: nothing does that here.
   std::function<Json(bool with_differences)> divergence{};
 

@@ -24,6 +24,7 @@
 #include "engine/dpdk/log_level.h"
 #include "engine/dpdk/system_calls.h"
 #include "engine/peers_report.h"
+#include "engine/process.h"
 #include "engine/snapshot/report.h"
 #include "engine/version.h"
 #include "wire/text.h"
@@ -219,6 +220,7 @@ void Daemon::Parts::make_commands() {
         all.push_back({number == 0, devices[number].name(), number == 0 ? config.link.mtu : interface_mtu});
     return all;
   };
+  view.process = process_json;
   view.divergence = [this](bool with_differences) { return divergence.status(with_differences); };
   if (config.synthetic)
     commands.synthetic = [this](bool run) {

@@ -400,6 +400,25 @@ void write_snapshot(Page& page, const Json& snapshot) {
   gauge("pfsync_snapshot_duration_seconds", "that the last snapshot took", last["seconds"]);
 }
 
+/// The names that Prometheus's own clients use, and two more. What could not be read is not told.
+void write_process(Page& page, const Json& process) {
+  const auto tell = [&](bool (Page::*begin)(const std::string&, std::string_view), const char* name, const char* help,
+                        const char* key) {
+    const auto found = process.find(key);
+    if (found != process.end() && found->is_number() && (page.*begin)(name, help)) page.sample(*found);
+  };
+  const auto gauge = [&](const char* name, const char* help, const char* key) { tell(&Page::gauge, name, help, key); };
+  tell(&Page::counter, "process_cpu_seconds", "processor time of all threads", "cpu_s");
+  gauge("process_open_fds", "files and sockets that are open", "open_files");
+  gauge("process_max_fds", "files and sockets that may be open", "open_files_max");
+  gauge("process_resident_memory_bytes", "memory that is there, the table's and the device's with it",
+        "resident_bytes");
+  gauge("process_virtual_memory_bytes", "addresses that are taken", "virtual_bytes");
+  gauge("process_heap_bytes", "handed out by malloc and not given back: a leak makes this grow", "heap_bytes");
+  gauge("process_threads", "threads", "threads");
+  gauge("process_start_time_seconds", "when it was started, since 1970", "start_time_s");
+}
+
 }  // namespace
 
 std::string metrics_text(const Measured& measured, MetricsForm form) {
@@ -416,6 +435,7 @@ std::string metrics_text(const Measured& measured, MetricsForm form) {
   if (read.status["snapshot"].is_object()) write_snapshot(page, read.status["snapshot"]);
   write_samples(page, read.status["peers"]);
   if (read.status["divergence"].is_object()) write_divergence(page, read.status["divergence"]);
+  if (read.status["process"].is_object()) write_process(page, read.status["process"]);
   if (read.carp.value("ok", false)) write_carp(page, read.carp);
   if (read.config_sync.is_object() && read.config_sync.value("ok", false)) write_config_sync(page, read.config_sync);
   return page.finish();

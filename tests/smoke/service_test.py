@@ -218,6 +218,11 @@ class Privileges(Case):
         with self.assertRaisesRegex(Trouble, "Permission denied"):
             self.daemon.ask("reload")
 
+    def test_it_still_sees_what_it_takes_of_the_machine(self):
+        process = self.daemon.status()["process"]
+        self.assertEqual([word for word, value in process.items() if not value], [])
+        self.assertEqual(process["threads"], len(os.listdir(f"/proc/{self.daemon.process.pid}/task")))
+
     def test_only_what_is_in_its_folder_was_given_away(self):
         uid = pwd.getpwnam(USER).pw_uid
         self.assertEqual((self.state.stat().st_uid, (self.state / "users").stat().st_uid), (uid, uid))

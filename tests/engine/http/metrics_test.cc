@@ -268,6 +268,27 @@ TEST(Metrics, TellTheVerdictItsReasonsAndEachPeer) {
   }
 }
 
+TEST(Metrics, TellWhatTheProcessTakes) {
+  test::Node node;
+  Measured measured = measure(node);
+  EXPECT_EQ(metrics_text(measured, MetricsForm::prometheus).find("process_"), std::string::npos) << "it is none";
+  measured.status["process"] = {
+      {"resident_bytes", 5'000'000}, {"virtual_bytes", 9'000'000}, {"heap_bytes", 70'000}, {"cpu_s", 1.25},
+      {"open_files", nullptr},       {"open_files_max", 1024},     {"threads", 4},         {"start_time_s", 1.7e9}};
+  for (const MetricsForm form : {MetricsForm::prometheus, MetricsForm::openmetrics}) {
+    const Exposition page{metrics_text(measured, form), form};
+    EXPECT_EQ(page.problems(), "");
+    EXPECT_EQ(page["process_resident_memory_bytes"], 5'000'000);
+    EXPECT_EQ(page["process_virtual_memory_bytes"], 9'000'000);
+    EXPECT_EQ(page["process_heap_bytes"], 70'000);
+    EXPECT_EQ(page["process_cpu_seconds_total"], 1.25);
+    EXPECT_EQ(page["process_max_fds"], 1024);
+    EXPECT_EQ(page["process_threads"], 4);
+    EXPECT_EQ(page["process_start_time_seconds"], 1.7e9);
+    EXPECT_FALSE(page.names().contains("process_open_fds")) << "it could not be read";
+  }
+}
+
 /// Every name that the alert rules and the dashboard ask for is one that a node tells.
 TEST(Metrics, HaveAllThatTheAlertRulesAndTheDashboardAskFor) {
   test::Node node;
@@ -291,12 +312,13 @@ TEST(Metrics, HaveAllThatTheAlertRulesAndTheDashboardAskFor) {
                                              {"ended", 0}, {"share", 0.0},   {"low", 0.0},   {"high", 0.35}};
   measured.status["divergence"]["comparison"]["last"] = {
       {"error", nullptr}, {"time", 1'700'000'000}, {"different", 0}, {"in_flux", 1}};
+  measured.status["process"] = {{"resident_bytes", 1}, {"heap_bytes", 1}, {"cpu_s", 1.5}};
   measured.status["snapshot"] = {{"interval_s", 60},
                                  {"error", nullptr},
                                  {"last", {{"at", 1'700'000'000}, {"states", 7}, {"bytes", 500}, {"seconds", 0.5}}}};
   const std::set<std::string> told =
       Exposition(metrics_text(measured, MetricsForm::prometheus), MetricsForm::prometheus).names();
-  static const std::regex name{"\\b(pfsync|carp)_[a-z0-9_]+"};
+  static const std::regex name{"\\b(pfsync|carp|process)_[a-z0-9_]+"};
   for (const char* file : {"prometheus-alerts.yml", "grafana-dashboard.json"}) {
     std::ifstream in{std::string{PFSYNC_SCRIPTS} + "/" + file};
     const std::string text{std::istreambuf_iterator<char>{in}, {}};
