@@ -16,7 +16,7 @@ def samples(change=lambda row, at_s: None):
     rows = []
     for number in range(int(HOURS * 3600 / EVERY_S)):
         at_s = number * EVERY_S
-        node = {"rss_kib": 200_000 + (1000 if number // 60 % 2 else 0), "fds": 22, "threads": 22, "control_ms": 1.0, "page_ms": 40.0, "states": 2 * STATES, "queued": 0,
+        node = {"rss_kib": 200_000 + (1000 if number // 60 % 2 else 0), "heap_kib": 5000 + number % 7, "fds": 22, "threads": 22, "control_ms": 1.0, "page_ms": 40.0, "states": 2 * STATES, "queued": 0,
                 "ack_count": 100 * number, "ack_sum_us": 20_000 * number, "totals": {"messages_in": 10_000 * number, "updates": 9000 * number},
                 "cpu_s": 0.2 * at_s, "losses": {"imissed": 3}, "verdict": "healthy", "reasons": []}
         row = {"at_s": at_s, "load": 2.0, "A": node, "B": copy.deepcopy(node)}
@@ -38,10 +38,12 @@ class Verdict(unittest.TestCase):
         self.assertEqual(load_report.judge(samples(), QUIET, HOURS, False, STATES, "it stopped").failures, ["it stopped"])
 
     def test_what_grows_is_seen(self):
-        def leak(kib_per_h):
-            return lambda row, at_s: row["B"].update(rss_kib=row["B"]["rss_kib"] + int(kib_per_h * at_s / 3600))
-        self.assertRegex("".join(failures(leak(1500))), r"B: memory grows by 1\d\d\d KiB/h")
-        self.assertEqual(failures(leak(200)), [])
+        def leak(word, kib_per_h):
+            return lambda row, at_s: row["B"].update({word: row["B"][word] + kib_per_h * at_s / 3600})
+        self.assertRegex("".join(failures(leak("heap_kib", 150))), r"B: heap grows by 1\d\d KiB/h")
+        self.assertEqual(failures(leak("heap_kib", 20)), [])
+        self.assertRegex("".join(failures(leak("rss_kib", 4000))), r"B: memory grows by [34]\d\d\d KiB/h")
+        self.assertEqual(failures(leak("rss_kib", 200)), [])
         self.assertRegex("".join(failures(lambda row, at_s: row["A"].update(fds=22 + at_s // 300))), "A: fds grew from 2[0-9] to 3[0-9]")
         self.assertRegex("".join(failures(lambda row, at_s: row["A"].update(control_ms=1 + at_s / 60))), "A: control socket drifts")
         # A busier machine may slow it, but not to a stop.
