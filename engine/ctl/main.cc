@@ -518,7 +518,9 @@ void declare(CLI::App& app, Options& options, std::function<int()>& chosen) {
       ->type_name("SECONDS")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();
-  watching->add_option("-n,--count", options.pictures, "end after so many looks")->type_name("N");
+  watching->add_option("-n,--count", options.pictures, "end after so many looks")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000'000));
 }
 
 }  // namespace

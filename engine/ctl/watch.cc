@@ -7,8 +7,10 @@
 #include <ctime>
 #include <iostream>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "engine/ctl/client.h"
 #include "engine/ctl/exit_status.h"
@@ -38,22 +40,23 @@ class EndSignals {
   sigset_t set_{};
 };
 
-/// Draws page over page, without flicker, each line cut to the width so that none wraps.
+/// Draws page over page, without flicker.
 class Screen {
  public:
   Screen() { std::cout << "\033[2J\033[?25l"; }  // clear, hide the cursor
-  ~Screen() { std::cout << "\033[?25h" << std::flush; }
+  ~Screen() { std::cout << "\n\033[?25h" << std::flush; }
   Screen(const Screen&) = delete;
   Screen& operator=(const Screen&) = delete;
 
   void draw(std::string_view page) {
     winsize size{};
-    const std::size_t columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    const bool is_known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0;
     std::cout << "\033[H";
-    while (!page.empty()) {
-      const std::size_t end = page.find('\n');
-      std::cout << page.substr(0, end).substr(0, columns) << "\033[K\n";
-      page.remove_prefix(end == std::string_view::npos ? page.size() : end + 1);
+    // After the last line no newline, which would make a full screen scroll.
+    const char* between = "";
+    for (const std::string& line : fitted(page, is_known ? size.ws_col : 80, is_known ? size.ws_row : 24)) {
+      std::cout << between << line << "\033[K";
+      between = "\n";
     }
     std::cout << "\033[J" << std::flush;
   }
@@ -81,6 +84,36 @@ class Observer {
 };
 
 }  // namespace
+
+std::vector<std::string> fitted(std::string_view page, std::size_t columns, std::size_t rows) {
+  constexpr std::string_view further = "    ";  // what does not fit into its line goes on behind this
+  std::vector<std::string> lines;
+  while (!page.empty()) {
+    const std::size_t end = page.find('\n');
+    std::string_view line = page.substr(0, end);
+    page.remove_prefix(end == std::string_view::npos ? page.size() : end + 1);
+    std::string begin;
+    while (begin.size() + line.size() > columns && columns > 2 * further.size()) {
+      const std::size_t room = columns - begin.size();
+      const std::size_t space = line.rfind(' ', room);
+      const bool has_words = space != std::string_view::npos && line.find_first_not_of(' ') < space;
+      lines.push_back(begin + std::string{line.substr(0, has_words ? space : room)});
+      line.remove_prefix(has_words ? space + 1 : room);
+      begin = further;
+    }
+    lines.push_back((begin + std::string{line}).substr(0, columns));
+  }
+  std::string last = "Ctrl-C ends.";
+  if (lines.size() >= rows) {
+    const std::size_t kept = rows > 0 ? rows - 1 : 0;
+    last = std::to_string(lines.size() - kept) + " more lines do not fit. " + last;
+    lines.resize(kept);
+  } else if (lines.size() + 1 < rows) {
+    lines.emplace_back();
+  }
+  lines.push_back(last.substr(0, columns));
+  return lines;
+}
 
 int watch(const WatchOptions& options) {
   const EndSignals end_signals;
@@ -115,7 +148,7 @@ int watch(const WatchOptions& options) {
         std::cout << status.dump(-1, ' ', true) << std::endl;
       } else if (isatty(STDOUT_FILENO) != 0) {
         if (!screen) screen.emplace();
-        screen->draw(terminal_safe(watch_text(before, status)) + "\nCtrl-C ends.\n");
+        screen->draw(terminal_safe(watch_text(before, status)));
       } else {
         std::cout << terminal_safe(watch_line(before, status)) << std::flush;
       }

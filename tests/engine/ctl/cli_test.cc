@@ -254,6 +254,8 @@ TEST_F(CliTest, UsageIsStatusTwo) {
                                             {"flush", "-i", "a-name-of-sixteen"},
                                             {"synthetic"},
                                             {"watch", "-w", "0"},
+                                            {"watch", "-n", "0"},
+                                            {"watch", "-n", "-1"},
                                             {"show", "status", "--no-such-thing"}};
   for (const auto& arguments : lines) {
     const Ran ran = run(arguments);

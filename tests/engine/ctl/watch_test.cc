@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "engine/ctl/exit_status.h"
+#include "engine/ctl/watch.h"
 #include "tests/engine/ctl/daemon.h"
 #include "tests/engine/ctl/program.h"
 #include "tests/engine/temporary_directory.h"
@@ -72,6 +73,38 @@ TEST_F(WatchTest, WaitsForADaemonThatIsRestarted) {
   program.signal(SIGINT);
   const int status = program.end();
   EXPECT_TRUE(status == exit_no_daemon || status == exit_ok) << status;  // whichever it saw last
+}
+
+/// Without what is said last.
+std::vector<std::string> lines_of(std::string_view page, std::size_t columns) {
+  std::vector<std::string> lines = fitted(page, columns, 100);
+  EXPECT_EQ(lines.back(), std::string{"Ctrl-C ends."}.substr(0, columns));
+  lines.resize(lines.size() - 2);
+  return lines;
+}
+
+TEST(Fitted, LeavesWhatFits) {
+  EXPECT_EQ(lines_of("one\n\n  two  three\n", 80), (std::vector<std::string>{"one", "", "  two  three"}));
+  EXPECT_EQ(lines_of("twelve chars", 12), std::vector<std::string>{"twelve chars"});
+  EXPECT_TRUE(lines_of("", 80).empty());
+}
+
+TEST(Fitted, GoesOnInTheNextLineBetweenWords) {
+  EXPECT_EQ(lines_of("failed: the link is down: check the cable\nnext", 20),
+            (std::vector<std::string>{"failed: the link is", "    down: check the", "    cable", "next"}));
+  EXPECT_EQ(lines_of("  0123456789abcdef", 12), (std::vector<std::string>{"  0123456789", "    abcdef"}))
+      << "a word that is longer than a line";
+  for (const std::size_t columns : {1, 5, 8, 9, 13, 40})
+    for (const std::string& line : fitted("a word, and averyverylongonewithoutanyspace.", columns, 24))
+      EXPECT_LE(line.size(), columns);
+}
+
+TEST(Fitted, TellsHowManyLinesAreLeftOut) {
+  const std::string page = "1\n2\n3\n4\n";
+  EXPECT_EQ(fitted(page, 80, 6), (std::vector<std::string>{"1", "2", "3", "4", "", "Ctrl-C ends."}));
+  EXPECT_EQ(fitted(page, 80, 5), (std::vector<std::string>{"1", "2", "3", "4", "Ctrl-C ends."}));
+  EXPECT_EQ(fitted(page, 80, 4), (std::vector<std::string>{"1", "2", "3", "1 more lines do not fit. Ctrl-C ends."}));
+  EXPECT_EQ(fitted(page, 80, 1), std::vector<std::string>{"4 more lines do not fit. Ctrl-C ends."});
 }
 
 TEST_F(WatchTest, LeavesTheTerminalTidy) {
