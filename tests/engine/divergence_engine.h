@@ -28,6 +28,7 @@ class Engine {
     SessionConfig config;
     config.creatorid = creatorid;
     config.request_bulk = false;
+    config.timeouts.value[pftm::adaptive_start] = 0;  // a table however full keeps what it holds
     session = std::make_unique<Session>(config, *table);
     session->start(t0);
     answerer.emplace(facts, table->reader(), ground());
