@@ -42,6 +42,7 @@ updates_per_s = 1000
 EXPECTED = """/etc/pfsyncd/pfsyncd.toml
 /lib/systemd/system/pfsyncd.service
 /usr/lib/sysusers.d/pfsyncd.conf
+/usr/lib/tmpfiles.d/pfsyncd.conf
 /usr/bin/pfsync-replay
 /usr/bin/pfsyncctl
 /usr/sbin/pfsyncd
@@ -278,6 +279,8 @@ class Systemd(Installed):
 
         self.config.write_text(FIVE_LINES + "[log]\nlevel = \"debug\"\n")
         self.inside("systemctl", "reload", "pfsyncd")
+        about = (self.root / "var/lib/pfsyncd").stat()
+        self.assertEqual((str(about.st_uid), about.st_mode & 0o777), (self.uid, 0o750))  # it is still the daemon's to write to
         self.assertIn("log.level", self.inside("journalctl", "-u", "pfsyncd").stdout)
         self.config.write_text("[link\n")
         self.assertNotEqual(self.inside("systemctl", "reload", "pfsyncd", check=False).returncode, 0)
@@ -288,6 +291,12 @@ class Systemd(Installed):
         tap.eventually(lambda: self.is_back(1), SOON_S, "it is started again")
         self.signal_main("STOP")
         tap.eventually(lambda: self.is_back(2), SOON_S, "the watchdog has it started again")
+        self.inside("systemctl", "stop", "pfsyncd")
+        self.config.write_text("[link\n")
+        self.assertNotEqual(self.inside("systemctl", "start", "pfsyncd", check=False).returncode, 0)
+        self.assertEqual((self.about("ActiveState"), self.about("ExecMainStatus")), ("failed", "2"))  # not again and again
+        self.config.write_text(FIVE_LINES)
+        self.inside("systemctl", "start", "pfsyncd")
         self.inside("systemctl", "stop", "pfsyncd")
         self.assertEqual((self.about("ActiveState"), self.about("Result")), ("inactive", "success"))
 
