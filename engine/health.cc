@@ -53,6 +53,7 @@ PeerCounts difference(const PeerCounts& now, const PeerCounts& then) {
           .asked = now.asked - then.asked,
           .missed_by_peer = now.missed_by_peer - then.missed_by_peer,
           .asked_again = now.asked_again - then.asked_again,
+          .probes_received = now.probes_received - then.probes_received,
           .names_unmapped = now.names_unmapped - then.names_unmapped};
 }
 
@@ -60,6 +61,13 @@ PeerCounts difference(const PeerCounts& now, const PeerCounts& then) {
 bool is_behind(const PeerCounts& now, const PeerCounts& then) {
   return now.packets_received < then.packets_received || now.inserts_sent < then.inserts_sent ||
          now.names_unmapped < then.names_unmapped;
+}
+
+/// And so hears this node. Another engine asks without hearing anything, too, as a sign of life: for two states each
+/// time, and every other time in a long packet.
+bool asks_for_what_is_told(const PeerCounts& recent) {
+  if (recent.probes_received == 0) return recent.asked > 0;
+  return recent.missed_by_peer + recent.asked_again > 0 || recent.asked > 4 * (recent.probes_received + 1);
 }
 
 /// One packet that was lost is no loss to speak of, nor a few in very many.
@@ -205,6 +213,8 @@ bool HealthMonitor::has_lost_full_packets(const History& history, Instant now) {
   constexpr std::uint64_t full_min = 30, short_min = 1;
   const PeerCounts lately = growth(history, now, seconds{4}, {}).counts;
   const PeerCounts minute = growth(history, now, windows[1], {}).counts;
+  // Whoever misses this node says less: that its long questions come shows that its full packets would.
+  if (lately.probes_received > 0) return false;
   // A hundredth of a minute's within four seconds is none: a few that are nearly full still pass.
   return lately.packets_full * 100 <= minute.packets_full && lately.packets_received >= short_min &&
          minute.packets_full >= full_min;
@@ -235,7 +245,7 @@ void HealthMonitor::judge_answers(const HealthFacts& facts, const PeerFacts& pee
                 node.address, facts.mtu));
         continue;
       }
-      if (recent.asked > 0 && peer.nodes.size() == 1) {  // it asks for what this node announces
+      if (asks_for_what_is_told(recent) && peer.nodes.size() == 1) {
         add(Verdict::failed, Trouble::refused, node.address,
             fmt::format(
                 "{} hears this node, but has none of the {} states that it was asked for: it does not keep what it "

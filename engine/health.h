@@ -95,6 +95,7 @@ struct PeerCounts {
   std::uint64_t packets_received = 0, packets_refused = 0, packets_full = 0;
   std::uint64_t inserts_received = 0, insert_packets_received = 0, missed = 0, unknown = 0, stale = 0;
   std::uint64_t inserts_sent = 0, insert_packets_sent = 0, asked = 0, missed_by_peer = 0, asked_again = 0;
+  std::uint64_t probes_received = 0;  ///< long ones
   std::uint64_t names_unmapped = 0;
 };
 

@@ -30,7 +30,8 @@ PeerCounts counts_of(std::span<const Session* const> parts, unsigned peer) {
                     .insert_packets_sent = sum(PeerTally::insert_packets_sent),
                     .asked = sum(PeerTally::asked),
                     .missed_by_peer = sum(PeerTally::missed_by_peer),
-                    .asked_again = sum(PeerTally::asked_again)};
+                    .asked_again = sum(PeerTally::asked_again),
+                    .probes_received = sum(PeerTally::probes_received)};
   for (const Session* part : parts)
     counts.names_unmapped +=
         part->interfaces(peer).unmapped_in().total() + part->interfaces(peer).unmapped_out().total();

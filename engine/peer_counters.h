@@ -26,6 +26,7 @@ enum class PeerTally : std::uint8_t {
   asked,
   missed_by_peer,
   asked_again,
+  probes_received,
   probes_sent,
   probes_answered,
 };
@@ -54,6 +55,8 @@ inline constexpr std::array peer_tally_table{
                   "new states that this peer asked for, since their insert did not reach it"},
     PeerTallyInfo{PeerTally::asked_again, "asked_again",
                   "new states that this peer asked for again although it was given them"},
+    PeerTallyInfo{PeerTally::probes_received, "probes_received",
+                  "long questions of this peer that only ask for a sign of life"},
     PeerTallyInfo{PeerTally::probes_sent, "probes_sent", "questions that only ask for a sign of life"},
     PeerTallyInfo{PeerTally::probes_answered, "probes_answered", "of them those that somebody answered in time"},
 };

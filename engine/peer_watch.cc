@@ -17,7 +17,7 @@ void PeerWatch::heard(const wire::Address& source, Instant now) noexcept {
       node.heard_at = now;
       node.packets += node.packets < known_packets;
       if (now >= publish_at_) {
-        published_.publish(view_);
+        publish();
         publish_at_ = now + std::chrono::seconds{1};
       }
       return;
@@ -27,7 +27,7 @@ void PeerWatch::heard(const wire::Address& source, Instant now) noexcept {
   *place = {.address = source, .first_heard_at = now, .heard_at = now, .packets = 1};
   const auto number = static_cast<std::size_t>(place - view_.nodes.data());
   has_answered_[number] = has_answered_shortly_[number] = 0;
-  published_.publish(view_);
+  publish();
 }
 
 bool PeerWatch::on_full_state(wire::StateId id, const wire::Address& source, Instant now) noexcept {
@@ -63,7 +63,7 @@ bool PeerWatch::note_answer(std::uint8_t kind, const wire::Address& source, Inst
   is_awaited_ = false;
   for (std::size_t i = 0; i < view_.nodes.size(); ++i)
     is_awaited_ = is_awaited_ || (view_.nodes[i].is_behind != 0 && has_answered_[i] != wanted);
-  published_.publish(view_);
+  publish();
   return is_first;
 }
 
@@ -88,7 +88,7 @@ void PeerWatch::close() noexcept {
       ++node.unanswered_ours;
     }
   }
-  published_.publish(view_);
+  publish();
 }
 
 bool PeerWatch::is_due(Instant now) noexcept {
@@ -100,7 +100,7 @@ bool PeerWatch::is_due(Instant now) noexcept {
 }
 
 void PeerWatch::ask(wire::StateId theirs, wire::StateId ours, Instant now) noexcept {
-  next_at_ = now + every_;
+  next_at_ = now + (is_length_in_doubt() ? every_ / 2 : every_);
   const bool is_same = asked_at_ != Instant{} && question_.states == States{theirs, ours};
   has_answered_shortly_ = is_next_long() && is_same ? has_answered_ : decltype(has_answered_){};
   question_ = {.states = {theirs, ours}, .is_long = is_next_long()};
@@ -114,8 +114,21 @@ std::optional<PeerWatch::Question> PeerWatch::take(Instant now) noexcept {
   is_answered_ = false;
   asked_at_ = now;
   has_answered_ = {};
-  for (Node& node : view_.nodes) node.is_behind = is_known(node);
+  for (Node& node : view_.nodes) node.is_behind = node.heard_at != Instant{};
   return question_;
+}
+
+bool PeerWatch::is_length_in_doubt() const noexcept {
+  return std::ranges::any_of(view_.nodes, [this](const Node& node) {
+    return is_known(node) && node.unanswered_long > 0 && node.unanswered <= 1;
+  });
+}
+
+void PeerWatch::publish() noexcept {
+  View told = view_;
+  for (Node& node : told.nodes)
+    if (!is_known(node)) node.unanswered = node.unanswered_long = node.unanswered_ours = 0;
+  published_.publish(told);
 }
 
 bool PeerWatch::is_known(const Node& node) const noexcept {
@@ -128,7 +141,7 @@ void PeerWatch::rest() noexcept {
   is_asked_ = is_awaited_ = is_to_send_ = false;
   view_.unanswered = 0;
   for (Node& node : view_.nodes) node.unanswered = node.unanswered_long = node.unanswered_ours = 0;
-  published_.publish(view_);
+  publish();
 }
 
 bool PeerWatch::forget(const wire::Address& source) noexcept {
@@ -137,7 +150,7 @@ bool PeerWatch::forget(const wire::Address& source) noexcept {
     node = {};
     // It may have been the only one that was to answer.
     view_.unanswered = 0;
-    published_.publish(view_);
+    publish();
     return true;
   }
   return false;

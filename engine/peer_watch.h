@@ -36,8 +36,9 @@ class PeerWatch {
   using States = std::array<wire::StateId, 2>;
   static constexpr States nothing{};
 
-  /// In a group anybody can be heard: nobody is missed before it was for so long, by so many packets.
-  static constexpr std::chrono::seconds known_after{10};
+  /// In a group anybody can be heard: nobody is missed before it was for so long, by so many packets. What it left
+  /// unanswered before counts from then on, so that a verdict is there within ten seconds.
+  static constexpr std::chrono::seconds known_after{8};
   static constexpr std::uint32_t known_packets = 4;
 
   /// `every`: the time between two questions, and for an answer; zero: none is asked. `is_group`: who its nodes are is
@@ -79,7 +80,7 @@ class PeerWatch {
   /// The next question, to be sent: states of others' and of this node's; creatorid 0: there is none of that kind. With
   /// neither it asks for all states, which is little where none are held, and what any node answers. Every other
   /// question is long, and had better be for the states of the short one before it: only when it answered that does
-  /// the silence after the long one mean something.
+  /// the silence after the long one mean something. Then the next ones follow twice as fast, until that is certain.
   void ask(wire::StateId theirs, wire::StateId ours, Instant now) noexcept;
   /// What the short question before was for, when the next one is long; nullopt: the next one is short.
   [[nodiscard]] std::optional<States> asked_shortly() const noexcept {
@@ -113,7 +114,11 @@ class PeerWatch {
  private:
   [[nodiscard]] bool is_known(const Node& node) const noexcept;
   [[nodiscard]] bool is_next_long() const noexcept { return !question_.is_long; }
+  /// Whether somebody seems to be reached by short questions only.
+  [[nodiscard]] bool is_length_in_doubt() const noexcept;
   void close() noexcept;
+  /// What any thread may see: nobody is missed who is not known.
+  void publish() noexcept;
   /// `kind`: bits, as of has_answered_. Returns whether it is the first.
   bool note_answer(std::uint8_t kind, const wire::Address& source, Instant now) noexcept;
 

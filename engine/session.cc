@@ -114,6 +114,16 @@ void Session::on_packets(std::span<const Arrival> packets, Instant now) noexcept
   apply_rest(now);
 }
 
+namespace {
+
+/// With this write_probe() makes a question as long as a packet may be; no kernel says it.
+bool is_filler(const wire::Section& section) noexcept {
+  return section.action->message == Message::ins_ack && section.count > 0 &&
+         wire::read_id(Message::ins_ack, section.action->layout, section.record(0)).id == 0;
+}
+
+}  // namespace
+
 void Session::read(const Arrival& arrival, Instant now) noexcept {
   if (is_first()) counters_[Tally::ipackets].add();
   wire::PacketReader reader{arrival.packet};
@@ -121,13 +131,16 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
   std::optional<wire::Dialect> told;
   Peer& peer = peers_[arrival.peer];
   const std::size_t place = peer.dialect.place_of(arrival.source);
+  bool is_long_probe = false;
   while (reader.next(section)) {
+    is_long_probe = is_long_probe || is_filler(section);
     told = std::max(told, wire::told_dialect(reader.header().version, *section.action));
     gather(section, arrival.peer, static_cast<std::uint8_t>(place), now);
   }
   if (is_first()) {
     peer.tallies[PeerTally::packets_received].add();
     if (reader.reject()) peer.tallies[PeerTally::packets_refused].add();
+    if (is_long_probe) peer.tallies[PeerTally::probes_received].add();
     if (arrival.packet.size() >= full_packet_bytes) peer.tallies[PeerTally::packets_full].add();
     if (const auto reject = reader.reject()) counters_[*reject].add();
     if (reader.skipped() > 0) counters_[Tally::sections_skipped].add(reader.skipped());

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/health.h"
+
 namespace pfsync::engine {
 namespace {
 
@@ -18,7 +20,7 @@ struct Asking : PeerWatch {
 
   /// The next question leaves.
   Question ask_next() {
-    now += 1s;
+    now = due() > now ? due() : now + 1s;
     EXPECT_TRUE(is_due(now));
     EXPECT_FALSE(is_due(now) && has_question()) << "nothing is to be sent before it is asked";
     ask(theirs, ours, now);
@@ -86,7 +88,37 @@ TEST(PeerWatch, InAGroupNobodyIsMissedWhoWasHeardForAMoment) {
   watch.heard(first, watch.now);
   watch.ask_next();
   watch.ask_next();
-  EXPECT_EQ(watch.node(first).unanswered, 1u);
+  EXPECT_GT(watch.node(first).unanswered, 25u) << "what it left unanswered before counts from now on";
+}
+
+TEST(PeerWatch, OfAGroupWhoNeverAnswersIsToldWithinTenSeconds) {
+  Asking watch{true};
+  unsigned seconds = 0;
+  for (; watch.heard(first, watch.now), watch.node(first).unanswered < HealthMonitor::unanswered_max; ++seconds) {
+    ASSERT_LT(seconds, 10u);
+    watch.ask_next();
+  }
+  EXPECT_GE(seconds, PeerWatch::known_after.count());
+}
+
+/// Half of the time is for what nobody else needs to know.
+TEST(PeerWatch, ALengthInDoubtIsAskedForTwiceAsFast) {
+  Asking watch;
+  const Instant began = watch.now;
+  watch.heard(first, watch.now);
+  for (unsigned questions = 0; watch.node(first).unanswered_long < HealthMonitor::unanswered_long_max; ++questions) {
+    ASSERT_LT(questions, 20u);
+    if (!watch.ask_next().is_long) watch.answer(theirs, first);
+  }
+  EXPECT_LT(watch.now - began, 8s);
+  while (watch.ask_next().is_long) continue;
+  watch.answer(theirs, first);
+  ASSERT_TRUE(watch.ask_next().is_long);
+  watch.answer(theirs, first);
+  watch.ask_next();
+  const Instant certain = watch.now;
+  watch.ask_next();
+  EXPECT_EQ(watch.now - certain, 1s) << "the usual pace again";
 }
 
 TEST(PeerWatch, TellsWhoAnswersOnlyForStatesOfOthers) {

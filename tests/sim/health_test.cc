@@ -262,6 +262,51 @@ TEST(HealthSimulation, APeerThatDoesNotHear) {
   }
 }
 
+/// Each of two engines asks the other: the one that hears is not misled by questions that are none for what it said,
+/// nor by the full packets that no longer come from one that misses it.
+TEST(HealthSimulation, BothEndsOfAPathThatIsCutInOneDirection) {
+  for (const bool multicast : {false, true})
+    for (const bool both_have_a_load : {false, true})
+      for (const std::size_t deaf : {0u, 1u}) {
+        const std::size_t heard_by_nobody = 1 - deaf;
+        const std::vector<std::size_t> none{};
+        Simulation sim{seed_of_run(1)};
+        for (std::size_t node = 0; node < 2; ++node)
+          sim.add({.creatorid = static_cast<std::uint32_t>(node + 1),
+                   .load = node == 0 || both_have_a_load ? std::optional{load_of(node + 1)} : std::nullopt,
+                   .peers = multicast ? none : std::vector<std::size_t>{1 - node},
+                   .probe_every = 1s});
+        Observer at_deaf{sim, deaf}, at_other{sim, heard_by_nobody};
+        for (unsigned s = 0; s < 30; ++s) {
+          at_deaf.expect_healthy_for(1s);
+          EXPECT_TRUE(at_other.look().is_healthy()) << at_other.last().reason;
+        }
+        sim.silence(heard_by_nobody, deaf);
+        const auto told = [](const Health& health) { return health.verdict == Verdict::failed; };
+        bool was_told_here = false, was_told_there = false;
+        for (unsigned s = 0; s < 40; ++s) {
+          sim.run_for(1s);
+          was_told_here = was_told_here || told(at_deaf.look());
+          was_told_there = was_told_there || told(at_other.look());
+          if (s == 9) {
+            EXPECT_TRUE(was_told_here) << at_deaf.last().reason;
+            EXPECT_TRUE(was_told_there) << at_other.last().reason;
+          }
+          for (const engine::Reason& reason : at_deaf.last().reasons)
+            if (reason.level == Verdict::failed) {
+              EXPECT_EQ(reason.trouble, Trouble::mute) << reason.sentence;
+            }
+          for (const engine::Reason& reason : at_other.last().reasons)
+            if (reason.level == Verdict::failed) {
+              EXPECT_EQ(reason.trouble, Trouble::deaf) << reason.sentence;
+            }
+          if (::testing::Test::HasFailure())
+            FAIL() << "after " << s << " s, multicast " << multicast << ", both " << both_have_a_load << ", deaf "
+                   << deaf;
+        }
+      }
+}
+
 TEST(HealthSimulation, APeerThatHasNeverHeard) {
   for (const bool multicast : {false, true}) {
     Pair net{1, multicast};
@@ -408,25 +453,33 @@ TEST(HealthSimulation, APeerThatDoesNotTakeWhatItIsGiven) {
 }
 
 TEST(HealthSimulation, APathThatTakesOnlyShortPackets) {
-  // The other opens what is lost on the way here; this one, what is lost on the way there.
-  for (const bool is_ours : {false, true}) {
-    Simulation sim{seed_of_run(1)};
-    const auto load = std::optional{load_of(1)};
-    sim.add({.creatorid = 1, .load = is_ours ? load : std::nullopt, .peers = {1}, .probe_every = 1s});
-    sim.add({.creatorid = 2, .load = is_ours ? std::nullopt : load, .peers = {0}});
-    Observer observer{sim, 0};
-    observer.expect_healthy_for(20s);
-    sim.link().packet_bytes_max = 1380;
-    const std::string sentence = observer.expect(Trouble::mtu, Verdict::failed);
-    if (::testing::Test::HasFailure()) return;
-    EXPECT_TRUE(tells(sentence, "MTU")) << sentence;
-    if (is_ours) {
-      EXPECT_TRUE(tells(sentence, "packets of 1500 bytes do not reach 10.0.0.2, shorter ones do")) << sentence;
-    }
-    sim.link().packet_bytes_max = 65535;
-    EXPECT_TRUE(observer.await([](const Health& health) { return health.verdict != Verdict::failed; }, 60s))
-        << observer.last().reason;
-  }
+  // The other opens what is lost on the way here; this one, what is lost on the way there. At any time between two of
+  // its questions.
+  for (const bool multicast : {false, true})
+    for (const bool is_ours : {false, true})
+      for (const Duration later : {0ms, 700ms, 1400ms}) {
+        Simulation sim{seed_of_run(1)};
+        const std::vector<std::size_t> none{}, first{0}, second{1};
+        const auto load = std::optional{load_of(1)};
+        sim.add({.creatorid = 1,
+                 .load = is_ours ? load : std::nullopt,
+                 .peers = multicast ? none : second,
+                 .probe_every = 1s});
+        sim.add({.creatorid = 2, .load = is_ours ? std::nullopt : load, .peers = multicast ? none : first});
+        Observer observer{sim, 0};
+        observer.expect_healthy_for(20s);
+        sim.run_for(later);
+        sim.link().packet_bytes_max = 1380;
+        const std::string sentence = observer.expect(Trouble::mtu, Verdict::failed);
+        if (::testing::Test::HasFailure()) return;
+        EXPECT_TRUE(tells(sentence, "MTU")) << sentence;
+        if (is_ours) {
+          EXPECT_TRUE(tells(sentence, "packets of 1500 bytes do not reach 10.0.0.2, shorter ones do")) << sentence;
+        }
+        sim.link().packet_bytes_max = 65535;
+        EXPECT_TRUE(observer.await([](const Health& health) { return health.verdict != Verdict::failed; }, 60s))
+            << observer.last().reason;
+      }
 }
 
 /// A kernel skips states of interfaces that it has not, without a word.
