@@ -414,7 +414,9 @@ void write_process(Page& page, const Json& process) {
   gauge("process_resident_memory_bytes", "memory that is there, the table's and the device's with it",
         "resident_bytes");
   gauge("process_virtual_memory_bytes", "addresses that are taken", "virtual_bytes");
-  gauge("process_heap_bytes", "handed out by malloc and not given back: a leak makes this grow", "heap_bytes");
+  gauge("process_heap_bytes",
+        "handed out by malloc and not given back, with what threads keep at hand: a leak makes this grow for ever",
+        "heap_bytes");
   gauge("process_threads", "threads", "threads");
   gauge("process_start_time_seconds", "when it was started, since 1970", "start_time_s");
 }

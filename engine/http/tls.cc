@@ -89,6 +89,15 @@ bool outlives(const X509& certificate, long days) {
   return ASN1_TIME_diff(&left_days, &left_seconds, nullptr, X509_get0_notAfter(&certificate)) == 1 && left_days >= days;
 }
 
+/// Clients that look at names would refuse one that was made for another address.
+bool is_for(const X509& certificate, const std::vector<std::string>& names) {
+  auto* shown = const_cast<X509*>(&certificate);  // OpenSSL only looks
+  return std::ranges::all_of(names, [shown](const std::string& name) {
+    if (is_address(name)) return X509_check_ip_asc(shown, name.c_str(), 0) == 1;
+    return !is_name(name) || X509_check_host(shown, name.c_str(), name.size(), 0, nullptr) == 1;
+  });
+}
+
 using Accept = std::function<std::string(const PeerCertificate&)>;
 
 /// Where a context keeps its pins: freed with it.
@@ -183,7 +192,8 @@ std::string make_self_signed(const std::filesystem::path& certificate_file, cons
                              const std::vector<std::string>& names) {
   std::error_code error;
   const X509Ptr there = read_certificate(certificate_file);
-  if (there && std::filesystem::exists(key_file, error) && outlives(*there, renew_before_days)) return "";
+  if (there && std::filesystem::exists(key_file, error) && outlives(*there, renew_before_days) && is_for(*there, names))
+    return "";
   std::filesystem::create_directories(certificate_file.parent_path(), error);
   const KeyPtr key{EVP_EC_gen("P-256")};
   const X509Ptr made = key ? sign_self(key.get(), names) : nullptr;

@@ -42,7 +42,8 @@ using TlsContext = std::shared_ptr<ssl_ctx_st>;
 [[nodiscard]] std::vector<std::string> names_of(const std::filesystem::path& certificate);
 
 /// A certificate of one's own (ECDSA P-256), for those names and addresses, this machine's name and loopback. Writes
-/// both files, the key for its owner alone, unless they are there and valid for another month. Returns why not.
+/// both files, the key for its owner alone, unless they are there, for `names` and valid for another month. Returns why
+/// not.
 [[nodiscard]] std::string make_self_signed(const std::filesystem::path& certificate, const std::filesystem::path& key,
                                            const std::vector<std::string>& names);
 

@@ -161,9 +161,20 @@ TEST_F(ListenerTest, ItsCertificateIsForItsNamesAndMadeOnce) {
   EXPECT_EQ(fingerprint_of(certificate_), before) << "it is kept";
   const auto names = names_of(certificate_);
   EXPECT_NE(std::find(names.begin(), names.end(), "localhost"), names.end());
+  ASSERT_EQ(make_self_signed(certificate_, key_, {"localhost", "not a name"}), "");
+  EXPECT_EQ(fingerprint_of(certificate_), before) << "it is for all names that there are";
   struct stat there {};
   ASSERT_EQ(stat(key_.c_str(), &there), 0);
   EXPECT_EQ(there.st_mode & 0777u, 0600u);
+}
+
+TEST_F(ListenerTest, ItsCertificateIsMadeAnewForAnotherAddress) {
+  const std::string before = fingerprint_of(certificate_);
+  ASSERT_EQ(make_self_signed(certificate_, key_, {"2001:DB8:0::7"}), "");
+  const std::string after = fingerprint_of(certificate_);
+  EXPECT_NE(after, before) << "clients that look at names would refuse the old one";
+  ASSERT_EQ(make_self_signed(certificate_, key_, {"2001:db8::7"}), "");
+  EXPECT_EQ(fingerprint_of(certificate_), after) << "the same address in other words";
 }
 
 TEST_F(ListenerTest, OldTlsAndNoTlsAreRefusedAndSaidWhy) {
