@@ -41,10 +41,25 @@ Parsed address_of(const ConfigSection& section, std::string_view key, const std:
 
 std::string word(wire::Family family) { return family == wire::Family::inet ? "IPv4" : "IPv6"; }
 
+bool is_loopback(const Parsed& parsed) {
+  wire::Address one{};
+  one.bytes[15] = 1;
+  return parsed.family == wire::Family::inet ? parsed.address.bytes[0] == 127 : parsed.address == one;
+}
+
+/// The first and the last address of an IPv4 network are no host's.
+bool is_network_or_broadcast(const Parsed& parsed, unsigned prefix) {
+  if (parsed.family != wire::Family::inet || prefix > 30) return false;
+  std::uint32_t value = 0;
+  for (std::size_t i = 0; i < 4; ++i) value = value << 8u | parsed.address.bytes[i];
+  const std::uint32_t hosts = 0xffff'ffffu >> prefix;
+  return (value & hosts) == 0 || (value & hosts) == hosts;
+}
+
 Parsed host_of(const ConfigSection& section, std::string_view key, const std::string& text) {
   const Parsed parsed = address_of(section, key, text);
   if (wire::is_multicast(parsed.family, parsed.address) || parsed.address == wire::Address{} ||
-      parsed.address == wire::ipv4_address(255, 255, 255, 255))
+      parsed.address == wire::ipv4_address(255, 255, 255, 255) || is_loopback(parsed))
     section.fail(key, "\"" + text + "\" is not the address of one host: give a unicast address");
   return parsed;
 }
@@ -76,6 +91,9 @@ OwnAddress read_own_address(ConfigSection& section) {
   if (error != std::errc{} || stop != end || bits > bits_max)
     section.fail("address",
                  "\"" + text->substr(slash) + "\" is not a prefix length: give /0 to /" + std::to_string(bits_max));
+  if (is_network_or_broadcast(own, bits))
+    section.fail("address",
+                 "\"" + *text + "\" names the network, or all of its hosts: give one host's, as 10.0.0.1/24");
   return {own.family, own.address, bits};
 }
 

@@ -226,6 +226,11 @@ TEST(Config, Ipv6GoesToItsOwnGroup) {
   EXPECT_FALSE(config.link.prefix);
 }
 
+TEST(Config, AnAddressOfItsOwnIsAnyHosts) {
+  for (const char* address : {"10.0.0.0", "10.0.0.0/31", "10.0.0.1/31", "10.0.0.0/32", "10.1.0.0/8", "::1:0/64"})
+    EXPECT_EQ(good("[link]\ndevice = \"d\"\naddress = \"" + std::string{address} + "\"\n").link.device, "d");
+}
+
 TEST(Config, AnotherGroupCanBeNamed) {
   EXPECT_EQ(good(link_section + "multicast = \"224.0.0.241\"\n").link.destination, wire::ipv4_address(224, 0, 0, 241));
 }
@@ -276,6 +281,13 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"bad_address", "[link]\ndevice = \"d\"\naddress = \"10.0.0\"\n",
                 "t.toml:3: link.address: ", "10.0.0.1"},
         Refusal{"bad_prefix", "[link]\ndevice = \"d\"\naddress = \"10.0.0.1/33\"\n", "t.toml:3: link.address: ", "/32"},
+        Refusal{"network", "[link]\ndevice = \"d\"\naddress = \"192.0.2.0/24\"\n",
+                "t.toml:3: link.address: ", "one host's"},
+        Refusal{"broadcast", "[link]\ndevice = \"d\"\naddress = \"10.255.255.255/8\"\n",
+                "t.toml:3: link.address: ", "one host's"},
+        Refusal{"loopback", "[link]\ndevice = \"d\"\naddress = \"127.0.0.1/8\"\n",
+                "t.toml:3: link.address: ", "unicast"},
+        Refusal{"loopback_6", "[link]\ndevice = \"d\"\naddress = \"::1\"\n", "t.toml:3: link.address: ", "unicast"},
         Refusal{"no_prefix", "[link]\ndevice = \"d\"\naddress = \"10.0.0.1/\"\n", "t.toml:3: link.address: ", "prefix"},
         Refusal{"group_as_host", "[link]\ndevice = \"d\"\naddress = \"224.0.0.240\"\n",
                 "t.toml:3: link.address: ", "unicast"},
