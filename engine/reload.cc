@@ -281,6 +281,8 @@ Difference difference(const Config& current, const Config& wanted) {
     fixed("carp", current.carp, wanted.carp);
     if (current.peers.empty() == wanted.peers.empty()) fixed("peer", current.peers, wanted.peers);
     fixed("link.sources", current.link.sources, wanted.link.sources);
+    fixed("link.dialect", current.link.dialect, wanted.link.dialect);
+    fixed("link.interface_map", current.link.interfaces, wanted.link.interfaces);
   }
   compare_timeouts(found, current, wanted);
   compare_sync(found, current, wanted);

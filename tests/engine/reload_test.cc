@@ -193,6 +193,13 @@ TEST(Reload, WhatStandsOnAnotherLinkWaitsForTheRestart) {
   EXPECT_EQ(found.next.peers, config_of(hub).peers);
 }
 
+TEST(Reload, WhatIsWrittenToAGroupIsNamedBesideAnotherLink) {
+  const std::string wanted =
+      with(group, "10.0.0.3/24\"", "10.0.0.4/24\"\ndialect = \"1400\"\ninterface_map = { lan = \"igb0\" }");
+  const Difference found = difference(config_of(group), config_of(wanted));
+  EXPECT_EQ(found.restart, (Lines{"link.address", "link.dialect", "link.interface_map"}));
+}
+
 TEST(Reload, PeersAreKnownByTheirAddress) {
   const Config current = config_of(group + R"(
 [[peer]]
