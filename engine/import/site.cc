@@ -21,8 +21,7 @@ std::string as_ascii(std::string_view text) {
   return ascii;
 }
 
-std::string shown(std::string_view piece) {
-  constexpr std::size_t longest = 60;
+std::string shown(std::string_view piece, std::size_t longest) {
   std::string text{piece.substr(0, longest)};
   // A character that was cut in two would not be UTF-8.
   if (piece.size() > longest) {

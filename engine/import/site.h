@@ -96,7 +96,7 @@ struct Unreadable {
 [[nodiscard]] std::string as_ascii(std::string_view text);
 
 /// A piece of a file as part of a sentence: short UTF-8 without control characters.
-[[nodiscard]] std::string shown(std::string_view piece);
+[[nodiscard]] std::string shown(std::string_view piece, std::size_t longest = 60);
 
 /// "10.0.0.1", "10.0.0.1/24", "fe80::1%em0/64".
 [[nodiscard]] std::optional<HostAddress> parse_host_address(std::string_view text);

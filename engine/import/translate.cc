@@ -15,6 +15,8 @@
 namespace pfsync::engine::imports {
 namespace {
 
+constexpr std::size_t a_sentence = 400;  ///< of a refusal: bounded, since it tells what stands in the files
+
 /// As a string of TOML. JSON escapes less than TOML wants escaped by one character.
 std::string toml_string(const std::string& text) {
   std::string written = nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -131,7 +133,7 @@ class Translation {
     if (const std::string why = file_.try_to_add("[link]\ndevice = " + toml_string(device(site_.syncdev)) +
                                                  "\naddress = " + toml_string(address) + "\n");
         !why.empty())
-      throw Unreadable{"the files make no [link]: " + shown(why)};
+      throw Unreadable{"the files make no [link]: " + shown(why, a_sentence)};
     if (!is_beside() && own_address(site_.syncdev, family))
       site_.notes.add("link.address " + address +
                       " is the firewall's own: right in its place; for a further node beside it import with --address");
