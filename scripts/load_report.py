@@ -110,7 +110,8 @@ def judge(samples, quiet, hours, is_over, states, trouble=""):
         if not moment["same"]:
             failures.append(f"after {moment['at_s'] / 60:.1f} min the digests differ: {moment['differences']}")
         elif moment["took_s"] > QUIET_MOST_S:
-            failures.append(f"after {moment['at_s'] / 60:.1f} min it took {moment['took_s']:.0f} s until both held the same")
+            failures.append(f"after {moment['at_s'] / 60:.1f} min it took {moment['took_s']:.0f} s until both held the same"
+                            + (f"; after three: {moment['differences']}" if moment["differences"] else ""))
     if is_over and not quiet:
         failures.append("there was no quiet moment: nothing was compared")
     began, ended = samples[0]["at_s"], samples[-1]["at_s"]
