@@ -7,6 +7,7 @@
 #include <cmath>
 #include <tuple>
 
+#include "engine/peer_watch.h"
 #include "statetable/names.h"
 
 namespace pfsync::engine {

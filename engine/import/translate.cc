@@ -109,7 +109,7 @@ class Translation {
 
   /// One of a network that is for documentation (RFC 5737, RFC 3849), another each time.
   std::string placeholder(wire::Family family, const std::string& interface) {
-    const std::string address =
+    std::string address =
         (family == wire::Family::inet ? "192.0.2." : "2001:db8::") + std::to_string(++placeholders_);
     site_.notes.add("no file tells the address of " + shown(interface) + ": " + address +
                     " stands for it and does not work: give this node's own address there");
