@@ -64,11 +64,10 @@ bool is_behind(const PeerCounts& now, const PeerCounts& then) {
          now.names_unmapped < then.names_unmapped;
 }
 
-/// And so hears this node. Another engine asks without hearing anything, too, as a sign of life: for two states each
-/// time, and every other time in a long packet.
+/// And so hears this node. Another engine asks for states without hearing anything, too, as a sign of life and to
+/// compare them, but for none that is young.
 bool asks_for_what_is_told(const PeerCounts& recent) {
-  if (recent.probes_received == 0) return recent.asked > 0;
-  return recent.missed_by_peer + recent.asked_again > 0 || recent.asked > 4 * (recent.probes_received + 1);
+  return recent.missed_by_peer + recent.asked_again > 0 || (recent.asked > 0 && recent.probes_received == 0);
 }
 
 /// One packet that was lost is no loss to speak of, nor a few in very many.
