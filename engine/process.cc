@@ -20,6 +20,8 @@
 namespace pfsync::engine {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
@@ -45,7 +47,7 @@ Json open_files() {
 
 }  // namespace
 
-Json process_json() {
+nlohmann::ordered_json process_json() {
   Json json = {{"resident_bytes", nullptr}, {"virtual_bytes", nullptr}, {"heap_bytes", nullptr},
                {"cpu_s", nullptr},          {"open_files", nullptr},    {"open_files_max", nullptr},
                {"threads", nullptr},        {"start_time_s", nullptr}};

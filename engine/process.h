@@ -1,7 +1,7 @@
 // What this process takes of the machine.
 #pragma once
 
-#include "engine/report.h"  // Json
+#include <nlohmann/json_fwd.hpp>
 
 namespace pfsync::engine {
 
@@ -9,6 +9,6 @@ namespace pfsync::engine {
 /// hand, up to some 200 KiB each: unlike resident memory it knows no band, so a leak shows), `cpu_s` of all its
 /// threads, `open_files` of `open_files_max`, `threads`, `start_time_s` (since 1970). What cannot be read is null. Any
 /// thread; some tens of microseconds. Sources: proc_pid_stat(5), getrusage(2), mallinfo2(3).
-[[nodiscard]] Json process_json();
+[[nodiscard]] nlohmann::ordered_json process_json();
 
 }  // namespace pfsync::engine

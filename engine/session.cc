@@ -49,6 +49,12 @@ Seconds still_ends_at(const HotEntry& held, wire::Layout layout, wire::Bytes rec
   return std::max(held.expire_at_s(), std::min(saturated(now_s + left_s), most_s));
 }
 
+/// With this write_probe() makes a question as long as a packet may be; no kernel says it.
+bool is_filler(const wire::Section& section) noexcept {
+  return section.action->message == Message::ins_ack && section.count > 0 &&
+         wire::read_id(Message::ins_ack, section.action->layout, section.record(0)).id == 0;
+}
+
 /// Whether an update says anything new.
 bool is_changed(const HotEntry& before, const Renewal& renewal) noexcept {
   return (renewal.src != nullptr && !statetable::is_same(before.src, *renewal.src)) ||
@@ -114,16 +120,6 @@ void Session::on_packets(std::span<const Arrival> packets, Instant now) noexcept
   apply_rest(now);
 }
 
-namespace {
-
-/// With this write_probe() makes a question as long as a packet may be; no kernel says it.
-bool is_filler(const wire::Section& section) noexcept {
-  return section.action->message == Message::ins_ack && section.count > 0 &&
-         wire::read_id(Message::ins_ack, section.action->layout, section.record(0)).id == 0;
-}
-
-}  // namespace
-
 void Session::read(const Arrival& arrival, Instant now) noexcept {
   if (is_first()) counters_[Tally::ipackets].add();
   wire::PacketReader reader{arrival.packet};
@@ -133,7 +129,7 @@ void Session::read(const Arrival& arrival, Instant now) noexcept {
   const std::size_t place = peer.dialect.place_of(arrival.source);
   bool is_long_probe = false;
   while (reader.next(section)) {
-    is_long_probe = is_long_probe || is_filler(section);
+    is_long_probe = is_long_probe || (is_first() && is_filler(section));
     told = std::max(told, wire::told_dialect(reader.header().version, *section.action));
     gather(section, arrival.peer, static_cast<std::uint8_t>(place), now);
   }

@@ -16,7 +16,7 @@ namespace pfsync::engine {
 namespace {
 
 TEST(Process, TellsOfItself) {
-  const Json told = process_json();
+  const auto told = process_json();
   for (const auto& [word, value] : told.items()) EXPECT_TRUE(value.is_number()) << word;
   EXPECT_GT(told["resident_bytes"], 100'000);
   EXPECT_GT(told["virtual_bytes"], told["resident_bytes"]);
@@ -45,11 +45,11 @@ TEST(Process, HeapIsWhatIsNotGivenBack) {
 
 TEST(Process, CountsFilesAndThreads) {
   std::thread{[] {}}.join();  // a sanitizer begins its own with the first
-  const Json before = process_json();
+  const auto before = process_json();
   const std::ifstream file{"/proc/self/stat"};
   std::promise<void> done;
   std::thread other{[until = done.get_future()]() mutable { until.wait(); }};
-  const Json with = process_json();
+  const auto with = process_json();
   EXPECT_EQ(with["open_files"].get<int>(), before["open_files"].get<int>() + 1);
   EXPECT_EQ(with["threads"].get<int>(), before["threads"].get<int>() + 1);
   done.set_value();
