@@ -39,6 +39,16 @@ Devices read_interfaces(Site& site, const pugi::xml_node& interfaces) {
   return devices;
 }
 
+/// Both systems name a VLAN's device as they like (igb0.240, vlan0.240): only <vlans> tells what it is.
+void read_vlans(Site& site, const pugi::xml_node& vlans) {
+  for (const pugi::xml_node& each : vlans.children("vlan")) {
+    const auto found = site.interfaces.find(text_of(each, "vlanif"));
+    if (found == site.interfaces.end()) continue;
+    found->second.vlan = text_of(each, "tag");
+    found->second.parent = text_of(each, "if");
+  }
+}
+
 void read_hasync(Site& site, const std::string& where, const pugi::xml_node& hasync, const Devices& devices) {
   const std::string logical = text_of(hasync, "pfsyncinterface");
   if (logical.empty()) return;
@@ -137,6 +147,7 @@ void read_config_xml(Site& site, const std::string& where, std::string_view text
   if (!root) throw Unreadable{where + ": neither <pfsense> nor <opnsense> is at its top: give a config.xml of theirs"};
   site.is_pfsense = true;
   const Devices devices = read_interfaces(site, root.child("interfaces"));
+  read_vlans(site, root.child("vlans"));
   read_hasync(site, where, root.child("hasync"), devices);
   read_virtual(site, where, root.child("virtualip"), devices);
 }

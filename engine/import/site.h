@@ -51,6 +51,8 @@ struct HostAddress {
 struct Interface {
   std::vector<HostAddress> addresses{};
   std::string mtu{};
+  std::string vlan{};    ///< its id, when it is one
+  std::string parent{};  ///< what carries that VLAN
 };
 
 /// A virtual address, as it stands there: numbers are looked at by whoever reads the result.

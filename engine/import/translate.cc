@@ -91,10 +91,17 @@ class Translation {
     const auto found = choice_.devices.find(interface);
     if (found != choice_.devices.end()) return found->second;
     if (named_.insert(interface).second)
-      site_.notes.add("device " + shown(interface) +
-                      " is the firewall's name of it: give this machine's, or import with --device " +
-                      shown(interface) + "=NAME");
+      site_.notes.add("device " + shown(interface) + " is the firewall's name of " + what_it_is(interface) +
+                      ", or import with --device " + shown(interface) + "=NAME");
     return interface;
+  }
+
+  [[nodiscard]] std::string what_it_is(const std::string& interface) const {
+    const auto found = site_.interfaces.find(interface);
+    if (found == site_.interfaces.end() || found->second.vlan.empty()) return "it: give this machine's";
+    const std::string vlan = shown(found->second.vlan);
+    return "VLAN " + vlan + " of " + shown(found->second.parent) +
+           ": give this machine's interface of that VLAN, or its card with vlan = " + vlan + " below it";
   }
 
   /// Of an interface of the firewall's; nullopt: no file tells.
@@ -109,8 +116,7 @@ class Translation {
 
   /// One of a network that is for documentation (RFC 5737, RFC 3849), another each time.
   std::string placeholder(wire::Family family, const std::string& interface) {
-    std::string address =
-        (family == wire::Family::inet ? "192.0.2." : "2001:db8::") + std::to_string(++placeholders_);
+    std::string address = (family == wire::Family::inet ? "192.0.2." : "2001:db8::") + std::to_string(++placeholders_);
     site_.notes.add("no file tells the address of " + shown(interface) + ": " + address +
                     " stands for it and does not work: give this node's own address there");
     return address;

@@ -201,6 +201,18 @@ TEST(Import, OpnsensesConfigXml) {
   EXPECT_FALSE(result.notes_have("preempt"));
 }
 
+TEST(Import, AVlanIsToldWithWhatCarriesIt) {
+  const auto result = run({{"config.xml", R"(<opnsense>
+<interfaces><opt1><if>vlan0.240</if><ipaddr>10.0.0.1</ipaddr><subnet>24</subnet></opt1></interfaces>
+<vlans><vlan uuid="1"><if>igb0</if><tag>240</tag><vlanif>vlan0.240</vlanif></vlan>
+ <vlan uuid="2"><if>igb0</if><tag>241</tag><vlanif>vlan0.241</vlanif></vlan></vlans>
+<hasync><pfsyncinterface>opt1</pfsyncinterface></hasync></opnsense>)"}});
+  EXPECT_EQ(result.config.link.device, "vlan0.240");
+  EXPECT_TRUE(result.notes_have("device vlan0.240 is the firewall's name of VLAN 240 of igb0")) << result.toml;
+  EXPECT_TRUE(result.notes_have("vlan = 240")) << result.toml;
+  EXPECT_FALSE(result.notes_have("241"));
+}
+
 TEST(Import, BesideTheFirewallBothAreItsPeersAndTheAddressesStayTheirs) {
   const auto result = run({{"config.xml", pfsense}}, {.address = "10.0.0.3/24", .devices = {{"igb2", "eth1"}}});
   EXPECT_EQ(result.config.link.address, inet(10, 0, 0, 3));
