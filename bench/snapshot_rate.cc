@@ -22,8 +22,8 @@
 #include <vector>
 
 #include "bench/work.h"
-#include "engine/hot_part.h"
-#include "engine/partitioned_session.h"
+#include "engine/session/hot_part.h"
+#include "engine/session/partitioned_session.h"
 #include "engine/snapshot/keeper.h"
 #include "engine/snapshot/walk.h"
 

@@ -8,7 +8,7 @@
 #include <variant>
 
 #include "bench/work.h"
-#include "engine/session.h"
+#include "engine/session/session.h"
 #include "statetable/table.h"
 
 /// The tables that state_rate compares. Each holds the states 0 to `states` - 1 after `fill`, and does every

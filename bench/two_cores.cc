@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "bench/tables.h"
-#include "engine/partitioned_session.h"
+#include "engine/session/partitioned_session.h"
 #include "wire/packet_reader.h"
 
 namespace pfsync::bench {

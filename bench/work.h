@@ -10,7 +10,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/merge.h"
+#include "engine/session/merge.h"
 #include "statetable/hash.h"
 #include "statetable/table.h"
 #include "wire/convert.h"

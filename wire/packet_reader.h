@@ -26,7 +26,7 @@ struct Section {
 
 /// Walks the sections of one pfsync packet; copies nothing, allocates nothing.
 /// Contract: every section that `next` yields lies wholly inside the packet. Sizes are checked here,
-///           values are not (wire/convert.h reads them, engine/validity.h judges them).
+///           values are not (wire/convert.h reads them, engine/session/validity.h judges them).
 /// Errors:   `reject()` after `next` returned false: hdrops, badver, badact, badlen. What was yielded
 ///           before stays valid: the kernels keep what they have applied, and so do we.
 /// Differs:  a header.len below 20 is badlen (the kernel drops the packet without counting it); sections

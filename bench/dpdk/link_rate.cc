@@ -21,8 +21,8 @@
 #include "engine/dpdk/eal.h"
 #include "engine/dpdk/part_path.h"
 #include "engine/dpdk/port.h"
-#include "engine/link.h"
-#include "engine/partitioned_session.h"
+#include "engine/link/link.h"
+#include "engine/session/partitioned_session.h"
 #include "wire/packet_writer.h"
 
 namespace pfsync::bench {

@@ -13,7 +13,7 @@
 #include "engine/carp/host.h"
 #include "engine/carp/journal.h"
 #include "engine/fair_rate.h"
-#include "engine/own_addresses.h"
+#include "engine/link/own_addresses.h"
 #include "engine/published.h"
 #include "wire/address.h"
 #include "wire/arp.h"

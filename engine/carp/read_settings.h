@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "engine/carp/settings.h"
-#include "engine/config_section.h"
+#include "engine/config/section.h"
 
 namespace pfsync::engine::carp {
 

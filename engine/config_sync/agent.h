@@ -10,8 +10,8 @@
 #include <variant>
 #include <vector>
 
-#include "engine/config.h"
-#include "engine/reload.h"
+#include "engine/config/config.h"
+#include "engine/config/reload.h"
 
 namespace pfsync::engine::config_sync {
 

@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/config_sync/revision.h"
 #include "engine/config_sync/sections.h"
 

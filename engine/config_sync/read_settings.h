@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include "engine/config_section.h"
+#include "engine/config/section.h"
 #include "engine/config_sync/settings.h"
 
 namespace pfsync::engine::config_sync {

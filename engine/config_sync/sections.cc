@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/config_sync/faults.h"
 #include "engine/http/crypto.h"
 #include "engine/http/words.h"

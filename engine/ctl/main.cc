@@ -12,6 +12,8 @@
 #include <variant>
 #include <vector>
 
+#include "engine/control/state_filter.h"
+#include "engine/control/state_id.h"
 #include "engine/ctl/carp.h"
 #include "engine/ctl/client.h"
 #include "engine/ctl/completion.h"
@@ -25,8 +27,6 @@
 #include "engine/ctl/text.h"
 #include "engine/ctl/user.h"
 #include "engine/ctl/watch.h"
-#include "engine/state_filter.h"
-#include "engine/state_id.h"
 #include "engine/version.h"
 
 namespace {

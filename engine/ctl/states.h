@@ -9,7 +9,7 @@
 namespace pfsync::engine::ctl {
 
 struct StatesOptions {
-  std::string filter;  ///< engine/state_filter.h; empty: all
+  std::string filter;  ///< engine/control/state_filter.h; empty: all
   bool json = false;
   bool verbose = false;
 };

@@ -4,7 +4,7 @@
 #include <array>
 #include <type_traits>
 
-#include "engine/validity.h"
+#include "engine/session/validity.h"
 #include "wire/text.h"
 
 namespace pfsync::engine::divergence {

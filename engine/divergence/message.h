@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "engine/repair.h"
+#include "engine/session/repair.h"
 #include "wire/state.h"
 
 /// What two engines say to each other while they compare their tables: values ↔ bytes. Big-endian, lengths before what

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "engine/report.h"
+#include "engine/control/report.h"
 #include "wire/address.h"
 
 namespace pfsync::engine::divergence {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/peer_watch.h"
-#include "engine/samples.h"
+#include "engine/session/peer_watch.h"
+#include "engine/session/samples.h"
 #include "engine/token_bucket.h"
 #include "statetable/table.h"
 #include "statetable/time.h"

@@ -1,6 +1,6 @@
 #include "engine/divergence/versions.h"
 
-#include "engine/merge.h"
+#include "engine/session/merge.h"
 #include "wire/limits.h"
 
 namespace pfsync::engine::divergence {

@@ -5,7 +5,7 @@
 
 #include "wire/state.h"
 
-/// Which of two versions of one state is the newer, by the rules that updates are merged by (engine/merge.h).
+/// Which of two versions of one state is the newer, by the rules that updates are merged by (engine/session/merge.h).
 namespace pfsync::engine::divergence {
 
 /// Of one direction.

@@ -3,11 +3,11 @@
 #include <atomic>
 #include <cstddef>
 
-#include "engine/bulk_gate.h"
-#include "engine/bulk_sender.h"
 #include "engine/dpdk/frame_exchange.h"
 #include "engine/dpdk/port.h"
-#include "engine/link.h"
+#include "engine/link/link.h"
+#include "engine/session/bulk_gate.h"
+#include "engine/session/bulk_sender.h"
 
 namespace pfsync::engine::dpdk {
 

@@ -7,9 +7,9 @@
 #include <variant>
 #include <vector>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/config_sync/agent.h"
-#include "engine/report.h"
+#include "engine/control/report.h"
 
 namespace pfsync::engine::dpdk {
 

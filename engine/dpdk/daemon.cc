@@ -20,11 +20,11 @@
 #include <thread>
 
 #include "engine/carp/report.h"
+#include "engine/control/peers_report.h"
+#include "engine/control/process.h"
 #include "engine/dpdk/daemon_parts.h"
 #include "engine/dpdk/log_level.h"
 #include "engine/dpdk/system_calls.h"
-#include "engine/peers_report.h"
-#include "engine/process.h"
 #include "engine/snapshot/report.h"
 #include "engine/version.h"
 #include "wire/text.h"

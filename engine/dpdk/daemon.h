@@ -4,10 +4,10 @@
 #include <optional>
 #include <string>
 
-#include "engine/commands.h"
-#include "engine/config.h"
+#include "engine/config/config.h"
+#include "engine/config/reload.h"
+#include "engine/control/commands.h"
 #include "engine/dpdk/privileges.h"
-#include "engine/reload.h"
 
 namespace pfsync::engine::dpdk {
 

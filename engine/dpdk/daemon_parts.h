@@ -13,8 +13,9 @@
 
 #include "engine/carp/log_bound.h"
 #include "engine/carp/report.h"
-#include "engine/commands.h"
-#include "engine/control.h"
+#include "engine/config/reload.h"
+#include "engine/control/commands.h"
+#include "engine/control/control.h"
 #include "engine/divergence/sampler.h"
 #include "engine/dpdk/clock.h"
 #include "engine/dpdk/config_sync.h"
@@ -34,9 +35,8 @@
 #include "engine/dpdk/standstill.h"
 #include "engine/dpdk/telemetry.h"
 #include "engine/dpdk/web.h"
-#include "engine/link.h"
-#include "engine/partitioned_session.h"
-#include "engine/reload.h"
+#include "engine/link/link.h"
+#include "engine/session/partitioned_session.h"
 #include "engine/snapshot/keeper.h"
 
 /// What a daemon is made of, in the order in which it is made. For daemon.cc, which makes and runs it, and

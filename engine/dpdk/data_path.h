@@ -4,10 +4,8 @@
 #include <atomic>
 #include <span>
 
-#include "engine/bulk_gate.h"
 #include "engine/carp/demotion.h"
-#include "engine/command_slot.h"
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/counters.h"
 #include "engine/dpdk/bulk_exchange.h"
 #include "engine/dpdk/clock.h"
@@ -15,9 +13,11 @@
 #include "engine/dpdk/idle.h"
 #include "engine/dpdk/part_path.h"
 #include "engine/dpdk/port.h"
-#include "engine/link.h"
-#include "engine/partitioned_session.h"
-#include "engine/synthetic.h"
+#include "engine/link/link.h"
+#include "engine/session/bulk_gate.h"
+#include "engine/session/command_slot.h"
+#include "engine/session/partitioned_session.h"
+#include "engine/session/synthetic.h"
 
 namespace pfsync::engine::dpdk {
 

@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 
 namespace pfsync::engine::dpdk {
 

@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/config_sync/handoff.h"
+#include "engine/control/report.h"
 #include "engine/divergence/asker.h"
 #include "engine/divergence/door.h"
 #include "engine/dpdk/clock.h"
-#include "engine/interface_map.h"
-#include "engine/report.h"
+#include "engine/session/interface_map.h"
 
 namespace pfsync::engine::dpdk {
 

@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "engine/dpdk/port.h"
-#include "engine/link.h"
+#include "engine/link/link.h"
 
 namespace pfsync::engine::dpdk {
 

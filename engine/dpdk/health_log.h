@@ -1,7 +1,7 @@
 #pragma once
 
+#include "engine/control/report.h"
 #include "engine/dpdk/service.h"
-#include "engine/report.h"
 
 namespace pfsync::engine::dpdk {
 

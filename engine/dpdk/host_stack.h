@@ -7,7 +7,7 @@
 
 #include "engine/carp/node.h"
 #include "engine/dpdk/port.h"
-#include "engine/membership.h"
+#include "engine/link/membership.h"
 #include "statetable/time.h"
 #include "wire/bytes.h"
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "engine/config_sync/sections.h"
-#include "engine/memory.h"
+#include "engine/control/memory.h"
 
 namespace pfsync::engine::dpdk {
 

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "engine/command_slot.h"
+#include "engine/config/reload.h"
 #include "engine/dpdk/data_path.h"
 #include "engine/dpdk/parts.h"
-#include "engine/reload.h"
+#include "engine/session/command_slot.h"
 
 namespace pfsync::engine::dpdk {
 

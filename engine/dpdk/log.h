@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <mutex>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/token_bucket.h"
 
 namespace pfsync::engine::dpdk {

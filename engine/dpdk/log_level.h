@@ -5,7 +5,7 @@
 #include <array>
 #include <cstddef>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 
 namespace pfsync::engine::dpdk {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <variant>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/config_sync/effective.h"
 #include "engine/dpdk/daemon.h"
 #include "engine/dpdk/log.h"

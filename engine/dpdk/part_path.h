@@ -6,9 +6,9 @@
 #include "engine/counters.h"
 #include "engine/dpdk/clock.h"
 #include "engine/dpdk/frame_exchange.h"
-#include "engine/link.h"
-#include "engine/partitioned_session.h"
-#include "engine/synthetic.h"
+#include "engine/link/link.h"
+#include "engine/session/partitioned_session.h"
+#include "engine/session/synthetic.h"
 
 namespace pfsync::engine::dpdk {
 

@@ -8,8 +8,8 @@
 #include <random>
 #include <vector>
 
+#include "engine/control/memory.h"
 #include "engine/dpdk/port.h"
-#include "engine/memory.h"
 #include "wire/icmp.h"
 #include "wire/text.h"
 

@@ -8,19 +8,19 @@
 #include <variant>
 #include <vector>
 
-#include "engine/bulk_retry.h"
-#include "engine/bulk_sender.h"
 #include "engine/carp/node.h"
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/dpdk/bulk_exchange.h"
 #include "engine/dpdk/data_path.h"
 #include "engine/dpdk/device.h"
 #include "engine/dpdk/eal.h"
-#include "engine/link.h"
-#include "engine/membership.h"
-#include "engine/partitioned_session.h"
+#include "engine/link/link.h"
+#include "engine/link/membership.h"
 #include "engine/placed.h"
-#include "engine/session.h"
+#include "engine/session/bulk_retry.h"
+#include "engine/session/bulk_sender.h"
+#include "engine/session/partitioned_session.h"
+#include "engine/session/session.h"
 
 namespace pfsync::engine::dpdk {
 

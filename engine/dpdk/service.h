@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/bulk_requester.h"
+#include "engine/session/bulk_requester.h"
 #include "statetable/time.h"
 
 namespace pfsync::engine::dpdk {

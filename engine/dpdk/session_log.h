@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/dpdk/parts.h"
-#include "engine/partitioned_session.h"
+#include "engine/session/partitioned_session.h"
 
 namespace pfsync::engine::dpdk {
 

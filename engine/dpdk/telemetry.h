@@ -3,7 +3,7 @@
 #include <functional>
 #include <memory>
 
-#include "engine/report.h"
+#include "engine/control/report.h"
 
 namespace pfsync::engine::dpdk {
 

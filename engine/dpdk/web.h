@@ -3,8 +3,8 @@
 #include <memory>
 #include <vector>
 
-#include "engine/config.h"
-#include "engine/report.h"
+#include "engine/config/config.h"
+#include "engine/control/report.h"
 
 namespace pfsync::engine::dpdk {
 

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "engine/health.h"
-#include "engine/peer_counters.h"
+#include "engine/control/health.h"
+#include "engine/session/peer_counters.h"
 #include "wire/reject.h"
 
 namespace pfsync::engine::http {

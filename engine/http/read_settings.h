@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "engine/config_section.h"
+#include "engine/config/section.h"
 #include "engine/http/settings.h"
 
 namespace pfsync::engine::http {

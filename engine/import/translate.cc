@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/import/assignments.h"
 #include "engine/import/config_xml.h"
 #include "engine/import/hostname_file.h"

@@ -11,7 +11,7 @@
 
 #include "engine/counters.h"
 #include "engine/replay/capture.h"
-#include "engine/session.h"
+#include "engine/session/session.h"
 #include "statetable/table.h"
 #include "wire/bytes.h"
 #include "wire/state.h"

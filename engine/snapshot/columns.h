@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/snapshot/kept_state.h"
+#include "engine/session/kept_state.h"
 
 /// Many states ↔ bytes, field by field: what is alike lies together. Little-endian numbers; README.md has the table.
 namespace pfsync::engine::snapshot {
@@ -24,7 +24,7 @@ void write_columns(std::span<KeptState> states, std::vector<std::uint8_t>& out);
 /// Reads as many states as there are to fill. Hostile bytes: nullopt, or what is wrong with them in words. What is read
 /// is in the form that wire/ gives to states of a packet: names ended and zero behind it, IPv4 addresses of 4 bytes,
 /// `stack_af`, `stack_proto`, `rt_af` and `orig_ifname` empty where they say nothing new. Whether the values make sense
-/// is for engine/validity.h to judge.
+/// is for engine/session/validity.h to judge.
 [[nodiscard]] std::optional<std::string> read_columns(std::span<const std::uint8_t> bytes, std::span<KeptState> states);
 
 }  // namespace pfsync::engine::snapshot

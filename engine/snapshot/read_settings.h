@@ -3,7 +3,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/config_section.h"
+#include "engine/config/section.h"
 #include "engine/snapshot/settings.h"
 
 namespace pfsync::engine::snapshot {

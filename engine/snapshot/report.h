@@ -4,7 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
-#include "engine/report.h"
+#include "engine/control/report.h"
 #include "engine/snapshot/keeper.h"
 
 namespace pfsync::engine::snapshot {

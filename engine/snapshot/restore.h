@@ -4,7 +4,7 @@
 #include <string>
 #include <variant>
 
-#include "engine/partitioned_session.h"
+#include "engine/session/partitioned_session.h"
 #include "engine/snapshot/format.h"
 #include "engine/snapshot/reader.h"
 

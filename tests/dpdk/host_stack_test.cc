@@ -7,7 +7,7 @@
 #include <array>
 #include <string>
 
-#include "tests/engine/carp_bench.h"
+#include "tests/engine/carp/carp_bench.h"
 
 namespace pfsync::engine::dpdk {
 namespace {

@@ -9,9 +9,9 @@
 #include <variant>
 #include <vector>
 
-#include "engine/commands.h"
-#include "engine/report.h"
-#include "engine/timeouts.h"
+#include "engine/control/commands.h"
+#include "engine/control/report.h"
+#include "engine/session/timeouts.h"
 #include "wire/packet_writer.h"
 
 namespace pfsync::engine::test {

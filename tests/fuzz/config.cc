@@ -5,8 +5,8 @@
 #include <string_view>
 #include <variant>
 
-#include "engine/config.h"
-#include "engine/session.h"
+#include "engine/config/config.h"
+#include "engine/session/session.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/mutate.h"
 

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <variant>
 
-#include "engine/control.h"
+#include "engine/control/control.h"
 #include "tests/engine/node.h"
 #include "tests/engine/temporary_directory.h"
 #include "tests/fuzz/check.h"

@@ -11,7 +11,7 @@
 
 #include "engine/divergence/answerer.h"
 #include "engine/divergence/comparison.h"
-#include "engine/session.h"
+#include "engine/session/session.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/mutate.h"
 

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <variant>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "engine/import/translate.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/mutate.h"

@@ -1,13 +1,13 @@
 // A script of events on a port without a kernel: frames into the link and into group membership, time, what they send.
 // Both stay within their bounds, and what they send is sound.
-#include "engine/link.h"
+#include "engine/link/link.h"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
 
-#include "engine/membership.h"
+#include "engine/link/membership.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/mend.h"
 #include "tests/fuzz/mutate.h"

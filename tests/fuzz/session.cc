@@ -6,7 +6,7 @@
 #include <deque>
 #include <memory>
 
-#include "engine/bulk_sender.h"
+#include "engine/session/bulk_sender.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/fuzz/session_model.h"
 #include "tests/fuzz/session_script.h"

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/session.h"
+#include "engine/session/session.h"
 #include "tests/fuzz/check.h"
 #include "wire/convert.h"
 #include "wire/packet_reader.h"

@@ -10,8 +10,8 @@
 #include <tuple>
 #include <vector>
 
-#include "engine/partitioned_session.h"
-#include "engine/validity.h"
+#include "engine/session/partitioned_session.h"
+#include "engine/session/validity.h"
 #include "statetable/digest.h"
 #include "tests/fuzz/check.h"
 #include "wire/convert.h"

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/bulk_sender.h"
+#include "engine/session/bulk_sender.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/fuzz/session_properties.h"
 #include "tests/fuzz/session_wide_script.h"

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/session.h"
-#include "engine/snapshot/kept_state.h"
+#include "engine/session/kept_state.h"
+#include "engine/session/session.h"
 #include "tests/fuzz/session_script.h"
 
 namespace pfsync::fuzz {
@@ -104,7 +104,7 @@ struct Setting {
   unsigned parts = 1;
   std::uint64_t bulk_per_s = 0;
   std::size_t room = 0;
-  std::vector<engine::snapshot::KeptState> kept;
+  std::vector<engine::KeptState> kept;
   std::uint32_t passed_s = 0;
 };
 

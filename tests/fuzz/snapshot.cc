@@ -10,7 +10,7 @@
 
 #include "engine/snapshot/restore.h"
 #include "engine/snapshot/walk.h"
-#include "tests/engine/snapshot_memory.h"
+#include "tests/engine/snapshot/snapshot_memory.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/mutate.h"
 
@@ -19,7 +19,7 @@ namespace {
 
 using namespace engine::snapshot;
 
-void check_state(const KeptState& kept) {
+void check_state(const engine::KeptState& kept) {
   const wire::State& state = kept.state;
   check(state.ifname.chars.back() == '\0' && state.tag.chars.back() == '\0', "names are ended");
   check(state.af <= wire::Family::inet6 && state.stack_af <= wire::Family::inet6 && state.rt_af <= wire::Family::inet6,
@@ -32,10 +32,10 @@ void check_state(const KeptState& kept) {
         "IPv4 addresses have 4 bytes");
 }
 
-std::vector<KeptState> read_all(std::span<const std::uint8_t> bytes) {
+std::vector<engine::KeptState> read_all(std::span<const std::uint8_t> bytes) {
   MemorySource source{bytes};
   Reader reader{source};
-  std::vector<KeptState> all;
+  std::vector<engine::KeptState> all;
   if (const auto why = reader.begin()) {
     check(!why->empty(), "a refusal says why");
     return all;
@@ -46,7 +46,7 @@ std::vector<KeptState> read_all(std::span<const std::uint8_t> bytes) {
       check(!why->empty(), "a refusal says why");
       return all;
     }
-    const auto states = std::get<std::span<const KeptState>>(block);
+    const auto states = std::get<std::span<const engine::KeptState>>(block);
     if (states.empty()) break;
     check(states.size() <= block_states_max, "a block is bounded");
     std::for_each(states.begin(), states.end(), check_state);
@@ -105,7 +105,7 @@ std::vector<std::uint8_t> with_good_hashes(std::vector<std::uint8_t> bytes) {
 }
 
 void check_all(std::span<const std::uint8_t> bytes) {
-  const std::vector<KeptState> states = read_all(bytes);
+  const std::vector<engine::KeptState> states = read_all(bytes);
   check_restored(bytes);
   if (!states.empty()) check(read_all(written(states)) == states, "what was read can be written and reads the same");
 }

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <variant>
 
-#include "engine/state_filter.h"
+#include "engine/control/state_filter.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/mutate.h"
 

@@ -7,7 +7,7 @@
 
 #include "engine/config_sync/revision.h"
 #include "engine/config_sync/store.h"
-#include "tests/engine/memory_files.h"
+#include "tests/engine/control/memory_files.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/mutate.h"
 

@@ -10,7 +10,7 @@
 
 #include "engine/config_sync/receiver.h"
 #include "engine/xmlrpc/codec.h"
-#include "tests/engine/memory_files.h"
+#include "tests/engine/control/memory_files.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/fuzz/script.h"

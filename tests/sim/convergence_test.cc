@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "engine/merge.h"
+#include "engine/session/merge.h"
 #include "tests/sim/simulation.h"
 
 namespace pfsync::sim {

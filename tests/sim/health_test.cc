@@ -4,7 +4,7 @@
 #include <array>
 #include <iostream>
 
-#include "engine/health_facts.h"
+#include "engine/control/health_facts.h"
 #include "tests/sim/simulation.h"
 #include "tests/under_sanitizer.h"
 #include "wire/packet_reader.h"

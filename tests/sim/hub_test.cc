@@ -7,7 +7,7 @@
 #include <set>
 #include <unordered_map>
 
-#include "engine/merge.h"
+#include "engine/session/merge.h"
 #include "tests/sim/simulation.h"
 #include "wire/convert.h"
 #include "wire/packet_reader.h"

@@ -9,7 +9,7 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "engine/removed_states.h"
+#include "engine/session/removed_states.h"
 #include "tests/sim/messages.h"
 #include "wire/convert.h"
 

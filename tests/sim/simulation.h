@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/bulk_sender.h"
-#include "engine/partitioned_session.h"
-#include "engine/synthetic.h"
+#include "engine/session/bulk_sender.h"
+#include "engine/session/partitioned_session.h"
+#include "engine/session/synthetic.h"
 #include "statetable/table.h"
 
 namespace pfsync::sim {

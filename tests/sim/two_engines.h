@@ -6,9 +6,9 @@
 #include <variant>
 #include <vector>
 
-#include "engine/bulk_sender.h"
-#include "engine/link.h"
-#include "engine/session.h"
+#include "engine/link/link.h"
+#include "engine/session/bulk_sender.h"
+#include "engine/session/session.h"
 #include "statetable/table.h"
 #include "wire/ethernet.h"
 

@@ -7,8 +7,8 @@
 #include <optional>
 #include <set>
 
+#include "engine/control/states_report.h"
 #include "engine/ctl/exit_status.h"
-#include "engine/states_report.h"
 #include "tests/engine/ctl/daemon.h"
 #include "tests/engine/ctl/program.h"
 #include "tests/engine/temporary_directory.h"

@@ -10,7 +10,7 @@
 #include <utility>
 #include <variant>
 
-#include "engine/control.h"
+#include "engine/control/control.h"
 #include "tests/engine/node.h"
 
 namespace pfsync::engine::test {

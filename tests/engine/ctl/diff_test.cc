@@ -11,7 +11,7 @@
 #include "engine/divergence/report.h"
 #include "tests/engine/ctl/daemon.h"
 #include "tests/engine/ctl/program.h"
-#include "tests/engine/session_fixture.h"
+#include "tests/engine/session/session_fixture.h"
 #include "tests/engine/temporary_directory.h"
 
 namespace pfsync::engine::ctl {

@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/config_report.h"
-#include "engine/peers_report.h"
-#include "tests/engine/config_text.h"
+#include "engine/control/config_report.h"
+#include "engine/control/peers_report.h"
+#include "tests/engine/config/config_text.h"
 #include "tests/engine/node.h"
 
 namespace pfsync::engine::ctl {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/report.h"
+#include "engine/control/report.h"
 #include "tests/engine/node.h"
 
 namespace pfsync::engine::ctl {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/commands.h"
+#include "engine/control/commands.h"
 #include "tests/engine/node.h"
 
 namespace pfsync::engine::http {

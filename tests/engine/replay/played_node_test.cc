@@ -8,8 +8,8 @@
 #include <set>
 #include <vector>
 
-#include "engine/bulk_sender.h"
-#include "engine/session.h"
+#include "engine/session/bulk_sender.h"
+#include "engine/session/session.h"
 #include "tests/engine/replay/files.h"
 #include "wire/convert.h"
 #include "wire/ip.h"

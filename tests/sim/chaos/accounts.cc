@@ -11,7 +11,7 @@ using wire::Message;
 
 namespace {
 
-/// Clears that wait for a packet, in each of a peer's queues (engine/outbox.cc).
+/// Clears that wait for a packet, in each of a peer's queues (engine/session/outbox.cc).
 constexpr std::size_t clears_max = 16;
 /// A rate is looked at each second, give or take a turn of a node whose clock runs a little fast.
 constexpr std::uint64_t with_slack(std::uint64_t most) { return most + most / 10 + 1; }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/timeouts.h"
+#include "engine/session/timeouts.h"
 #include "tests/sim/messages.h"
 #include "wire/arp.h"
 #include "wire/carp.h"

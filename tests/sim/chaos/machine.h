@@ -10,15 +10,15 @@
 #include <string>
 #include <vector>
 
-#include "engine/bulk_retry.h"
-#include "engine/bulk_sender.h"
 #include "engine/carp/node.h"
-#include "engine/link.h"
-#include "engine/partitioned_session.h"
+#include "engine/link/link.h"
+#include "engine/session/bulk_retry.h"
+#include "engine/session/bulk_sender.h"
+#include "engine/session/partitioned_session.h"
+#include "engine/session/synthetic.h"
 #include "engine/snapshot/walk.h"
-#include "engine/synthetic.h"
 #include "statetable/table.h"
-#include "tests/engine/snapshot_memory.h"
+#include "tests/engine/snapshot/snapshot_memory.h"
 #include "tests/sim/chaos/disk.h"
 #include "tests/sim/chaos/marks.h"
 #include "tests/sim/chaos/network.h"

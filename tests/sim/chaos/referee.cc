@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#include "engine/removed_states.h"
+#include "engine/session/removed_states.h"
 #include "tests/sim/messages.h"
 #include "wire/convert.h"
 #include "wire/ethernet.h"
