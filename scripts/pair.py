@@ -176,6 +176,10 @@ class Pair:
                 break
             if time.monotonic() > until:
                 self._say_digests(a, b)
+                for daemon in (self.a, self.b):
+                    counted = daemon.ask("show", what="counters")
+                    counted = counted["counters"] | counted["outside"]
+                    self.screen.say(f"  {daemon.name} counted  " + ", ".join(f"{word} {value:,}" for word, value in counted.items() if value))
                 raise Trouble(f"the digests still differ {AGREE_S} seconds after the load stopped: {differences(self.a, self.b)}", self.b)
             self.screen.progress(f"  load stopped: A {a['states']:,} states, {a['queued']:,} changes queued; B {b['states']:,} states")
             self.wait(0.25)

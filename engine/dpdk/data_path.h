@@ -33,8 +33,9 @@ class DataPath {
   static constexpr std::chrono::milliseconds farewell{100};
 
   /// How long frames are left in the device for a further core that is behind, before they are dropped: the port's
-  /// other traffic, CARP's advertisements among it, cannot wait any longer.
-  static constexpr std::chrono::milliseconds patience{100};
+  /// other traffic, CARP's advertisements among it, cannot wait any longer (a silent master is taken for dead after
+  /// three seconds). A device that pushes back (memif) loses nothing meanwhile, any other what it has no room for.
+  static constexpr std::chrono::milliseconds patience{1000};
 
   /// A node that has not run for so long asks for everything: its device may have dropped what the others said, and
   /// they may have led in its place. It is the shortest time after which a master is taken for dead.

@@ -193,6 +193,42 @@ TEST(DataPath, TwoNodesOfTwoCoresKeepOneTable) {
   expect_one_table(wire::pfsync_group_inet, wire::pfsync_group_inet, 2);
 }
 
+TEST(DataPath, ADeviceThatPushesBackLosesNothingWhileAFurtherCoreIsBehind) {
+  const Folder folder;
+  const std::string socket = folder.file("memif.sock");
+  const SyntheticConfig whole{.states = 2000, .fill_per_s = 50'000, .new_per_s = 1000, .updates_per_s = 100'000};
+  SyntheticFirewall load{whole};
+  Node a{{.device = "net_memif0,role=server,socket-abstract=no,socket=" + socket, .load = &load}};
+  Node b{{.device = "net_memif1,role=client,socket-abstract=no,socket=" + socket,
+          .creatorid = 2,
+          .address = wire::ipv4_address(10, 0, 0, 2),
+          .cores = 2}};
+  Instant now = Instant{} + 1h;
+  for (int i = 0; i < 60'000 && !(a.port.link_up() && b.port.link_up()); ++i) std::this_thread::sleep_for(50us);
+  EXPECT_TRUE(a.command({.kind = Command::Kind::link_up}, now).done);
+  EXPECT_TRUE(b.command({.kind = Command::Kind::link_up}, now).done);
+  const auto both = [&](int turns, auto&& reached) {
+    for (int i = 0; i < turns && !reached(); ++i, now += 1ms) {
+      a.turn(now);
+      b.turn(now);
+      std::this_thread::sleep_for(20us);
+    }
+    return reached();
+  };
+  ASSERT_TRUE(both(60'000, [&] { return b.table->size() > 1900; }));
+  const std::uint64_t before = b.session.counters()[Tally::ipackets].value();
+  for (const Instant until = now + 990ms; now < until; now += 1ms) {
+    a.turn(now);
+    b.path.turn(now);
+  }
+  EXPECT_GE(b.session.counters()[Tally::ipackets].value() - before, PartitionedSession::waiting_max - 64)
+      << "as many as may wait";
+  load.stop();
+  EXPECT_TRUE(both(20'000, [&] { return a.path.queued() == 0 && a.table->digest() == b.table->digest(); }));
+  EXPECT_EQ(b.session.counters()[Tally::parts_behind].value(), 0u);
+  EXPECT_EQ(b.session.counters()[Tally::updates_left_out].value(), 0u);
+}
+
 /// Removes every state, in all parts at once.
 struct Emptying final : LiveChange {
   explicit Emptying(PartitionedSession& of) : node{&of} {}
