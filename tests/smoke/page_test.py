@@ -119,8 +119,9 @@ class Page(unittest.TestCase):
 
     def setUp(self):
         self.origin = f"https://127.0.0.1:{self.a.port}"
-        self.browser.open("about:blank")  # what the test before has left open goes on asking
+        self.browser.open("about:blank")  # what the test before has left open goes on asking, perhaps a daemon that has ended since
         self.browser.requested()
+        self.browser.console()
         self.browser.look(1280)
 
     def tearDown(self):
