@@ -137,7 +137,7 @@ void Link::note_alive(Peer& peer, const wire::Address& who) const noexcept {
 void Link::learn(const wire::Address& address, const wire::MacAddress& mac) noexcept {
   if ((mac.bytes[0] & 1u) != 0) return;  // a group is nobody's address
   for (Peer& peer : peers_) {
-    if (peer.alive == address) {
+    if (peer.alive == address && listed(address, mac) != Listed::elsewhere) {
       note_alive(peer, address);
       peer.has_answered = true;
     }

@@ -99,6 +99,17 @@ TEST(Link, MissesWhoSpokeLastInAGroup) {
   expect_silence_is_noticed(a, b);
 }
 
+TEST(Link, WhoAnswersInTheNameOfASilentNodeFromElsewhereKeepsItFromNoAlarm) {
+  LinkConfig config = multicast(mac_a, address_a);
+  config.sources = {{.address = address_b, .mac = mac_b}};
+  End a{config}, b{multicast(mac_b, address_b)}, stranger{multicast({{2, 0, 0, 0, 0, 3}}, address_b)};
+  turns(a, &b, t0, 2);
+  static_cast<void>(a.link.on_frame(b.send()));
+  turns(a, &b, t0, 30);
+  turns(a, &stranger, t0 + 30s, 60);
+  EXPECT_TRUE(a.link.silent_since(0, t0 + 90s));
+}
+
 TEST(Link, DoesNotMissAMemberOfAGroupThatAnswersNoArp) {
   End a{multicast(mac_a, address_a)}, b{multicast(mac_b, address_b)};
   static_cast<void>(a.link.on_frame(b.send()));
