@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <string_view>
+#include <utility>
+
+#include "wire/text.h"
 
 namespace pfsync::engine::ctl {
 namespace {
@@ -28,6 +32,22 @@ const CLI::App* command_named(const CLI::App& app, const std::string& word) {
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
     if (command->get_name() == word) return command;
   return nullptr;
+}
+
+/// What may stand behind `before` in a filter: a term, or what begins that one's value. Values that the daemon alone
+/// knows (interfaces, ids) are not asked for: a key stroke does not wait for it.
+std::vector<std::string> filter_words_behind(const std::string& before) {
+  if (before == "src" || before == "dst") return {"host", "net", "port"};
+  if (before == "proto") {
+    std::vector<std::string> named;
+    for (unsigned proto = 0; proto < 256; ++proto) {
+      std::string word = wire::protocol_text(static_cast<std::uint8_t>(proto));
+      if (word.find_first_not_of("0123456789") != std::string::npos) named.push_back(std::move(word));
+    }
+    return named;
+  }
+  if (std::find(filter_terms.begin(), filter_terms.end(), before) != filter_terms.end()) return {};
+  return {filter_terms.begin(), filter_terms.end()};
 }
 
 void add_options(const CLI::App& app, std::vector<std::string>& words) {
@@ -66,8 +86,10 @@ Completion complete(const CLI::App& app, const std::vector<std::string>& words) 
       found.words.push_back(next->get_name());
     for (const CLI::Option* option : command->get_options()) {
       if (!option->get_positional()) continue;
-      if (option->get_name(true) == "FILTER")
-        found.words.insert(found.words.end(), filter_terms.begin(), filter_terms.end());
+      if (option->get_name(true) == "FILTER") {
+        const auto terms = filter_words_behind(words.size() > 1 ? words[words.size() - 2] : "");
+        found.words.insert(found.words.end(), terms.begin(), terms.end());
+      }
       found.files = found.files || is_file(*option);
     }
   }

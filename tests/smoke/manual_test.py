@@ -178,6 +178,15 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.in_bash("carp", "demote", "--js"), ["--json"])
         self.assertEqual(self.in_bash("show", "states", "p"), ["port", "proto"])
 
+    def test_behind_a_term_of_a_filter_comes_its_value(self):
+        for path in (("show", "states"), ("kill",)):
+            self.assertEqual(self.in_bash(*path, ""), sorted(FILTER), path)
+            self.assertEqual(self.in_bash(*path, "src", ""), ["host", "net", "port"])
+            self.assertEqual(self.in_bash(*path, "proto", "ud"), ["udp"])
+            for term in ("host", "net", "port", "on", "creator", "id"):
+                self.assertEqual(self.in_bash(*path, term, ""), [""], term)
+            self.assertEqual(self.in_bash(*path, "on", "em0", "proto", "tcp", "cr"), ["creator"])
+
     def test_files_are_offered_where_a_file_is_meant(self):
         with tempfile.TemporaryDirectory(prefix="pfsync-smoke-") as folder:
             file = f"{folder}/rc.conf"
