@@ -272,6 +272,7 @@ class Chaos(Pair):
     def test_a_link_becomes_narrow(self):
         self.network.narrow(1)
         tap.eventually(lambda: self.network.dropped(1) > 10, PATIENCE_S, "the narrow place drops packets")
+        print(f"# {self.expect_trouble(1, 'loss_in')}", flush=True)
         self.network.widen(1)
         self.assert_heals()
 
