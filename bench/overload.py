@@ -156,8 +156,11 @@ def threads_s(daemon):
 
 def counters_of(daemon):
     """All that are numbers, by their words."""
-    counted = daemon.ask("show", what="counters")
-    return {word: value for words in counted.values() if isinstance(words, dict) for word, value in words.items() if isinstance(value, int)}
+    carp = {}
+    with contextlib.suppress(Trouble):  # a node without virtual addresses
+        carp = daemon.ask("show", what="carp")["counters"]
+    counted = [{"carp_" + word: value for word, value in carp.items()}, *daemon.ask("show", what="counters").values()]
+    return {word: value for words in counted if isinstance(words, dict) for word, value in words.items() if isinstance(value, int)}
 
 
 def cpu_s(daemon):
@@ -240,9 +243,9 @@ def checksum(data):
     return ~(total + (total >> 16)) & 0xffff
 
 
-def frame(payload, protocol=240, to=GROUP, ttl=255, options=b"", mac=b"\x01\x00\x5e\x00\x00\xf0"):
-    header = struct.pack("!BBHHHBBH4s4s", 0x45 + len(options) // 4, 0x10, 20 + len(options) + len(payload), 1, 0x4000, ttl, protocol, 0,
-                         socket.inet_aton(STRANGER), socket.inet_aton(to)) + options
+def frame(payload, protocol=240, to=GROUP, ttl=255, options=b"", mac=b"\x01\x00\x5e\x00\x00\xf0", fragment=0x4000, source=STRANGER):
+    header = struct.pack("!BBHHHBBH4s4s", 0x45 + len(options) // 4, 0x10, 20 + len(options) + len(payload), 1, fragment, ttl, protocol, 0,
+                         socket.inet_aton(source), socket.inet_aton(to)) + options
     header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
     return mac + b"\x02\0\0\0\0\x09" + b"\x08\x00" + header + payload
 
@@ -255,13 +258,13 @@ def neighbour_solicitation():
     return b"\x33\x33\xff\0\0\x01" + mac + b"\x86\xdd" + struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + source + to + body
 
 
-def full_state(id_, number, creator=FOE, flags=0):
+def full_state(id_, number, creator=FOE, flags=0, name=b"all"):
     keys = {}
     for key in (0, 1):
         keys |= {f"key[{key}].addr[0]": bytes([10, 9, 0, 1]), f"key[{key}].addr[1]": struct.pack("!I", 0x0b000000 + number // 60000),
                  f"key[{key}].port[0]": 80, f"key[{key}].port[1]": 1024 + number % 60000}
     sides = {f"{side}.{word}": value for side in ("src", "dst") for word, value in (("seqlo", 1000), ("seqhi", 66000), ("max_win", 500), ("state", 4))}
-    return pack("state_1301", id=id_, creatorid=creator, ifname=b"all", **keys, **sides, state_flags=flags, rule=0xffffffff, anchor=0xffffffff,
+    return pack("state_1301", id=id_, creatorid=creator, ifname=name, **keys, **sides, state_flags=flags, rule=0xffffffff, anchor=0xffffffff,
                 nat_rule=0xffffffff, expire=86400, af=2, proto=6, direction=2, timeout=2)
 
 
@@ -277,6 +280,8 @@ def flood_frames(kind, known, mac=b""):
         return [frame(pfsync(5, [bytes(12)]))]
     if kind == "inserts":
         return [frame(pfsync(1, [full_state(identity(), 5 * n + k) for k in range(5)])) for n in range(20_000)]
+    if kind == "inserts of invented sources":
+        return [frame(pfsync(1, [full_state(identity(), 5 * n + k) for k in range(5)]), source=f"192.0.2.{10 + n % 240}") for n in range(20_000)]
     if kind == "inserts that want an ack":
         return [frame(pfsync(1, [full_state(struct.pack("!Q", 5 * n + k), 5 * n + k, flags=ACK) for k in range(5)])) for n in range(10)]
     if kind == "clears":
@@ -296,17 +301,43 @@ def flood_frames(kind, known, mac=b""):
         body = struct.pack("!BBHHH", 8, 0, 0, 1, 1) + bytes(56)
         body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
         return [frame(body, protocol=1, to=NODE, ttl=64, mac=mac)]
+    if kind == "CARP of another password":
+        def advertisement(counter):
+            body = struct.pack("!BBBBBBHQ", 0x21, VHID, 0, 7, 0, 1, 0, counter) + random_.randbytes(20)
+            body = body[:6] + struct.pack("!H", checksum(body)) + body[8:]
+            return frame(body, protocol=112, to="224.0.0.18", mac=b"\x01\x00\x5e\x00\x00\x12")
+        return [advertisement(n) for n in range(1, 2001)]
+    if kind == "IPsec counters":
+        return [frame(pfsync(11, [pack("tdb.freebsd", spi=random_.randrange(1 << 32), dst=b"\x10\x02\0\0" + random_.randbytes(4), rpl=1, sproto=50, updates=1) for _ in range(25)]))
+                for _ in range(4000)]
+    if kind == "deletes of random ids":
+        return [frame(pfsync(7, [pack("del_c", id=identity(), creatorid=FOE) for _ in range(110)])) for _ in range(4000)]
+    if kind == "updates that are behind":
+        return [frame(pfsync(4, [pack("upd_c.freebsd", id=one[:8], creatorid=one[8:], timeout=2, **{"src.state": 1, "dst.state": 1})
+                                 for one in random_.choices(known, k=15)])) for _ in range(1000)]
+    if kind == "fragments":
+        return [frame(random_.randbytes(800), fragment=part) for part in (0x2000, 0x2064, 0x00c8)]
+    if kind == "names of interfaces":
+        return [frame(pfsync(1, [full_state(struct.pack("!Q", 5 * n + k), 5 * n + k, name=b"em%d" % (5 * n + k)) for k in range(5)])) for n in range(6000)]
     raise ValueError(kind)
 
 
-FLOODS = ("none", "updates of random ids", "requests for states", "bulk requests", "inserts", "inserts that want an ack", "clears", "ARP",
-          "neighbour solicitations", "IGMP queries", "pings")
+VHID = 7
+CARP = f"""
+[[carp]]
+vhid = {VHID}
+password = "a secret"
+addresses = ["192.0.2.254/24"]
+"""
+FLOODS = ("none", "updates of random ids", "requests for states", "bulk requests", "inserts", "inserts of invented sources", "inserts that want an ack", "clears", "ARP",
+          "neighbour solicitations", "IGMP queries", "pings", "CARP of another password", "IPsec counters", "deletes of random ids",
+          "updates that are behind", "fragments", "names of interfaces")
 ACK = 0x10            # of state_flags
 CREATORS = 30_000     # with a state each, before the flood of clears
 # Of the counters those that tell what became of a flood.
 TELLING = ("table_full", "made_room", "requests_withheld", "requests_suppressed", "requests_limited", "answers_delayed", "acks_withheld", "clears_delayed",
            "clears_refused", "clears_forgotten", "answers_dropped", "arp_replies", "neighbour_replies", "echo_replies", "membership_reports", "membership_dropped", "badstate",
-           "bulk_requests_in")
+           "bulk_requests_in", "carp_badauth", "fragment", "badip", "stale", "names_full", "tdbs_displaced")
 
 
 def send_once(kind):
@@ -347,7 +378,7 @@ def flood(options, kind, sources):
         segment = Segment(stack, ("node", "wall", "foe"))
         own, other = (NODE6, FIREWALL6) if kind == "neighbour solicitations" else (NODE, FIREWALL)
         link = f'sources = ["{other}"]' if sources else f'[[peer]]\naddress = "{other}"' if ":" in own else ""
-        node = start(stack, options, folder, segment, "node", 1, own, link, states_max=options.flood_states_max)
+        node = start(stack, options, folder, segment, "node", 1, own, link, CARP if kind.startswith("CARP") else "", states_max=options.flood_states_max)
         load = LOAD.format(states=5000, new_per_s=100, updates_per_s=5000)
         wall = start(stack, options, folder, segment, "wall", 2, other, f'[[peer]]\naddress = "{own}"' if ":" in own else f'sources = ["{own}"]', load)
         await_("the node has the firewall's states", 60, lambda: node.status()["states"] >= 4900)
