@@ -79,8 +79,13 @@ bool is_loss(const LossEstimate& loss, std::uint64_t packets) {
   return static_cast<double>(loss.missed) / std::max(a_packet, 1.0) >= packets_min;
 }
 
+/// No exponent, as {:.2g} has of 100.
+std::string two_digits(double percent) {
+  return percent < 10 ? fmt::format("{:.2g}", percent) : fmt::format("{:.0f}", percent);
+}
+
 std::string percent_text(const LossEstimate& loss) {
-  return fmt::format("about {:.2g} % ({:.2g} to {:.2g})", loss.percent, loss.low, loss.high);
+  return fmt::format("about {} % ({} to {})", two_digits(loss.percent), two_digits(loss.low), two_digits(loss.high));
 }
 
 }  // namespace
@@ -122,6 +127,12 @@ void HealthMonitor::remember(const HealthFacts& facts) {
     // New states whose insert came before this node was there, or lay in the bulk update.
     const bool is_asking = peer.phase == BulkPhase::asked || peer.phase == BulkPhase::receiving;
     if (is_asking || history.samples.empty()) history.in_from = facts.now + seconds{2};
+    // What was said while nothing of it arrived is told by that; whoever asks for it now lacks no single packets.
+    for (const NodeFacts& node : peer.nodes)
+      if (node.heard_again_at != Instant{}) {
+        history.in_from = std::max(history.in_from, node.heard_again_at + PeerWatch::young);
+        history.out_from = std::max(history.out_from, node.heard_again_at + PeerWatch::young);
+      }
     // Nor was lost what this node had no room for; its later messages are of states that are as new.
     if (has_refused) history.in_from = facts.now + PeerWatch::young;
     const bool was_served = peer.is_served || peer.bulks_served != history.bulks_served;
@@ -237,6 +248,8 @@ void HealthMonitor::judge_answers(const HealthFacts& facts, const PeerFacts& pee
         mute(node.address, node.heard_at, node.unanswered);
         continue;
       }
+      // What it did not hear while it was silent is no sign of anything else.
+      if (facts.now < node.heard_again_at + heard_again) continue;
       if (has_lost_full_packets(history, facts.now)) {
         add(Verdict::failed, Trouble::mtu, node.address,
             fmt::format(
@@ -381,8 +394,9 @@ void HealthMonitor::judge_losses(const HealthFacts& facts, const PeerFacts& peer
     // Some of what was told and asked for arrived: it is counted on one side.
     const std::uint64_t arrived =
         told.counts.inserts_sent - std::min(told.counts.missed_by_peer, told.counts.inserts_sent);
-    const LossEstimate lost_out =
-        estimate_loss(arrived, told.counts.insert_packets_sent, told.counts.missed_by_peer, told.window_s);
+    const std::uint64_t packets_arrived =
+        told.counts.inserts_sent == 0 ? 0 : told.counts.insert_packets_sent * arrived / told.counts.inserts_sent;
+    const LossEstimate lost_out = estimate_loss(arrived, packets_arrived, told.counts.missed_by_peer, told.window_s);
     if (!out && is_loss(lost_out, told.counts.insert_packets_sent)) out = lost_out;
     if (window == windows[1]) {
       shown.loss_in = lost_in;
@@ -417,6 +431,14 @@ bool HealthMonitor::is_loss_explained(const PeerFacts& peer) const {
 
 // --- the verdict ---------------------------------------------------------------------------------------
 
+/// It has answered for some time since then.
+bool HealthMonitor::is_heard_well(const HealthFacts& facts, const std::string& address, Instant since) {
+  for (const PeerFacts& peer : facts.peers)
+    for (const NodeFacts& node : peer.nodes)
+      if (node.address == address) return node.unanswered == 0 && node.answered_at >= since + heard_again;
+  return false;
+}
+
 /// What is over stands for a while. Not what is seen to be over: a link that is up again, a bulk update that came.
 void HealthMonitor::keep_recent(const HealthFacts& facts) {
   const auto is_held = [](Trouble trouble) {
@@ -425,7 +447,7 @@ void HealthMonitor::keep_recent(const HealthFacts& facts) {
            trouble != Trouble::silent && trouble != Trouble::divergence && trouble != Trouble::alone;
   };
   for (const Reason& reason : health_.reasons)
-    if (is_held(reason.trouble)) held_[{reason.trouble, reason.peer}] = {reason, facts.now + hold};
+    if (is_held(reason.trouble)) held_[{reason.trouble, reason.peer}] = {reason, facts.now};
   // What looked like a loss for a moment may have got another name.
   const auto is_explained = [&](const std::string& address) {
     const auto peer = std::ranges::find(facts.peers, address, &PeerFacts::address);
@@ -433,7 +455,8 @@ void HealthMonitor::keep_recent(const HealthFacts& facts) {
   };
   std::erase_if(held_, [&](const auto& one) {
     const auto& [trouble, peer] = one.first;
-    return one.second.until <= facts.now || (trouble == Trouble::loss_out && is_explained(peer));
+    return one.second.seen_at + hold <= facts.now || (trouble == Trouble::loss_out && is_explained(peer)) ||
+           ((trouble == Trouble::mute || trouble == Trouble::deaf) && is_heard_well(facts, peer, one.second.seen_at));
   });
   for (const auto& [key, held] : held_)
     if (!has(key.first, key.second)) health_.reasons.push_back(held.reason);

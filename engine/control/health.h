@@ -102,7 +102,7 @@ struct PeerCounts {
 /// A source heard at a destination; see PeerWatch::Node.
 struct NodeFacts {
   std::string address{};
-  statetable::Instant heard_at{}, silent_since{};
+  statetable::Instant heard_at{}, silent_since{}, answered_at{}, heard_again_at{};
   std::uint32_t unanswered = 0, unanswered_long = 0, unanswered_ours = 0;
 };
 
@@ -165,6 +165,9 @@ class HealthMonitor {
   static constexpr std::chrono::seconds remembered{300};
   /// What is over stays a reason for so long.
   static constexpr std::chrono::seconds hold{10};
+  /// Whoever was silent, and is heard again, has so long to answer; and having answered for so long is no longer
+  /// missed.
+  static constexpr std::chrono::seconds heard_again{3};
   /// In a row; with a question a second this takes six seconds, and a hundredth of frames lost makes it happen once in
   /// years.
   static constexpr unsigned unanswered_max = 5;
@@ -207,6 +210,7 @@ class HealthMonitor {
   [[nodiscard]] bool has(Trouble trouble, const std::string& peer) const;
   /// That it asks for what it was given has another reason than losses.
   [[nodiscard]] bool is_loss_explained(const PeerFacts& peer) const;
+  [[nodiscard]] static bool is_heard_well(const HealthFacts& facts, const std::string& address, Instant since);
   void keep_recent(const HealthFacts& facts);
   void conclude(const HealthFacts& facts);
 
@@ -222,7 +226,7 @@ class HealthMonitor {
   Instant states_refused_at_{};
   struct Held {
     Reason reason;
-    Instant until{};
+    Instant seen_at{};  ///< the last time that it was so
   };
   std::map<std::pair<Trouble, std::string>, Held> held_;
   Health health_;

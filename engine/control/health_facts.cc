@@ -78,8 +78,14 @@ PeerFacts peer_facts(std::span<const Session* const> parts, unsigned peer, wire:
                   .apart = apart_of(first.dialect(peer), family)};
   for (const PeerWatch::Node& node : watch.nodes)
     if (node.heard_at != Instant{})
-      facts.nodes.push_back({wire::to_string(node.address, family), node.heard_at, node.silent_since, node.unanswered,
-                             node.unanswered_long, node.unanswered_ours});
+      facts.nodes.push_back({.address = wire::to_string(node.address, family),
+                             .heard_at = node.heard_at,
+                             .silent_since = node.silent_since,
+                             .answered_at = node.answered_at,
+                             .heard_again_at = node.heard_again_at,
+                             .unanswered = node.unanswered,
+                             .unanswered_long = node.unanswered_long,
+                             .unanswered_ours = node.unanswered_ours});
   for (const Session* part : parts) {
     add_names(facts.unmapped_names, part->interfaces(peer).unmapped_in());
     add_names(facts.unmapped_names, part->interfaces(peer).unmapped_out());

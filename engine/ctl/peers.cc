@@ -66,14 +66,20 @@ std::string interfaces_text(const Json& peer) {
   return text;
 }
 
+/// No exponent, as {:.2g} has of 100.
+std::string two_digits(double percent) {
+  return percent < 10 ? fmt::format("{:.2g}", percent) : fmt::format("{:.0f}", percent);
+}
+
 /// Loss with its bounds, where there was enough to tell.
 std::string loss_text(const Json& peer) {
   std::string text;
   for (const auto& [key, from] : {std::pair{"loss_in", "of its packets"}, std::pair{"loss_out", "of ours"}}) {
     const Json& loss = peer.at(key);
     if (number(loss, "told") + number(loss, "missed") == 0) continue;
-    text += fmt::format("{}{:.2g} % {} ({:.2g} to {:.2g}, {} of {} new states missed)", text.empty() ? "" : ", ",
-                        real(loss, "percent"), from, real(loss, "low"), real(loss, "high"), number(loss, "missed"),
+    text += fmt::format("{}{} % {} ({} to {}, {} of {} new states missed)", text.empty() ? "" : ", ",
+                        two_digits(real(loss, "percent")), from, two_digits(real(loss, "low")),
+                        two_digits(real(loss, "high")), number(loss, "missed"),
                         number(loss, "told") + number(loss, "missed"));
   }
   return text;

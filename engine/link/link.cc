@@ -1,6 +1,8 @@
 #include "engine/link/link.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <utility>
 
 #include "wire/arp.h"
@@ -46,6 +48,15 @@ Link::Listed Link::listed(const wire::Address& address, const wire::MacAddress& 
     listed = Listed::elsewhere;
   }
   return listed;
+}
+
+bool Link::is_elsewhere(const Peer& peer, const wire::Address& source, const wire::MacAddress& mac) const noexcept {
+  if (multicast_ || peer.is_resolved || !peer.mac || *peer.mac == mac || peer.address != source) return false;
+  // Who holds a shared address is reached at its virtual Ethernet address, and may send from its own.
+  constexpr std::array<std::uint8_t, 4> of_virtual_routers{0x00, 0x00, 0x5e, 0x00};
+  if (std::equal(of_virtual_routers.begin(), of_virtual_routers.end(), peer.mac->bytes.begin())) return false;
+  return std::ranges::none_of(config_.sources,
+                              [&](const LinkSource& one) { return one.address == source && one.mac == mac; });
 }
 
 std::optional<unsigned> Link::peer_of(const wire::Address& source, Listed listed) const noexcept {
@@ -98,7 +109,8 @@ std::optional<Arrival> Link::on_frame(wire::Bytes frame) noexcept {
   const Listed listed = this->listed(ip.packet.source, ethernet->source);
   const auto peer = peer_of(ip.packet.source, listed);
   if (!peer) return reject(Reject::badif);
-  if (listed == Listed::elsewhere) return reject(Reject::badmac);
+  if (listed == Listed::elsewhere || is_elsewhere(peers_[*peer], ip.packet.source, ethernet->source))
+    return reject(Reject::badmac);
   if (ip.packet.ttl != wire::link_local_ttl) return reject(Reject::badttl);
   if (multicast_ || peers_[*peer].is_resolved)
     note_alive(peers_[*peer], multicast_ ? ip.packet.source : peers_[*peer].address);

@@ -124,6 +124,9 @@ class Link {
   /// Whether a source is listed; `elsewhere`: only with other Ethernet addresses.
   enum class Listed : std::uint8_t { no, elsewhere, yes };
   [[nodiscard]] Listed listed(const wire::Address& address, const wire::MacAddress& mac) const noexcept;
+  /// Whether a peer's own packets come from another Ethernet address than the configured one, which is not listed.
+  [[nodiscard]] bool is_elsewhere(const Peer& peer, const wire::Address& source,
+                                  const wire::MacAddress& mac) const noexcept;
   /// Which peer's the packets of a source are; nullopt: it may not send.
   [[nodiscard]] std::optional<unsigned> peer_of(const wire::Address& source, Listed listed) const noexcept;
   [[nodiscard]] std::size_t ethernet_bytes() const noexcept { return config_.vlan ? 18 : 14; }

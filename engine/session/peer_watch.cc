@@ -14,6 +14,7 @@ void PeerWatch::heard(const wire::Address& source, Instant now) noexcept {
   Node* place = &view_.nodes.front();
   for (Node& node : view_.nodes) {
     if (node.heard_at != Instant{} && node.address == source) {
+      if (node.unanswered > 0 && now - node.heard_at >= silence) node.heard_again_at = now;
       node.heard_at = now;
       node.packets += node.packets < known_packets;
       if (now >= publish_at_) {
@@ -81,7 +82,7 @@ void PeerWatch::close() noexcept {
     if (node.heard_at == Instant{} || node.is_behind == 0) continue;
     node.is_behind = 0;
     if (has_answered_[i] == 0) {
-      leave_unanswered(node.unanswered, node.silent_since);
+      if (!question_.judged || *question_.judged == node.address) leave_unanswered(node.unanswered, node.silent_since);
       // What it does not answer at any length tells nothing of lengths: it may not have the state.
       node.unanswered_long += question_.is_long && has_answered_shortly_[i] != 0;
     } else if (asks_for_both && has_answered_[i] == for_theirs) {
@@ -99,11 +100,29 @@ bool PeerWatch::is_due(Instant now) noexcept {
   return true;
 }
 
-void PeerWatch::ask(wire::StateId theirs, wire::StateId ours, Instant now) noexcept {
+std::optional<wire::Address> PeerWatch::whom_to_ask() noexcept {
+  const auto next_of = [this](auto&& is_meant) -> std::optional<wire::Address> {
+    for (std::size_t i = 0; i < nodes_max; ++i) {
+      const Node& node = view_.nodes[(turn_ + i) % nodes_max];
+      if (node.heard_at == Instant{} || !is_meant(node)) continue;
+      turn_ = (turn_ + i + 1) % nodes_max;
+      return node.address;
+    }
+    return std::nullopt;
+  };
+  // In a group who was hardly heard has no right to keep the others from their turns, nor whom all know to be away.
+  if (auto doubtful = next_of(
+          [this](const Node& node) { return node.unanswered > 0 && node.unanswered < doubtful_max && is_known(node); }))
+    return doubtful;
+  return next_of([](const Node&) { return true; });
+}
+
+void PeerWatch::ask(wire::StateId theirs, wire::StateId ours, Instant now,
+                    const std::optional<wire::Address>& judged) noexcept {
   next_at_ = now + (is_length_in_doubt() ? every_ / 2 : every_);
   const bool is_same = asked_at_ != Instant{} && question_.states == States{theirs, ours};
   has_answered_shortly_ = is_next_long() && is_same ? has_answered_ : decltype(has_answered_){};
-  question_ = {.states = {theirs, ours}, .is_long = is_next_long()};
+  question_ = {.states = {theirs, ours}, .is_long = is_next_long(), .judged = judged};
   is_to_send_ = true;
 }
 

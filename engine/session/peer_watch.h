@@ -36,6 +36,10 @@ class PeerWatch {
   using States = std::array<wire::StateId, 2>;
   static constexpr States nothing{};
 
+  /// Who was not heard for so long, and was asked meanwhile, is heard again when it is: what was said to it until then
+  /// it cannot know.
+  static constexpr std::chrono::seconds silence{5};
+
   /// In a group anybody can be heard: nobody is missed before it was for so long, by so many packets. What it left
   /// unanswered before counts from then on, so that a verdict is there within ten seconds.
   static constexpr std::chrono::seconds known_after{8};
@@ -49,9 +53,10 @@ class PeerWatch {
   struct Node {
     wire::Address address{};
     Instant first_heard_at{};
-    Instant heard_at{};      ///< the last time; Instant{}: a free place
-    Instant answered_at{};   ///< Instant{}: it never did
-    Instant silent_since{};  ///< when it left the first of `unanswered` questions unanswered
+    Instant heard_at{};        ///< the last time; Instant{}: a free place
+    Instant answered_at{};     ///< Instant{}: it never did
+    Instant silent_since{};    ///< when it left the first of `unanswered` questions unanswered
+    Instant heard_again_at{};  ///< after a silence; Instant{}: there was none
     // How many in a row it left unanswered: of all; of the long ones, when it had answered a short one for the same
     // states; and of those for a state of ours when it answered for one of another's.
     std::uint32_t unanswered = 0;
@@ -77,11 +82,20 @@ class PeerWatch {
 
   /// Whether it is time for another question; closes the one before.
   [[nodiscard]] bool is_due(Instant now) noexcept;
+  /// Who left so many questions unanswered is certain to be away.
+  static constexpr std::uint32_t doubtful_max = 8;
+  /// Whose turn it is: who left something unanswered, until that is certain, before the others; nullopt: nobody was
+  /// heard.
+  [[nodiscard]] std::optional<wire::Address> whom_to_ask() noexcept;
   /// The next question, to be sent: states of others' and of this node's; creatorid 0: there is none of that kind. With
   /// neither it asks for all states, which is little where none are held, and what any node answers. Every other
   /// question is long, and had better be for the states of the short one before it: only when it answered that does
   /// the silence after the long one mean something. Then the next ones follow twice as fast, until that is certain.
-  void ask(wire::StateId theirs, wire::StateId ours, Instant now) noexcept;
+  /// `judged`: the only node whose silence counts, since it must have one of them; nullopt: each.
+  void ask(wire::StateId theirs, wire::StateId ours, Instant now,
+           const std::optional<wire::Address>& judged = std::nullopt) noexcept;
+  /// Of the last question.
+  [[nodiscard]] const std::optional<wire::Address>& judged() const noexcept { return question_.judged; }
   /// What the short question before was for, when the next one is long; nullopt: the next one is short.
   [[nodiscard]] std::optional<States> asked_shortly() const noexcept {
     return is_next_long() ? std::optional{question_.states} : std::nullopt;
@@ -98,6 +112,7 @@ class PeerWatch {
   struct Question {
     States states{};
     bool is_long = false;
+    std::optional<wire::Address> judged{};
     [[nodiscard]] bool is_for_all() const noexcept { return states == nothing; }
   };
   /// The question that has to be sent; nullopt: none, or it was taken before.
@@ -130,6 +145,7 @@ class PeerWatch {
   Instant asked_at_{};
   Instant next_at_{};
   Instant publish_at_{};
+  std::size_t turn_ = 0;                                        ///< where whom_to_ask() begins
   std::array<std::uint8_t, nodes_max> has_answered_{};          ///< bits: for another's state, for ours
   std::array<std::uint8_t, nodes_max> has_answered_shortly_{};  ///< the same of the short question for the same states
   bool is_asked_ = false;                                       ///< it was sent, and its time is not over

@@ -17,6 +17,8 @@ class PlaceShares {
   static constexpr Number here = 0;      ///< made by this node: for nobody's sake given up
   static constexpr Number restored = 1;  ///< of a former life
   static constexpr Number others = 2;    ///< of all sources without a number
+  static constexpr std::size_t numbers =
+      std::numeric_limits<Number>::max();  ///< the last is no state's: HotEntry::meta
   /// Of two that have about as much neither gives room to the other: they would go on for ever.
   static constexpr std::size_t margin = 32;
 
@@ -50,8 +52,7 @@ class PlaceShares {
     std::size_t states = 0;
     bool is_taken = false;
   };
-  std::array<Share, std::numeric_limits<Number>::max()>
-      shares_{};  ///< the last number is no state's: see HotEntry::meta
+  std::array<Share, numbers> shares_{};
 };
 
 }  // namespace pfsync::engine

@@ -101,6 +101,7 @@ Session::Session(const SessionConfig& config, statetable::Table& table, BulkGate
   for (const PeerConfig& peer : config.peers)
     peers_.emplace_back(peer, config, table.slot_count(), tdbs_.places(), counters_);
   for (Peer& peer : peers_) peer.number = next_number_++;
+  lasted_from_.fill(statetable::no_slot);
   if (has_delay(config.sync_rules)) delayed_.emplace(table.slot_count());
   for (Peer& peer : peers_) reserve(peer.outbox);
   if (delayed_) reserve(*delayed_);

@@ -446,8 +446,13 @@ class Session {
   static void request(Peer& peer, wire::StateId id, Instant now) noexcept;
   /// Asks the peers for a sign of life.
   void probe(Instant now) noexcept;
-  /// States that have lasted: the next of others' and of this node's, creatorid 0 where none is near.
-  [[nodiscard]] PeerWatch::States lasting_states(Instant now) noexcept;
+  struct Lasting {
+    PeerWatch::States states{};
+    PlaceShares::Number from = PlaceShares::others;  ///< who brought the one of others
+  };
+  /// States that have lasted: the next of others', of whom is `wanted` if there is one, and of this node's; creatorid 0
+  /// where none is near.
+  [[nodiscard]] Lasting lasting_states(PlaceShares::Number wanted, Instant now) noexcept;
   [[nodiscard]] bool is_lasting(const statetable::HotEntry& entry, Seconds now_s) const noexcept;
   /// Whether they are still here, and lasting. Of creatorid 0: none, see PeerWatch.
   [[nodiscard]] bool are_lasting(const PeerWatch::States& states, Seconds now_s) noexcept;
@@ -553,8 +558,9 @@ class Session {
   Placed<Peer> peers_;
   std::uint8_t next_number_ = 0;  ///< of a new peer
   Instant sweep_due_{};
-  Slot probed_ = 0;  ///< where the search for the next states to ask for begins, counted from the part's first slot
+  Slot probed_ = 0;  ///< where the search for the next states to ask for was, counted through places ever used
   std::array<Slot, 2> lasted_{statetable::no_slot, statetable::no_slot};  ///< where it met the last of others' and own
+  std::array<Slot, PlaceShares::numbers> lasted_from_;                    ///< and of what each source brought
   std::optional<Seconds> started_s_;  ///< since when states of this node's own are entered here
   AskedStates asked_;
   RemovedStates removed_;

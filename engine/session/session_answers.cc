@@ -65,6 +65,8 @@ void Session::note_request(Peer& peer, Slot slot, statetable::Hash hash, Seconds
   constexpr Seconds followed_s = 3;
   const ShardWriter& writer = writer_of(slot);
   if (std::int64_t{now_s} - writer.entry(slot).created_s() > young_s) return;
+  // What others said is passed on between peers alone: else its loss is no loss of what was said here.
+  if (peers_.size() == 1 && !statetable::is_said_here(writer.entry(slot).heard_s())) return;
   Peer::Asked& place = peer.asked_lately[hash.value() % peer.asked_lately.size()];
   const auto tag = static_cast<std::uint32_t>(hash.value() >> 32u) | 1u;
   if (place.tag == tag && now_s - place.at_s <= young_s) {
@@ -104,41 +106,48 @@ bool Session::are_lasting(const PeerWatch::States& states, Seconds now_s) noexce
   });
 }
 
-PeerWatch::States Session::lasting_states(Instant now) noexcept {
+Session::Lasting Session::lasting_states(PlaceShares::Number wanted, Instant now) noexcept {
   constexpr std::size_t looked_at_most = 256;  // once a second at most, so that a turn stays short
   const Seconds now_s = statetable::to_seconds(now);
-  PeerWatch::States found{};
-  const auto slots = static_cast<Slot>(writers_.size() * slots_per_shard_);
+  Lasting lasting;
+  PeerWatch::States& found = lasting.states;
+  bool is_wanted = false;
   const auto look_at = [&](Slot slot) {
     const statetable::HotEntry& entry =
         writers_[slot / slots_per_shard_].entry(static_cast<Slot>(first_shard_ * slots_per_shard_) + slot);
     if (!entry.in_use() || !is_lasting(entry, now_s)) return;
     const std::size_t kind = statetable::is_said_here(entry.heard_s()) ? 1 : 0;
-    if (found[kind].creatorid != 0) return;
+    const PlaceShares::Number from = entry.from();
+    if (kind == 0 && from < lasted_from_.size()) lasted_from_[from] = slot;
+    if (found[kind].creatorid != 0 && (kind == 1 || is_wanted || from != wanted)) return;
     found[kind] = {entry.id, entry.creatorid};
     lasted_[kind] = slot;
-  };
-  for (std::size_t looked = 0; looked < looked_at_most; ++looked, ++probed_) {
-    if (probed_ >= slots) probed_ = 0;
-    const ShardWriter& writer = writers_[probed_ / slots_per_shard_];
-    const auto local = static_cast<Slot>(probed_ % slots_per_shard_);
-    if (local >= writer.slots_touched()) {  // on to the next shard
-      probed_ += static_cast<Slot>(slots_per_shard_ - local - 1);
-      continue;
+    if (kind == 0) {
+      lasting.from = from;
+      is_wanted = from == wanted;
     }
-    look_at(probed_);
-    if (found[0].creatorid != 0 && found[1].creatorid != 0) break;
+  };
+  std::size_t touched = 0;
+  for (const ShardWriter& writer : writers_) touched += writer.slots_touched();
+  // What came from one source lies together: with steps of the golden ratio a few looks see something of each.
+  const std::size_t step = touched <= looked_at_most ? 1 : touched * 382 / 1000 + 1;
+  for (std::size_t looked = 0; looked < std::min(looked_at_most, touched); ++looked) {
+    probed_ = static_cast<Slot>((probed_ + step) % touched);
+    std::size_t local = probed_, shard = 0;
+    while (local >= writers_[shard].slots_touched()) local -= writers_[shard++].slots_touched();
+    look_at(static_cast<Slot>(shard * slots_per_shard_ + local));
+    if (is_wanted && found[1].creatorid != 0) break;
   }
-  ++probed_;
-  // Where few of very many places are in use, the walk meets one seldom: then those that it met last.
-  for (const Slot slot : std::array{lasted_[0], lasted_[1]})
+  ++probed_;  // the steps may have a divisor in common with the places
+  // Where few of very many places are in use, one is met seldom: then those that were met last.
+  const Slot of_wanted = wanted < lasted_from_.size() ? lasted_from_[wanted] : no_slot;
+  for (const Slot slot : std::array{of_wanted, lasted_[0], lasted_[1]})
     if (slot != no_slot) look_at(slot);
-  return found;
+  return lasting;
 }
 
 void Session::probe(Instant now) noexcept {
   if (!is_first()) return;
-  std::optional<PeerWatch::States> states;
   for (Peer& peer : peers_) {
     if (!peer.watch.is_due(now)) continue;
     if (!peer.active.load(std::memory_order_relaxed)) {
@@ -148,12 +157,21 @@ void Session::probe(Instant now) noexcept {
     }
     const auto before = peer.watch.asked_shortly();
     if (before && *before != PeerWatch::nothing && are_lasting(*before, statetable::to_seconds(now))) {
-      peer.watch.ask((*before)[0], (*before)[1], now);
+      peer.watch.ask((*before)[0], (*before)[1], now, peer.watch.judged());
       continue;
     }
-    if (!states) states = lasting_states(now);
-    if ((*states)[0].creatorid == 0 && (*states)[1].creatorid == 0 && !may_ask_for_all(peer, now)) continue;
-    peer.watch.ask((*states)[0], (*states)[1], now);
+    const std::optional<wire::Address> asked = peer.watch.whom_to_ask();
+    const PlaceShares::Number number = asked ? peer.numbers[peer.dialect.place_of(*asked)] : PlaceShares::others;
+    const auto [states, from] = lasting_states(number, now);
+    if (states == PeerWatch::nothing && !may_ask_for_all(peer, now)) continue;
+    // Not every node has what another said, which it may not listen to: whoever said it must. As must all with what was
+    // said here, or in a former life; and who said nothing that is held, with the rest.
+    std::optional<wire::Address> judged;
+    if (states[0].creatorid != 0 && from != PlaceShares::restored) {
+      const bool has_it = number != PlaceShares::others && (from == number || shares_.states(number) == 0);
+      judged = has_it ? *asked : wire::Address{};
+    }
+    peer.watch.ask(states[0], states[1], now, judged);
   }
 }
 

@@ -315,5 +315,61 @@ TEST(LossEstimate, HasBoundsWhereNothingWasLost) {
   EXPECT_EQ(estimate_loss(0, 0, 0, 60).high, 0) << "nothing was told, so nothing is known";
 }
 
+/// Two nodes that did not reach each other for a while ask for what was opened meanwhile, once they do.
+TEST(HealthVerdict, AfterASilenceWhatWasSaidInItIsNoLoss) {
+  Judged judged;
+  PeerCounts& counts = judged.peer().counts;
+  const auto second = [&](std::uint64_t missed) -> const Health& {
+    counts.inserts_sent += 20;
+    counts.insert_packets_sent += 10;
+    counts.missed_by_peer += missed;
+    return judged.pass(20, 10, missed);
+  };
+  for (int s = 0; s < 30; ++s) ASSERT_TRUE(second(0).is_healthy());
+  judged.node().silent_since = judged.facts.now;
+  for (unsigned s = 1; s <= 15; ++s) {
+    judged.node().unanswered = s;
+    judged.pass();
+  }
+  ASSERT_EQ(judged.look().reasons.front().trouble, Trouble::mute);
+  judged.node().heard_at = judged.node().heard_again_at = judged.facts.now;
+  for (int s = 0; s < 6; ++s) {
+    const Health& health = second(s < 3 ? 100 : 0);
+    EXPECT_TRUE(health.is_healthy() || (health.reasons.size() == 1 && health.reasons.front().trouble == Trouble::mute))
+        << s << ": " << health.reason;
+    judged.node().unanswered = 0;
+    judged.node().heard_at = judged.node().answered_at = judged.facts.now;
+  }
+  EXPECT_TRUE(judged.look().is_healthy()) << "it has answered for seconds: " << judged.look().reason;
+  for (int s = 0; s < 60; ++s) EXPECT_TRUE(second(0).is_healthy()) << judged.look().reason;
+}
+
+TEST(HealthVerdict, WhoStillDoesNotAnswerAfterASilenceIsDeaf) {
+  Judged judged;
+  judged.node() = {.address = "10.0.0.2",
+                   .heard_at = judged.facts.now,
+                   .silent_since = judged.facts.now - 9s,
+                   .heard_again_at = judged.facts.now,
+                   .unanswered = 9};
+  EXPECT_TRUE(judged.look().is_healthy()) << "it has just come back";
+  judged.pass();
+  judged.pass();
+  EXPECT_EQ(judged.pass().reasons.front().trouble, Trouble::deaf);
+}
+
+TEST(HealthVerdict, AShareOfAHundredIsWrittenAsOne) {
+  Judged judged;
+  PeerCounts& counts = judged.peer().counts;
+  for (int s = 0; s < 10; ++s) judged.pass();
+  for (int s = 0; s < 4; ++s) {
+    counts.inserts_sent += 50;
+    counts.insert_packets_sent += 50;
+    counts.missed_by_peer += 50;
+    judged.pass();
+  }
+  ASSERT_FALSE(judged.look().is_healthy());
+  EXPECT_NE(judged.look().reason.find("about 100 % ("), std::string::npos) << judged.look().reason;
+}
+
 }  // namespace
 }  // namespace pfsync::engine

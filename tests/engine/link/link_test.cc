@@ -258,6 +258,26 @@ TEST(Link, KnowsEachOfSeveralPeersByItsAddress) {
   EXPECT_EQ(wire::read_ethernet(to_c)->destination, mac_c);
 }
 
+TEST(Link, APeerWhoseEthernetAddressIsConfiguredIsHeardFromThereAlone) {
+  const wire::MacAddress elsewhere{{2, 0, 0, 0, 0, 0x0c}}, of_virtual_router{{0, 0, 0x5e, 0, 1, 7}};
+  LinkConfig config{.mac = mac_a, .address = address_a, .peers = {{address_b, mac_b}}};
+  const auto from = [](const wire::MacAddress& mac) {
+    LinkConfig there = unicast(mac, address_b, address_a);
+    there.peer_mac = mac_a;
+    return End{there}.send();
+  };
+  End a{config};
+  EXPECT_TRUE(a.link.on_frame(from(mac_b)));
+  EXPECT_FALSE(a.link.on_frame(from(elsewhere)));
+  EXPECT_EQ(a.count(Reject::badmac), 1u);
+  config.sources = {{.address = address_b, .mac = elsewhere}};
+  End listed{config};
+  EXPECT_TRUE(listed.link.on_frame(from(elsewhere)));
+  // Who holds a shared address is sent to at its virtual Ethernet address, and sends from its own.
+  End shared{{.mac = mac_a, .address = address_a, .peers = {{address_b, of_virtual_router}}}};
+  EXPECT_TRUE(shared.link.on_frame(from(mac_b)));
+}
+
 TEST(Link, AUnicastLinkResolvesItsPeerAndTakesNobodyElse) {
   End a{unicast(mac_a, address_a, address_b)}, b{unicast(mac_b, address_b, address_a)};
   EXPECT_FALSE(a.link.can_send());

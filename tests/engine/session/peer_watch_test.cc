@@ -273,5 +273,54 @@ TEST(PeerWatch, AFurtherNodeDisplacesTheOneHeardLongestAgo) {
   for (const PeerWatch::Node& node : watch.nodes()) EXPECT_NE(node.address, wire::ipv4_address(10, 0, 1, 0));
 }
 
+TEST(PeerWatch, OfAQuestionThatOneNodeMustHaveOnlyItsSilenceCounts) {
+  Asking watch;
+  watch.heard(first, watch.now);
+  watch.heard(second, watch.now);
+  for (unsigned i = 0; i < 4; ++i) {
+    watch.now += 1s;
+    ASSERT_TRUE(watch.is_due(watch.now));
+    watch.ask(theirs, {}, watch.now, first);
+    ASSERT_TRUE(watch.take(watch.now));
+  }
+  watch.ask_next();
+  EXPECT_EQ(watch.node(first).unanswered, 4u);
+  EXPECT_EQ(watch.node(second).unanswered, 0u) << "it may never have heard of that state";
+}
+
+TEST(PeerWatch, WhoLeftAQuestionUnansweredIsAskedBeforeTheOthersUntilItIsCertain) {
+  Asking watch;
+  EXPECT_FALSE(watch.whom_to_ask());
+  watch.heard(first, watch.now);
+  watch.heard(second, watch.now);
+  EXPECT_NE(watch.whom_to_ask(), watch.whom_to_ask()) << "in turn";
+  for (unsigned i = 1; i < PeerWatch::doubtful_max; ++i) {
+    watch.ask_next();
+    watch.answer(theirs, first);
+    EXPECT_TRUE(watch.is_due(watch.now += 1s));
+    ASSERT_EQ(watch.node(second).unanswered, i);
+    EXPECT_EQ(watch.whom_to_ask(), second);
+    EXPECT_EQ(watch.whom_to_ask(), second);
+  }
+  watch.ask_next();
+  watch.answer(theirs, first);
+  EXPECT_TRUE(watch.is_due(watch.now += 1s));
+  EXPECT_NE(watch.whom_to_ask(), watch.whom_to_ask()) << "the others are not left out for its sake";
+}
+
+TEST(PeerWatch, WhoIsHeardAfterASilenceInWhichItWasAskedIsHeardAgain) {
+  Asking watch;
+  watch.heard(first, watch.now);
+  watch.heard(first, watch.now += 100s);
+  EXPECT_EQ(watch.node(first).heard_again_at, Instant{}) << "it had nothing to say";
+  watch.ask_next();
+  watch.ask_next();
+  watch.heard(first, watch.now);
+  EXPECT_EQ(watch.node(first).heard_again_at, Instant{}) << "two seconds are no silence";
+  for (unsigned i = 0; i < 6; ++i) watch.ask_next();
+  watch.heard(first, watch.now);
+  EXPECT_EQ(watch.node(first).heard_again_at, watch.now);
+}
+
 }  // namespace
 }  // namespace pfsync::engine

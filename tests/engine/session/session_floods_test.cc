@@ -39,6 +39,39 @@ class Floods : public SessionTest {
   }
 };
 
+// --- signs of life -----------------------------------------------------------------------------------
+
+/// A node that hears this one alone has its own states, and none of somebody's who fills the table.
+class FloodsBesideSignsOfLife : public Floods {
+ protected:
+  void SetUp() override {
+    make({.peers = {{.is_group = true}}, .request_bulk = false, .probe_every = 1s}, nullptr, 4000);
+    for (std::uint64_t id = 1; id <= 60; ++id) hear_state(honest, aged(id, honest, 100), t0);
+    for (std::uint64_t id = 1; id <= 3000; ++id) hear_state(liar, aged(id, liar, 100), t0);
+  }
+  /// The most that it left unanswered in a row.
+  std::uint32_t seconds(Instant from, int count, bool answers) {
+    std::uint32_t most = 0;
+    for (Instant now = from; now < from + std::chrono::seconds{count}; now += 100ms) {
+      if (now >= session->timeout(now)) session->on_timeout(now);
+      hear(honest, now, [](wire::PacketWriter&) {});
+      for (const Said& one : said(now))
+        if (answers && one.message == Message::upd_req && one.id.creatorid == honest)
+          hear(honest, now, [&](wire::PacketWriter& writer) {
+            ASSERT_TRUE(writer.append_state(Message::upd, aged(one.id.id, honest, 100)));
+          });
+      for (const PeerWatch::Node& node : session->watch().nodes())
+        if (node.address == wire::ipv4_address(10, 0, 0, honest)) most = std::max(most, node.unanswered);
+    }
+    return most;
+  }
+};
+
+TEST_F(FloodsBesideSignsOfLife, WhoDoesNotHaveTheFloodsStatesIsNotDeaf) {
+  EXPECT_LT(seconds(t0 + 1s, 60, true), 2u);
+  EXPECT_GE(seconds(t0 + 61s, 12, false), 5u) << "and when it is, that is noticed";
+}
+
 // --- clears ------------------------------------------------------------------------------------------
 
 class FloodsOfClears : public Floods {
