@@ -108,7 +108,7 @@ struct alignas(128) HotEntry {
   void set_sides(bool two) noexcept { names |= Word{two ? 3u : 1u} << 24u; }
 
   [[nodiscard]] static Word meta_of(const HotState& hot) noexcept {
-    return Word{hot.state_flags} | Word{hot.timeout} << 16u | Word{hot.proto} << 24u | (Word{hot.from} + 1) << 32u |
+    return Word{hot.state_flags} | Word{hot.timeout} << 16u | Word{hot.proto} << 24u | Word{hot.from + 1u} << 32u |
            Word{static_cast<std::uint8_t>(hot.af)} << 40u | Word{static_cast<std::uint8_t>(hot.direction)} << 48u |
            Word{hot.log} << 56u;
   }
