@@ -107,7 +107,8 @@ bool Session::are_lasting(const PeerWatch::States& states, Seconds now_s) noexce
 }
 
 Session::Lasting Session::lasting_states(PlaceShares::Number wanted, Instant now) noexcept {
-  constexpr std::size_t looked_at_most = 256;  // once a second at most, so that a turn stays short
+  // Once a second and peer at most, and of a hub with many peers all may come in one turn, which has to stay short.
+  const std::size_t looked_at_most = std::max<std::size_t>(256 / peers_.size(), 16);
   const Seconds now_s = statetable::to_seconds(now);
   Lasting lasting;
   PeerWatch::States& found = lasting.states;
